@@ -1,0 +1,153 @@
+/**
+ * Times the CNI executable against Debian's `ptp` with `host-local`, in one run on one node of a lab, so that the
+ * machine's noise is in both: each plugin in turn wires and unwires a pod, `pods` times, then wires many at once.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { type Attachment, CniRuntime, type Host, Lab, type LabNode } from '@enid/lab';
+import { NetNamespace } from '@enid/linux';
+
+const NAME = 'bench';
+const BURST = 50;
+
+/** Milliseconds. */
+type Percentiles = { p50: number; p99: number };
+
+export type PodAddResult = {
+  enid: { add_ms: Percentiles; del_ms: Percentiles; burst50_ms: number };
+  ptp: { add_ms: Percentiles; del_ms: Percentiles; burst50_ms: number };
+  /** Enid's time as a fraction of ptp's. */
+  ratio: { add_p50: number; del_p50: number; burst50: number };
+};
+
+type Contender = {
+  readonly runtime: CniRuntime;
+  readonly add: number[];
+  readonly del: number[];
+  burst: number;
+};
+
+const round = (value: number, digits = 2) => Number(value.toFixed(digits));
+
+function percentiles(samples: readonly number[]): Percentiles {
+  const sorted = samples.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!);
+  return { p50: at(0.5), p99: at(0.99) };
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/**
+ * @param pods how many pods each plugin wires one after another.
+ * @param progress told what is being done.
+ */
+export async function podAdd(
+  host: Host,
+  pods: number,
+  progress: (line: string) => void,
+): Promise<PodAddResult> {
+  const scratch = mkdtempSync(join(tmpdir(), 'enid-bench-'));
+  try {
+    // Addresses enough for all pods and the burst, all of them warm before the clock starts.
+    const lab = await Lab.up(
+      {
+        name: NAME,
+        nodes: 1,
+        instanceType: 'm5.16xlarge',
+        env: { MINIMUM_IP_TARGET: String(pods + BURST), WARM_IP_TARGET: '1', IP_COOLDOWN_PERIOD: '1' },
+      },
+      host,
+      progress,
+    );
+    const node = lab.nodes[0]!;
+    const contenders = {
+      enid: { runtime: node.cniRuntime(), add: [], del: [], burst: 0 } as Contender,
+      ptp: { runtime: ptpRuntime(node, host, scratch), add: [], del: [], burst: 0 } as Contender,
+    };
+    progress(`wiring and unwiring ${pods} pods one after another, each plugin in turn`);
+    for (let n = 0; n < pods; n++) {
+      for (const contender of Object.values(contenders)) await one(lab, contender, n);
+    }
+    progress(`wiring ${BURST} pods at once`);
+    for (const contender of Object.values(contenders)) await burst(lab, contender);
+    const figures = ({ add, del, burst }: Contender) => ({
+      add_ms: percentiles(add),
+      del_ms: percentiles(del),
+      burst50_ms: round(burst),
+    });
+    const enid = figures(contenders.enid);
+    const ptp = figures(contenders.ptp);
+    return {
+      enid,
+      ptp,
+      ratio: {
+        add_p50: round(enid.add_ms.p50 / ptp.add_ms.p50, 3),
+        del_p50: round(enid.del_ms.p50 / ptp.del_ms.p50, 3),
+        burst50: round(enid.burst50_ms / ptp.burst50_ms, 3),
+      },
+    };
+  } finally {
+    await Lab.down(NAME);
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+async function one(lab: Lab, { runtime, add, del }: Contender, n: number): Promise<void> {
+  const pod = sandbox(lab, `pod-${n}`);
+  add.push(await timed(() => runtime.add(pod)));
+  del.push(await timed(() => runtime.del(pod)));
+  NetNamespace.delete(basename(pod.netns));
+}
+
+async function burst(lab: Lab, contender: Contender): Promise<void> {
+  const pods = Array.from({ length: BURST }, (_, n) => sandbox(lab, `burst-${n}`));
+  contender.burst = await timed(() => Promise.all(pods.map((pod) => contender.runtime.add(pod))));
+  for (const pod of pods) {
+    await contender.runtime.del(pod);
+    NetNamespace.delete(basename(pod.netns));
+  }
+}
+
+/** A pod's empty network namespace, as a runtime has it before ADD. */
+function sandbox(lab: Lab, name: string): Attachment {
+  const netns = `${lab.directory.prefix}-${name}`;
+  NetNamespace.create(netns).close();
+  return {
+    containerId: `${name}-${process.hrtime.bigint()}`,
+    netns: `/run/netns/${netns}`,
+    ifName: 'eth0',
+    args: { IgnoreUnknown: '1', K8S_POD_NAMESPACE: 'bench', K8S_POD_NAME: name },
+  };
+}
+
+/** Debian's reference plugins, on the same node. */
+function ptpRuntime(node: LabNode, host: Host, scratch: string): CniRuntime {
+  const network = {
+    cniVersion: '1.0.0',
+    name: 'bench-ptp',
+    plugins: [
+      {
+        type: 'ptp',
+        mtu: 9001,
+        ipam: {
+          type: 'host-local',
+          ranges: [[{ subnet: '10.200.0.0/16' }]],
+          dataDir: join(scratch, 'host-local'),
+        },
+      },
+    ],
+  };
+  writeFileSync(join(scratch, '10-ptp.conflist'), JSON.stringify(network));
+  return new CniRuntime({
+    binPath: host.cniBin.slice(1),
+    confDir: scratch,
+    env: { PATH: process.env.PATH },
+    namespace: node.record.namespace,
+  });
+}

@@ -1,0 +1,39 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { host, requireRoot } from '../host.ts';
+import { interruptible } from '../interruptible.ts';
+
+const positive = (text: string) => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 600)
+    throw new InvalidArgumentError('It takes 1 to 600.');
+  return value;
+};
+
+export default function bench(program: Command): void {
+  program
+    .command('bench')
+    .description('time Enid against others, side by side on this machine')
+    .command('pod-add')
+    .description("wire and unwire pods by Enid's CNI executable and by Debian's ptp with host-local")
+    .option('--pods <n>', 'how many pods each, one after another', positive, 200)
+    .option('--json', 'print the figures as JSON and nothing else on stdout')
+    .action(async (options: { pods: number; json?: boolean }) => {
+      requireRoot('enid bench');
+      const { podAdd } = await import('../../../../bench/pod-add.ts');
+      const result = await interruptible('bench', () =>
+        podAdd(host, options.pods, (line) => console.error(line)),
+      );
+      if (options.json) {
+        console.log(JSON.stringify(result));
+        return;
+      }
+      const { enid, ptp, ratio } = result;
+      console.table({
+        'ADD p50 (ms)': { enid: enid.add_ms.p50, ptp: ptp.add_ms.p50, ratio: ratio.add_p50 },
+        'ADD p99 (ms)': { enid: enid.add_ms.p99, ptp: ptp.add_ms.p99 },
+        'DEL p50 (ms)': { enid: enid.del_ms.p50, ptp: ptp.del_ms.p50, ratio: ratio.del_p50 },
+        'DEL p99 (ms)': { enid: enid.del_ms.p99, ptp: ptp.del_ms.p99 },
+        '50 ADDs at once (ms)': { enid: enid.burst50_ms, ptp: ptp.burst50_ms, ratio: ratio.burst50 },
+      });
+    });
+}

@@ -1,0 +1,109 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { host, requireRoot } from '../host.ts';
+import { interruptible } from '../interruptible.ts';
+
+const collect = (text: string, soFar: Record<string, string>) => {
+  const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text);
+  if (!match) throw new InvalidArgumentError('It takes the form ENV=VALUE.');
+  return { ...soFar, [match[1]!]: match[2]! };
+};
+
+const count = (text: string) => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 50)
+    throw new InvalidArgumentError('It takes 1 to 50.');
+  return value;
+};
+
+export default function lab(program: Command): void {
+  const group = program.command('lab').description('a VPC with EC2 nodes on this machine');
+  const command = (usage: string, description: string) =>
+    group
+      .command(usage)
+      .description(description)
+      .option('--name <lab>', 'which lab', 'lab')
+      .hook('preAction', () => requireRoot(`enid lab ${usage.split(' ')[0]}`));
+
+  command('up', 'build a VPC and start nodes with agents in it')
+    .option('--nodes <n>', 'how many nodes', count, 2)
+    .option('--instance-type <type>', 'EC2 instance type of the nodes', 't3.medium')
+    .option('--set <env=value>', 'environment of the agents; may be repeated', collect, {})
+    .action(
+      async (options: { name: string; nodes: number; instanceType: string; set: Record<string, string> }) => {
+        const { Lab, describeLab } = await import('@enid/lab');
+        const started = await interruptible(options.name, () =>
+          Lab.up({ ...options, env: options.set }, host, (line) => console.error(line)),
+        );
+        console.log(await describeLab(started));
+      },
+    );
+
+  command('status', 'show the nodes, ENIs and pods of a lab')
+    .option('--json', 'as JSON')
+    .option('--json', 'as JSON')
+    .action(async (options: { name: string; json?: boolean }) => {
+      const { Lab, describeLab, labStatus } = await import('@enid/lab');
+      const open = Lab.open(options.name, host);
+      console.log(options.json ? JSON.stringify(await labStatus(open), null, 2) : await describeLab(open));
+    });
+
+  command('run <pod>', 'start a pod: a network namespace wired by the CNI executable')
+    .option('--node <node>', 'where', 'node-1')
+    .option('--namespace <namespace>', 'its Kubernetes namespace', 'default')
+    .action(async (name: string, options: { name: string; node: string; namespace: string }) => {
+      const { Lab } = await import('@enid/lab');
+      const open = Lab.open(options.name, host);
+      const pod = await open.pods.add(open.node(options.node), name, options.namespace);
+      console.log(
+        `pod ${pod.namespace}/${pod.name} has ${pod.address} on ${pod.node}, by ${pod.hostInterface}`,
+      );
+    });
+
+  command('delete <pod>', 'end a pod; its address cools down before it is given out again').action(
+    async (name: string, options: { name: string }) => {
+      const { Lab, LabError } = await import('@enid/lab');
+      const open = Lab.open(options.name, host);
+      const pod = open.pods.find(name);
+      if (!pod) throw new LabError(`there is no pod "${name}": "enid lab status" lists them`);
+      await open.pods.delete(open.node(pod.node), pod);
+    },
+  );
+
+  command('exec <target> <command...>', 'run a command inside a node or a pod, in "vpc" or in "internet"')
+    .passThroughOptions()
+    .action(async (target: string, argv: string[], options: { name: string }) => {
+      const { Lab } = await import('@enid/lab');
+      const child = Lab.open(options.name, host).spawn(target, argv, 'inherit');
+      // The terminal sends Ctrl-C to both; the command decides what it means.
+      process.on('SIGINT', () => {});
+      process.exitCode = await new Promise<number>((resolve, reject) => {
+        child.once('error', (error: NodeJS.ErrnoException) =>
+          reject(error.code === 'ENOENT' ? new Error(`there is no program "${argv[0]}" on PATH`) : error),
+        );
+        child.once('exit', (code) => resolve(code ?? 1));
+      });
+    });
+
+  command('down', 'take a lab away with all that is in it').action(async (options: { name: string }) => {
+    const { Lab } = await import('@enid/lab');
+    const existed = await Lab.down(options.name);
+    console.error(existed ? `lab "${options.name}" is gone` : `there was no lab "${options.name}"`);
+  });
+
+  group
+    .command('cloud', { hidden: true })
+    .requiredOption('--name <lab>')
+    .action(async (options: { name: string }) => {
+      const { runLabCloud } = await import('@enid/lab');
+      await runLabCloud(options.name);
+    });
+  group
+    .command('whoami', { hidden: true })
+    .requiredOption('--port <port>')
+    .action(async (options: { port: string }) => {
+      const { runWhoami } = await import('@enid/lab');
+      runWhoami(Number(options.port));
+    });
+  group.enablePositionalOptions();
+  program.enablePositionalOptions();
+}

@@ -1,0 +1,15 @@
+/** Runs work that builds a lab; Ctrl-C takes the lab away, however far it got, and ends this process. */
+export async function interruptible<T>(lab: string, work: () => Promise<T>): Promise<T> {
+  const { Lab } = await import('@enid/lab');
+  const interrupt = async () => {
+    console.error('interrupted: taking the lab away');
+    await Lab.down(lab);
+    process.exit(130);
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  try {
+    return await work();
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}

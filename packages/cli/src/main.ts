@@ -1,0 +1,32 @@
+import { enableCompileCache } from 'node:module';
+import { Command } from 'commander';
+
+enableCompileCache();
+
+/**
+ * The `enid` command. Each command's module is loaded when it runs, so that starting costs what the command needs
+ * and no more.
+ */
+const program = new Command('enid')
+  .description('The Amazon VPC CNI system, and a VPC on one Linux machine to run it in')
+  .version('0.1.0')
+  .configureHelp({ showGlobalOptions: true })
+  .showHelpAfterError('(enid --help lists the commands)');
+
+for (const load of [
+  () => import('./commands/demo.ts'),
+  () => import('./commands/lab.ts'),
+  () => import('./commands/bench.ts'),
+  () => import('./commands/agent.ts'),
+  () => import('./commands/test.ts'),
+]) {
+  (await load()).default(program);
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  // The message is for people; the stack is for who asks for it.
+  console.error(`enid: ${process.env.ENID_DEBUG ? (error as Error).stack : (error as Error).message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,81 @@
+import type { EC2Client } from '@aws-sdk/client-ec2';
+import { Lab } from '../lab/lab.ts';
+import type { Host } from '../lab/node.ts';
+import { addresses } from './checks/addresses.ts';
+import { agentRestart } from './checks/agent-restart.ts';
+import { internet } from './checks/internet.ts';
+import { nodeNetwork } from './checks/node-network.ts';
+import { podLimit } from './checks/pod-limit.ts';
+import { podToPod } from './checks/pod-to-pod.ts';
+import { Evidence } from './evidence.ts';
+
+/** What a check works on: two nodes, and pods that the checks before it have left. */
+export type Demo = { readonly lab: Lab; readonly ec2: EC2Client; readonly evidence: Evidence };
+
+/** One thing that the demo shows. It throws when it is not so. */
+export type Check = { readonly name: string; readonly run: (demo: Demo) => Promise<void> };
+
+export type CheckResult = { readonly name: string; readonly ok: boolean; readonly detail: string };
+
+const NAME = 'demo';
+
+/** Shortened, so that the check of the pod limit need not wait for the default 30 s. */
+export const COOLDOWN_SECONDS = 5;
+
+/** In this order: each builds on the pods of the ones before. */
+const CHECKS: readonly Check[] = [addresses, nodeNetwork, podToPod, internet, podLimit, agentRestart];
+
+/**
+ * Builds a lab of two t3.medium nodes, runs the checks, prints them with their evidence, and takes the lab away.
+ * @param options.json print `{"ok", "checks": [{"name", "ok", "detail"}]}` on stdout and nothing else there.
+ * @param options.keep leave the lab running.
+ * @returns whether every check held.
+ */
+export async function runDemo(host: Host, options: { json: boolean; keep: boolean }): Promise<boolean> {
+  const started = Date.now();
+  const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
+  const clean = async () => {
+    if (options.keep) say(`The lab stays: enid lab status --name ${NAME}, enid lab down --name ${NAME}`);
+    else await Lab.down(NAME);
+  };
+  const interrupt = async () => {
+    say('\ninterrupted: taking the lab away');
+    await Lab.down(NAME);
+    process.exit(130);
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+
+  const checks: CheckResult[] = [];
+  try {
+    await Lab.down(NAME); // What a killed run left.
+    const lab = await Lab.up(
+      {
+        name: NAME,
+        nodes: 2,
+        instanceType: 't3.medium',
+        env: { IP_COOLDOWN_PERIOD: String(COOLDOWN_SECONDS) },
+      },
+      host,
+      say,
+    );
+    for (const { name, run } of CHECKS) {
+      const evidence = new Evidence();
+      const failure = await run({ lab, ec2: lab.ec2(), evidence }).then(
+        () => undefined,
+        (error: Error) => error,
+      );
+      const ok = failure === undefined;
+      const detail = [evidence.toString(), failure?.message].filter(Boolean).join('\n✗ ');
+      checks.push({ name, ok, detail });
+      say(`\n${checks.length}. ${name}: ${ok ? 'ok' : 'FAILED'}\n${detail.replace(/^/gm, '   ')}`);
+    }
+  } finally {
+    await clean();
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+  const ok = checks.every((check) => check.ok);
+  const held = checks.filter((check) => check.ok).length;
+  say(`\n${held} of ${checks.length} checks hold, in ${Math.round((Date.now() - started) / 1000)} s`);
+  if (options.json) process.stdout.write(`${JSON.stringify({ ok, checks })}\n`);
+  return ok;
+}

@@ -1,0 +1,96 @@
+import { DescribeInstancesCommand, DescribeNetworkInterfacesCommand } from '@aws-sdk/client-ec2';
+import type { Lab } from './lab.ts';
+
+export type LabStatus = {
+  readonly name: string;
+  readonly ec2Endpoint: string;
+  readonly vpcId: string;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly instanceId: string;
+    readonly instanceType: string;
+    readonly subnet: string;
+    readonly address: string;
+    readonly publicAddress?: string;
+    /** Undefined when it does not run. */
+    readonly agentPid?: number;
+    readonly enis: readonly {
+      readonly id: string;
+      readonly device: number;
+      readonly addresses: readonly string[];
+    }[];
+    readonly pods: readonly {
+      readonly name: string;
+      readonly address: string;
+      readonly hostInterface: string;
+    }[];
+  }[];
+};
+
+/** What a lab is made of now, from its EC2 API and its records. */
+export async function labStatus(lab: Lab): Promise<LabStatus> {
+  const ec2 = lab.ec2();
+  const [{ Reservations }, { NetworkInterfaces }] = await Promise.all([
+    ec2.send(new DescribeInstancesCommand({})),
+    ec2.send(new DescribeNetworkInterfacesCommand({})),
+  ]);
+  const instances = new Map(
+    Reservations!.flatMap(({ Instances }) => Instances!).map((i) => [i.InstanceId, i]),
+  );
+  const pods = lab.pods.list();
+  return {
+    name: lab.directory.lab,
+    ec2Endpoint: lab.record.ec2Endpoint,
+    vpcId: lab.record.topology.vpcId,
+    nodes: lab.nodes.map(({ record, agentPid }) => {
+      const instance = instances.get(record.instanceId);
+      return {
+        name: record.name,
+        instanceId: record.instanceId,
+        instanceType: instance?.InstanceType ?? 'terminated',
+        subnet: record.subnet,
+        address: record.address,
+        ...(instance?.PublicIpAddress && { publicAddress: instance.PublicIpAddress }),
+        ...(agentPid !== undefined && { agentPid }),
+        enis: NetworkInterfaces!
+          .filter((eni) => eni.Attachment?.InstanceId === record.instanceId)
+          .map((eni) => ({
+            id: eni.NetworkInterfaceId!,
+            device: eni.Attachment!.DeviceIndex!,
+            addresses: eni.PrivateIpAddresses!.map((address) => address.PrivateIpAddress!),
+          }))
+          .sort((a, b) => a.device - b.device),
+        pods: pods
+          .filter((pod) => pod.node === record.name)
+          .map(({ namespace, name, address, hostInterface }) => ({
+            name: `${namespace}/${name}`,
+            address,
+            hostInterface,
+          })),
+      };
+    }),
+  };
+}
+
+/** The same for a reader, with what can be done next. */
+export async function describeLab(lab: Lab): Promise<string> {
+  const status = await labStatus(lab);
+  const option = status.name === 'lab' ? '' : ` --name ${status.name}`;
+  const lines = [`lab "${status.name}": ${status.vpcId}, EC2 API at ${status.ec2Endpoint}`];
+  for (const node of status.nodes) {
+    const agent = node.agentPid === undefined ? 'agent DOWN' : `agent pid ${node.agentPid}`;
+    const outside = node.publicAddress ? ` (public ${node.publicAddress})` : '';
+    lines.push(
+      `${node.name}  ${node.instanceId}  ${node.instanceType}  ${node.subnet}  ${node.address}${outside}  ${agent}`,
+    );
+    for (const eni of node.enis) lines.push(`  eth${eni.device}  ${eni.id}  ${eni.addresses.join(' ')}`);
+    for (const pod of node.pods) lines.push(`  pod ${pod.name}  ${pod.address}  ${pod.hostInterface}`);
+  }
+  lines.push(
+    '',
+    `next:  enid lab run${option} web --node node-1`,
+    `       enid lab exec${option} web -- ip route          (also: node-1, vpc, internet)`,
+    `       enid lab down${option}`,
+  );
+  return lines.join('\n');
+}
