@@ -1,0 +1,55 @@
+/** Statuses of the error codes that are not 400; the codes are those of the EC2 API reference. */
+const STATUS: Readonly<Record<string, number>> = {
+  AuthFailure: 401,
+  MissingAuthenticationToken: 403,
+  UnauthorizedOperation: 403,
+  OptInRequired: 403,
+  DryRunOperation: 412,
+  InternalError: 500,
+  InternalFailure: 500,
+  InsufficientInstanceCapacity: 500,
+  InsufficientAddressCapacity: 500,
+  RequestLimitExceeded: 503,
+  ServiceUnavailable: 503,
+  Unavailable: 503,
+};
+
+/** An error that EC2 answers with: `code` and `message` as AWS words them. */
+export class Ec2Error extends Error {
+  override readonly name = 'Ec2Error';
+  readonly code: string;
+  /** HTTP status. */
+  readonly status: number;
+
+  constructor(code: string, message: string, status = STATUS[code] ?? 400) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/** InvalidParameterValue for one named parameter of the request. */
+export function invalidValue(value: unknown, parameter: string, reason: string): Ec2Error {
+  return new Ec2Error(
+    'InvalidParameterValue',
+    `Value (${value}) for parameter ${parameter} is invalid. ${reason}`,
+  );
+}
+
+/** MissingParameter for one named parameter of the request. */
+export function missingParameter(parameter: string): Ec2Error {
+  return new Ec2Error('MissingParameter', `The request must contain the parameter ${parameter}`);
+}
+
+/** InvalidParameterCombination. */
+export function invalidCombination(message: string): Ec2Error {
+  return new Ec2Error('InvalidParameterCombination', message);
+}
+
+/** DependencyViolation: something still needs the resource, and is named. */
+export function dependencyViolation(resource: string, id: string, dependents: readonly string[]): Ec2Error {
+  return new Ec2Error(
+    'DependencyViolation',
+    `The ${resource} '${id}' has dependencies and cannot be deleted. Delete these first: ${dependents.join(', ')}.`,
+  );
+}
