@@ -10,7 +10,6 @@ enableCompileCache();
 const program = new Command('enid')
   .description('The Amazon VPC CNI system, and a VPC on one Linux machine to run it in')
   .version('0.1.0')
-  .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError('(enid --help lists the commands)');
 
 for (const load of [

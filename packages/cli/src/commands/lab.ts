@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { host, requireRoot } from '../host.ts';
 import { interruptible } from '../interruptible.ts';
 
-const collect = (text: string, soFar: Record<string, string>) => {
+const collect = (text: string, soFar: Record<string, string> = {}) => {
   const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text);
   if (!match) throw new InvalidArgumentError('It takes the form ENV=VALUE.');
   return { ...soFar, [match[1]!]: match[2]! };
@@ -16,7 +16,12 @@ const count = (text: string) => {
 };
 
 export default function lab(program: Command): void {
-  const group = program.command('lab').description('a VPC with EC2 nodes on this machine');
+  // Positional options, so that those of the command that `exec` runs stay its own.
+  const group = program
+    .enablePositionalOptions()
+    .command('lab')
+    .description('a VPC with EC2 nodes on this machine')
+    .enablePositionalOptions();
   const command = (usage: string, description: string) =>
     group
       .command(usage)
@@ -27,19 +32,18 @@ export default function lab(program: Command): void {
   command('up', 'build a VPC and start nodes with agents in it')
     .option('--nodes <n>', 'how many nodes', count, 2)
     .option('--instance-type <type>', 'EC2 instance type of the nodes', 't3.medium')
-    .option('--set <env=value>', 'environment of the agents; may be repeated', collect, {})
+    .option('--set <env=value>', 'environment of the agents; may be repeated', collect)
     .action(
-      async (options: { name: string; nodes: number; instanceType: string; set: Record<string, string> }) => {
+      async (options: { name: string; nodes: number; instanceType: string; set?: Record<string, string> }) => {
         const { Lab, describeLab } = await import('@enid/lab');
         const started = await interruptible(options.name, () =>
-          Lab.up({ ...options, env: options.set }, host, (line) => console.error(line)),
+          Lab.up({ ...options, env: options.set ?? {} }, host, (line) => console.error(line)),
         );
         console.log(await describeLab(started));
       },
     );
 
   command('status', 'show the nodes, ENIs and pods of a lab')
-    .option('--json', 'as JSON')
     .option('--json', 'as JSON')
     .action(async (options: { name: string; json?: boolean }) => {
       const { Lab, describeLab, labStatus } = await import('@enid/lab');
@@ -104,6 +108,4 @@ export default function lab(program: Command): void {
       const { runWhoami } = await import('@enid/lab');
       runWhoami(Number(options.port));
     });
-  group.enablePositionalOptions();
-  program.enablePositionalOptions();
 }
