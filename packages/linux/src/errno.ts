@@ -1,0 +1,67 @@
+import { constants } from 'node:os';
+
+/** Error numbers that the kernel's netlink code answers but libc, and so Node, has no name for. */
+const kernelOnly: [string, number][] = [['ENOTSUPP', 524]];
+
+// Two names may share a number (EAGAIN and EWOULDBLOCK); the one that errno(3) lists first wins.
+const names = new Map<number, string>(
+  [...Object.entries(constants.errno), ...kernelOnly]
+    .filter(([name]) => !['EWOULDBLOCK', 'ENOTSUP', 'EDEADLOCK'].includes(name))
+    .map(([name, number]) => [number, name]),
+);
+
+/** The name of an error number: `EEXIST` for 17, `E999` for one without a name. See errno(3). */
+export function errnoName(errno: number): string {
+  return names.get(errno) ?? `E${errno}`;
+}
+
+/** What a system call refused. */
+export class SyscallError extends Error {
+  override readonly name: string = 'SyscallError';
+  /** The call, such as `setns`. */
+  readonly syscall: string;
+  /** The error number, positive. */
+  readonly errno: number;
+  /** The error number's name, such as `EEXIST`. */
+  readonly code: string;
+
+  /**
+   * @param subject what the call was about (a path, an address); part of the message.
+   * @param detail  words for the message that say more than the error number does, if there are any.
+   */
+  constructor(syscall: string, errno: number, subject = '', detail = '') {
+    const code = errnoName(errno);
+    super(`${syscall}${subject && ` ${subject}`}: ${detail || describe(code)} (${code})`);
+    this.syscall = syscall;
+    this.errno = errno;
+    this.code = code;
+  }
+}
+
+/** Words for the errors that a caller of this library is likely to see; the code alone for the rest. */
+function describe(code: string): string {
+  return words[code] ?? 'failed';
+}
+
+const words: Record<string, string> = {
+  EACCES: 'permission denied',
+  EADDRINUSE: 'address already in use',
+  EADDRNOTAVAIL: 'address not available',
+  EAFNOSUPPORT: 'address family not supported',
+  EAGAIN: 'no answer in time',
+  EBADF: 'the file descriptor is closed',
+  EBUSY: 'device or resource busy',
+  EEXIST: 'exists already',
+  EINVAL: 'invalid argument',
+  EMFILE: 'this process has too many open files',
+  ENETUNREACH: 'network unreachable',
+  ENOBUFS: 'no buffer space left',
+  ENODEV: 'no such device',
+  ENOENT: 'does not exist',
+  ENOTUNIQ: 'name not unique',
+  ENOTSUPP: 'operation not supported',
+  EOPNOTSUPP: 'operation not supported',
+  EPERM: 'operation not permitted (needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN)',
+  ERANGE: 'out of range',
+  ESRCH: 'no such entry',
+};

@@ -1,0 +1,50 @@
+/**
+ * The Linux kernel's network configuration, typed: network namespaces, rtnetlink, nftables, sysctls, and sockets
+ * inside namespaces. See the package's README.
+ */
+export { errnoName, SyscallError } from './errno.ts';
+export { MalformedMessageError } from './netlink/attributes.ts';
+export { NetlinkError, type Request } from './netlink/message.ts';
+export { NetNamespace } from './netns.ts';
+export { Nftables, type NftCommand, NftError, type NftObject, type NftTransaction } from './nftables.ts';
+export { type Address, type AddressSpec, addAddress, deleteAddress } from './rtnetlink/address.ts';
+export {
+  addLink,
+  deleteLink,
+  type Link,
+  type LinkChange,
+  type LinkSpec,
+  type OperState,
+  setLink,
+  type Vxlan,
+} from './rtnetlink/link.ts';
+export {
+  addNeighbour,
+  deleteNeighbour,
+  type Neighbour,
+  type NeighbourSpec,
+  type NeighbourState,
+} from './rtnetlink/neighbour.ts';
+export { addClsact, deleteClsact, type Qdisc } from './rtnetlink/qdisc.ts';
+export {
+  addRoute,
+  deleteRoute,
+  LOCAL_TABLE,
+  MAIN_TABLE,
+  type Nexthop,
+  type Route,
+  type RouteSpec,
+  type RouteType,
+} from './rtnetlink/route.ts';
+export { Rtnetlink } from './rtnetlink/rtnetlink.ts';
+export {
+  addRule,
+  deleteRule,
+  type PortRange,
+  type Rule,
+  type RuleAction,
+  type RuleSpec,
+} from './rtnetlink/rule.ts';
+export type { Scope } from './rtnetlink/values.ts';
+export { bindUdp, listenTcp } from './sockets.ts';
+export * as sysctl from './sysctl.ts';
