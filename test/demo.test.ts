@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { machineNetwork, run, start, tracesOf } from './enid.ts';
+
+test('the demo holds all of its checks in under a minute and leaves the machine as it was', async () => {
+  const before = machineNetwork();
+  const started = performance.now();
+  const { status, stdout, stderr } = await run('demo', '--json');
+  const seconds = (performance.now() - started) / 1000;
+
+  const report = JSON.parse(stdout) as {
+    ok: boolean;
+    checks: { name: string; ok: boolean; detail: string }[];
+  };
+  assert.deepEqual(
+    report.checks.filter((check) => !check.ok).map((check) => `${check.name}\n${check.detail}`),
+    [],
+  );
+  assert.equal(report.checks.length, 6, stderr);
+  assert.equal(report.ok, true);
+  assert.equal(status, 0);
+  assert.ok(seconds < 60, `it took ${seconds} s`);
+  assert.deepEqual(tracesOf('demo'), []);
+  assert.equal(machineNetwork(), before);
+});
+
+test('Ctrl-C in the middle of the demo leaves nothing', async () => {
+  const before = machineNetwork();
+  const { child, result } = start('demo');
+  await new Promise<void>((resolve) => {
+    child.stdout!.on('data', (text: string) => {
+      if (text.includes('starting the agents')) resolve();
+    });
+  });
+  child.kill('SIGINT');
+  assert.equal((await result).status, 130);
+  assert.deepEqual(tracesOf('demo'), []);
+  assert.equal(machineNetwork(), before);
+});

@@ -1,0 +1,67 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const enid = fileURLToPath(new URL('../enid', import.meta.url));
+
+export type Result = { status: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string };
+
+/** Starts the `enid` command as a user would. */
+export function start(...args: string[]): { child: ChildProcess; result: Promise<Result> } {
+  const child = spawn(enid, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  const result = new Promise<Result>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status, signal) => resolve({ status, signal, stdout, stderr }));
+  });
+  return { child, result };
+}
+
+/** Runs the `enid` command to its end. */
+export function run(...args: string[]): Promise<Result> {
+  return start(...args).result;
+}
+
+/** What a lab of this name has on the machine: it is all gone when the list is empty. */
+export function tracesOf(lab: string): string[] {
+  const namespaces = existsSync('/run/netns') ? readdirSync('/run/netns') : [];
+  const processes = readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map((pid) => {
+      try {
+        return `${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}${readFileSync(`/proc/${pid}/environ`, 'utf8')}`;
+      } catch {
+        return '';
+      }
+    });
+  return [
+    ...namespaces.filter((name) => name.startsWith(`enid-${lab}-`)).map((name) => `namespace ${name}`),
+    ...processes
+      .filter((line) => line.includes(`/run/enid/${lab}/`) || line.includes(`--name ${lab} `))
+      .map((line) => `process ${line}`),
+    ...readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(`enid-${lab}-`) || line.includes(`/run/enid/${lab}`))
+      .map((line) => `mount ${line}`),
+    ...(existsSync(`/run/enid/${lab}`) ? [`directory /run/enid/${lab}`] : []),
+  ];
+}
+
+/** The machine's own network: links, addresses, rules, routes and nftables of the namespace that the tests run in. */
+export function machineNetwork(): string {
+  const print = (file: string, ...args: string[]) => execFileSync(file, args, { encoding: 'utf8' });
+  return [
+    print('ip', '-o', 'link').replace(/ state \S+/g, ''),
+    print('ip', '-o', '-4', 'address'),
+    print('ip', 'rule'),
+    print('ip', 'route', 'show', 'table', 'all'),
+    print('nft', 'list', 'tables'),
+  ].join('\n');
+}

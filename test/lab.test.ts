@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { LabStatus } from '@enid/lab';
+import { machineNetwork, run, start, tracesOf } from './enid.ts';
+
+const NAME = 'labtest';
+const lab = (...args: string[]) => {
+  const [command, ...rest] = args;
+  return run('lab', command!, '--name', NAME, ...rest);
+};
+
+let network: string;
+before(async () => {
+  await lab('down');
+  network = machineNetwork();
+});
+after(async () => {
+  await lab('down');
+});
+
+test('a lab comes up, runs pods, and goes without a trace', async (t) => {
+  const up = await lab('up', '--nodes', '2', '--set', 'WARM_IP_TARGET=2', '--set', 'MINIMUM_IP_TARGET=3');
+  assert.equal(up.status, 0, up.stderr);
+  assert.match(up.stdout, /node-2 /);
+
+  await t.test('its agents took the settings: three addresses, not five, are warm', async () => {
+    const status = JSON.parse((await lab('status', '--json')).stdout) as LabStatus;
+    assert.deepEqual(
+      status.nodes.map((node) => node.enis.map((eni) => eni.addresses.length - 1)),
+      [[3], [3]],
+    );
+  });
+  await t.test('a second one of the same name is refused, with the way out', async () => {
+    const again = await lab('up');
+    assert.equal(again.status, 1);
+    assert.match(again.stderr, /exists already.*enid lab down --name labtest/);
+  });
+  await t.test('pods on two nodes reach each other', async () => {
+    assert.equal((await lab('run', 'web', '--node', 'node-1')).status, 0);
+    const api = await lab('run', 'api', '--node', 'node-2');
+    const address = /has (\S+) on node-2/.exec(api.stdout)![1]!;
+    const ping = await lab('exec', 'web', '--', 'ping', '-c', '1', '-W', '2', address);
+    assert.equal(ping.status, 0, ping.stdout);
+  });
+  await t.test('exec hands the exit status through', async () => {
+    assert.equal((await lab('exec', 'web', '--', 'sh', '-c', 'exit 7')).status, 7);
+  });
+  for (const { what, args, says } of [
+    {
+      what: 'an unknown target',
+      args: ['exec', 'nobody', '--', 'true'],
+      says: /no node or pod "nobody"; there are node-1, node-2/,
+    },
+    {
+      what: 'an unknown program',
+      args: ['exec', 'web', '--', 'no-such-program'],
+      says: /no program "no-such-program"/,
+    },
+    {
+      what: 'an unknown node',
+      args: ['run', 'x', '--node', 'node-9'],
+      says: /no node "node-9"; there are node-1, node-2/,
+    },
+    { what: 'a pod name that is none', args: ['run', 'No_Pod'], says: /"No_Pod" cannot name a pod/ },
+    { what: 'a pod that exists', args: ['run', 'web'], says: /pod default\/web exists already/ },
+    { what: 'a pod that does not exist', args: ['delete', 'nobody'], says: /no pod "nobody"/ },
+  ]) {
+    await t.test(`${what} is a sentence and status 1`, async () => {
+      const result = await lab(...args);
+      assert.equal(result.status, 1);
+      assert.match(result.stderr, says);
+      assert.doesNotMatch(result.stderr, /\n\s+at /);
+    });
+  }
+  await t.test('a pod is deleted', async () => {
+    assert.equal((await lab('delete', 'web')).status, 0);
+    assert.equal((await lab('exec', 'web', '--', 'true')).status, 1);
+  });
+  await t.test('down takes all of it away, with what still runs in it', async () => {
+    const { result } = start('lab', 'exec', '--name', NAME, 'api', '--', 'sleep', '1000');
+    assert.equal((await lab('down')).status, 0);
+    await result;
+    assert.deepEqual(tracesOf(NAME), []);
+    assert.equal(machineNetwork(), network);
+  });
+});
+
+test('a lab whose agents refuse a setting says why and is taken away', async () => {
+  const up = await lab('up', '--nodes', '1', '--set', 'WARM_ENI_TARGET=many');
+  assert.equal(up.status, 1);
+  assert.match(up.stderr, /WARM_ENI_TARGET/);
+  assert.deepEqual(tracesOf(NAME), []);
+});
+
+test('an instance type that does not exist is refused with the words of EC2', async () => {
+  const up = await lab('up', '--nodes', '1', '--instance-type', 't3.enormous');
+  assert.equal(up.status, 1);
+  assert.match(up.stderr, /t3\.enormous/);
+  assert.deepEqual(tracesOf(NAME), []);
+});
+
+test('a lab that was killed half-way is taken away by down', async () => {
+  const { child, result } = start('lab', 'up', '--name', NAME);
+  await new Promise<void>((resolve) => {
+    child.stderr!.on('data', (text: string) => {
+      if (text.includes('starting node-2')) resolve();
+    });
+  });
+  child.kill('SIGKILL');
+  await result;
+  assert.notDeepEqual(tracesOf(NAME), []);
+  assert.equal((await lab('down')).status, 0);
+  assert.deepEqual(tracesOf(NAME), []);
+  assert.equal(machineNetwork(), network);
+});
