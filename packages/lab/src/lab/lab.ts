@@ -1,6 +1,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { EC2Client } from '@aws-sdk/client-ec2';
 import { NetNamespace } from '@enid/linux';
+import { instanceNamespaceName, internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
 import type { CloudReady } from '../lab-cloud.ts';
 import { LabDirectory } from './directory.ts';
 import { type Host, LabNode, type NodeRecord } from './node.ts';
