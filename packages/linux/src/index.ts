@@ -18,6 +18,7 @@ export {
   setLink,
   type Vxlan,
 } from './rtnetlink/link.ts';
+export { Monitor, type MonitorEvent, type MonitorGroup, monitor } from './rtnetlink/monitor.ts';
 export {
   addNeighbour,
   deleteNeighbour,
@@ -26,6 +27,7 @@ export {
   type NeighbourState,
 } from './rtnetlink/neighbour.ts';
 export { addClsact, deleteClsact, type Qdisc } from './rtnetlink/qdisc.ts';
+export { LinkReaper } from './rtnetlink/reaper.ts';
 export {
   addRoute,
   deleteRoute,
@@ -46,5 +48,5 @@ export {
   type RuleSpec,
 } from './rtnetlink/rule.ts';
 export type { Scope } from './rtnetlink/values.ts';
-export { bindUdp, listenTcp } from './sockets.ts';
+export { bindUdp, connectTcp, listenTcp } from './sockets.ts';
 export * as sysctl from './sysctl.ts';

@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { familyOf, type Ip, toBytes } from '@enid/ip';
 import type { NetNamespace } from './netns.ts';
 import * as sys from './syscalls.ts';
@@ -14,7 +15,7 @@ const IPV6_V6ONLY = 26;
 /**
  * Opens a TCP socket in a namespace that listens, for `server.listen({ fd })`.
  * @param port 0 lets the kernel choose.
- * @param options `ttl`: TTL (hop limit) of what the connections send, 1 to 255; the system's default unless given.
+ * @param options `ttl`: TTL (hop limit) of what its connections send, 1 to 255; the system's default unless given.
  *   `backlog`: connections that may wait to be accepted, 511 unless given.
  * @returns the file descriptor, which the caller closes or gives away.
  * @throws {SyscallError} EADDRINUSE, EADDRNOTAVAIL when no link of the namespace has the address.
@@ -25,40 +26,59 @@ export function listenTcp(
   port: number,
   options: { ttl?: number; backlog?: number } = {},
 ): number {
-  return boundSocket(ns, sys.SOCK_STREAM, address, port, options.ttl, (fd, subject) => {
-    sys.listen(fd, options.backlog ?? 511, subject);
+  return openSocket(ns, sys.SOCK_STREAM, address, options.ttl, (fd) => {
+    sys.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    bind(fd, address, port);
+    sys.listen(fd, options.backlog ?? 511, endpoint(address, port));
   });
 }
 
 /**
+ * Starts a TCP connection out of a namespace.
+ * @param options `localAddress`: the address to come from; the kernel's choice unless given. `ttl` as for
+ *   {@link listenTcp}.
+ * @returns the socket, connecting: it emits `connect` or `error` as that of `net.connect` does.
+ * @throws {SyscallError} EADDRNOTAVAIL when no link of the namespace has the local address.
+ */
+export function connectTcp(
+  ns: NetNamespace,
+  address: Ip,
+  port: number,
+  options: { localAddress?: Ip; ttl?: number } = {},
+): Socket {
+  const { localAddress, ttl } = options;
+  const fd = openSocket(ns, sys.SOCK_STREAM, address, ttl, (fd) => {
+    if (localAddress) bind(fd, localAddress, 0);
+  });
+  return new Socket({ fd }).connect(port, address);
+}
+
+/**
  * Opens a UDP socket in a namespace, bound, for `socket.bind({ fd })` of `node:dgram`.
+ * @param options `ttl` as for {@link listenTcp}.
  * @returns the file descriptor, which the caller closes or gives away.
  * @throws {SyscallError} as {@link listenTcp}.
  */
 export function bindUdp(ns: NetNamespace, address: Ip, port: number, options: { ttl?: number } = {}): number {
-  return boundSocket(ns, sys.SOCK_DGRAM, address, port, options.ttl, () => {});
+  return openSocket(ns, sys.SOCK_DGRAM, address, options.ttl, (fd) => bind(fd, address, port));
 }
 
-function boundSocket(
+/** A socket of the address's family, prepared by `prepare`; closed when that fails. */
+function openSocket(
   ns: NetNamespace,
   type: number,
   address: Ip,
-  port: number,
   ttl: number | undefined,
-  finish: (fd: number, subject: string) => void,
+  prepare: (fd: number) => void,
 ): number {
-  const subject = familyOf(address) === 4 ? `${address}:${port}` : `[${address}]:${port}`;
-  const [domain, level, ttlOption] =
-    familyOf(address) === 4
-      ? [sys.AF_INET, IPPROTO_IP, IP_TTL]
-      : [sys.AF_INET6, IPPROTO_IPV6, IPV6_UNICAST_HOPS];
-  const fd = ns.run(() => sys.socket(domain, type | sys.SOCK_NONBLOCK, 0));
+  const v4 = familyOf(address) === 4;
+  const fd = ns.run(() => sys.socket(v4 ? sys.AF_INET : sys.AF_INET6, type | sys.SOCK_NONBLOCK, 0));
   try {
-    if (type === sys.SOCK_STREAM) sys.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (domain === sys.AF_INET6) sys.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-    if (ttl !== undefined) sys.setsockopt(fd, level, ttlOption, ttl);
-    sys.bind(fd, sockaddr(domain, address, port), subject);
-    finish(fd, subject);
+    if (!v4) sys.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    if (ttl !== undefined) {
+      sys.setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_UNICAST_HOPS, ttl);
+    }
+    prepare(fd);
     return fd;
   } catch (error) {
     closeSync(fd);
@@ -66,12 +86,17 @@ function boundSocket(
   }
 }
 
-/** struct sockaddr_in or sockaddr_in6 */
-function sockaddr(domain: number, address: Ip, port: number): Uint8Array {
-  const bytes = new Uint8Array(domain === sys.AF_INET ? 16 : 28);
+/** bind(2) to a struct sockaddr_in or sockaddr_in6. */
+function bind(fd: number, address: Ip, port: number): void {
+  const v4 = familyOf(address) === 4;
+  const bytes = new Uint8Array(v4 ? 16 : 28);
   const view = new DataView(bytes.buffer);
-  view.setUint16(0, domain, true);
+  view.setUint16(0, v4 ? sys.AF_INET : sys.AF_INET6, true);
   view.setUint16(2, port);
-  bytes.set(toBytes(address), domain === sys.AF_INET ? 4 : 8);
-  return bytes;
+  bytes.set(toBytes(address), v4 ? 4 : 8);
+  sys.bind(fd, bytes, endpoint(address, port));
+}
+
+function endpoint(address: Ip, port: number): string {
+  return familyOf(address) === 4 ? `${address}:${port}` : `[${address}]:${port}`;
 }
