@@ -1,1 +1,5 @@
 export * from './instance-limits.ts';
+export * from './plan.ts';
+export * from './pool.ts';
+export * from './reconcile.ts';
+export * from './refusal.ts';

@@ -1,0 +1,77 @@
+import type { Ip } from '@enid/ip';
+import { type Bounds, canGrow } from './plan.ts';
+import { coolingUntil, countsOf, type Pool } from './pool.ts';
+
+/** What stands between a pod and an address, beside the pool itself. */
+export type RefusalContext = {
+  readonly instanceId: string;
+  readonly instanceType: string;
+  readonly bounds: Bounds;
+  /** ENIs that the instance type takes. */
+  readonly typeEnis: number;
+  /** Attached ENIs that are not the agent's to use. */
+  readonly unmanagedEnis: number;
+  readonly growth: Growth;
+};
+
+/** How the pool's growth stands. */
+export type Growth =
+  | { readonly kind: 'possible' }
+  /** Provisioning is somebody else's. */
+  | { readonly kind: 'disabled'; readonly by: string }
+  /** The last attempt failed. @prop reason a sentence's end: what was hit, on what, what to do. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly retryAt: number };
+
+/**
+ * Why a pod gets no address now, for the person who reads the pod's events: which limit was hit, on what, and what
+ * to do.
+ */
+export function explainRefusal<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string {
+  const { instanceId, instanceType, bounds } = context;
+  const { enis, total, assigned } = countsOf(pool, now);
+  const where = `no free address on ${instanceId} (${instanceType})`;
+  const state = `${enis} of ${bounds.enis} ENIs attached, ${assigned} of ${total} addresses assigned`;
+  return [`${where}: ${state}, ${cooling(pool, now)}`, ...wayOut(pool, context, now)].join('; ');
+}
+
+function cooling<A extends Ip>(pool: Pool<A>, now: number): string {
+  const times = pool.enis
+    .filter((eni) => !eni.leaving)
+    .flatMap((eni) => eni.slots)
+    .filter(({ address }) => !pool.allocations.has(address))
+    .map(({ address }) => coolingUntil(pool, address, now))
+    .filter((until) => until !== undefined)
+    .sort((a, b) => a - b);
+  const [first] = times;
+  if (first === undefined) return '0 cooling';
+  const last = times.at(-1)!;
+  const until =
+    first === last ? `until ${clockTime(first)}` : `from ${clockTime(first)} to ${clockTime(last)}`;
+  return `${times.length} cooling down ${until} (IP_COOLDOWN_PERIOD is ${pool.cooldown / 1000} s)`;
+}
+
+function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string[] {
+  const { instanceType, bounds, typeEnis, unmanagedEnis, growth } = context;
+  const { cooling } = countsOf(pool, now);
+  const retry = cooling > 0 ? ['the pod gets an address when it is tried again after the cooldown'] : [];
+  if (growth.kind === 'disabled')
+    return [...retry, `${growth.by} is set, so the agent adds none: assign some to its ENIs, or unset it`];
+  if (canGrow({ pool, bounds })) {
+    if (growth.kind === 'possible') return [...retry, 'more are being fetched: try again in a few seconds'];
+    const seconds = Math.max(Math.ceil((growth.retryAt - now) / 1000), 0);
+    return [...retry, `more cannot be had: ${growth.reason}; next attempt in ${seconds} s`];
+  }
+  if (cooling > 0) return retry;
+  if (bounds.enis + unmanagedEnis < typeEnis)
+    return [`MAX_ENI allows ${bounds.enis} ENIs of the ${typeEnis} that ${instanceType} takes: raise it`];
+  const pods = bounds.enis * bounds.slotsPerEni;
+  const without =
+    unmanagedEnis > 0 ? ` on the ENIs that the agent manages (${unmanagedEnis} it does not)` : '';
+  return [
+    `${instanceType} holds ${pods} pods${without} besides host-network pods`,
+    'use a larger instance type or ENABLE_PREFIX_DELEGATION',
+  ];
+}
+
+/** `12:00:31Z` */
+const clockTime = (time: number): string => `${new Date(time).toISOString().slice(11, 19)}Z`;
