@@ -1,0 +1,189 @@
+/** The node's network in the kernel, as Amazon's documentation describes it, kept that way. */
+
+import { prefixLength } from '@enid/ip';
+import {
+  addAddress,
+  addRoute,
+  addRule,
+  deleteRoute,
+  deleteRule,
+  type Link,
+  MAIN_TABLE,
+  NetNamespace,
+  Nftables,
+  type Request,
+  Rtnetlink,
+  setLink,
+  sysctl,
+} from '@enid/linux';
+import type { Config } from '../config.ts';
+import type { Assignment, NodeEni, NodeNetwork, NodeNetworkSetup } from '../seams.ts';
+import { apply } from './apply.ts';
+import { linkOfEni, waitForEniLink } from './eni-link.ts';
+import { NAT_TABLE, natScript } from './nat.ts';
+import { Pods } from './pods.ts';
+import {
+  difference,
+  eniRoutes,
+  nodeRules,
+  podRoute,
+  podRules,
+  routeIdentity,
+  ruleIdentity,
+  usesMark,
+} from './routing.ts';
+
+const PROTOCOL_KERNEL = 2;
+/** How long the link of an ENI that EC2 calls attached may take to appear, in milliseconds. */
+const LINK_TIMEOUT = 60_000;
+
+export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
+  /** The wiring of pods. */
+  readonly pods: Pods;
+  readonly #options: Config['network'];
+  readonly #ns: NetNamespace;
+  readonly #netlink: Rtnetlink;
+  readonly #nftables: Nftables;
+  #setup: NodeNetworkSetup | undefined;
+  #enis: readonly NodeEni[] = [];
+  /** The script that the NAT table was made by, and the table as the kernel showed it then. */
+  #nat: { script: string; table: string | undefined } | undefined;
+
+  /** @param ns the node's namespace, the caller's own by default; it is closed with this. */
+  constructor(options: Config['network'], ns: NetNamespace = NetNamespace.current()) {
+    this.#options = options;
+    this.#ns = ns;
+    this.#netlink = Rtnetlink.open(ns);
+    this.#nftables = new Nftables(ns);
+    this.pods = new Pods(ns, this.#netlink, options);
+  }
+
+  async setup(setup: NodeNetworkSetup): Promise<void> {
+    await waitForEniLink(this.#ns, this.#netlink, setup.primaryEni, LINK_TIMEOUT);
+    this.#setup = setup;
+    this.#restoreSysctls(setup);
+    const rules = difference(this.#netlink.rules(4), nodeRules(this.#options), ruleIdentity);
+    apply(this.#netlink, rules.missing.map(addRule));
+    await this.#restoreNat(setup);
+  }
+
+  async setEnis(enis: readonly NodeEni[]): Promise<void> {
+    this.#enis = enis;
+    const waits = await Promise.allSettled(
+      enis.map((eni) => waitForEniLink(this.#ns, this.#netlink, eni, LINK_TIMEOUT)),
+    );
+    this.#restoreEnis(this.#netlink.links(), enis);
+    const failed = waits.find((wait) => wait.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  async reconcile(assignments: readonly Assignment[]): Promise<void> {
+    // Up to the first await this is one step for everybody else: no pod is added or removed in the middle of it.
+    const links = this.#netlink.links();
+    const inUse = new Map([...this.#enis, ...assignments.map(({ eni }) => eni)].map((eni) => [eni.id, eni]));
+    const errors = [
+      () => this.pods.removeOrphans(assignments, links),
+      () => this.#restoreEnis(links, [...inUse.values()]),
+      () => this.#restoreRouting(assignments, links, [...inUse.values()]),
+      () => this.#setup && this.#restoreSysctls(this.#setup),
+    ].flatMap(errorOf);
+    if (this.#setup) await this.#restoreNat(this.#setup);
+    if (errors.length > 0) throw new AggregateError(errors, errors.map(({ message }) => message).join('; '));
+  }
+
+  async close(): Promise<void> {
+    await this.pods.close();
+    this.#netlink.close();
+    this.#ns.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #restoreSysctls({ primaryEni }: NodeNetworkSetup): void {
+    sysctl.set(this.#ns, 'net.ipv4.ip_forward', 1);
+    const link = linkOfEni(this.#netlink.links(), primaryEni);
+    // Replies to a pod on another ENI come in by the primary one, which is not where the route back leads.
+    if (link && usesMark(this.#options)) sysctl.set(this.#ns, `net/ipv4/conf/${link.name}/rp_filter`, 2);
+  }
+
+  /** Links up, MTU, and on secondary ENIs the ENI's own address. and what is missing of its table. */
+  #restoreEnis(links: readonly Link[], enis: readonly NodeEni[]): void {
+    for (const eni of enis) {
+      const link = linkOfEni(links, eni);
+      if (!link) continue;
+      const { index } = link;
+      const mtu = this.#options.eniMtu;
+      const requests: Request[] = [];
+      if (!link.up || link.mtu !== mtu) requests.push(setLink(index, { up: true, mtu }));
+      if (!eni.primary) {
+        const addresses = this.#netlink.addresses({ index, family: 4 });
+        if (!addresses.some(({ address }) => address === eni.primaryIp)) {
+          const block = { address: eni.primaryIp, prefixLength: prefixLength(eni.subnetCidr) };
+          requests.push(addAddress({ index, ...block, noPrefixRoute: true }));
+        }
+        // An address that DHCP gave the link brings a route to the whole subnet in the main table, and the node's
+        // own packets would leave by it with the primary ENI's address, which the VPC drops.
+        for (const route of this.#netlink.routes({ family: 4, table: MAIN_TABLE, oif: index })) {
+          if (route.protocol === PROTOCOL_KERNEL && route.destination === eni.subnetCidr) {
+            requests.push(deleteRoute(route));
+          }
+        }
+        const routes = this.#netlink.routes({ family: 4, table: eni.table });
+        const { missing } = difference(routes, eniRoutes(eni, index), routeIdentity);
+        requests.push(...missing.map((route) => addRoute(route, 'replace')));
+      }
+      apply(this.#netlink, requests);
+    }
+  }
+
+  /** Rules, the routes to pods, and what is stale of the ENIs' tables. */
+  #restoreRouting(
+    assignments: readonly Assignment[],
+    links: readonly Link[],
+    enis: readonly NodeEni[],
+  ): void {
+    const there = this.#netlink.routes({ family: 4 });
+    const pods = this.pods.wanted(assignments, links);
+    const wantedRules = [...nodeRules(this.#options), ...pods.flatMap(({ pod }) => podRules(pod))];
+    const wantedRoutes = [
+      ...enis.flatMap((eni) => {
+        const link = eni.primary ? undefined : linkOfEni(links, eni);
+        return link ? eniRoutes(eni, link.index) : [];
+      }),
+      ...pods.flatMap(({ pod, link }) => (link ? [podRoute(pod.address, link.index)] : [])),
+    ];
+    const rules = difference(this.#netlink.rules(4), wantedRules, ruleIdentity);
+    const routes = difference(there, wantedRoutes, routeIdentity);
+    apply(this.#netlink, [
+      ...pods.flatMap(({ link }) => (link && !link.up ? [setLink(link.index, { up: true })] : [])),
+      ...rules.stale.map(deleteRule),
+      ...routes.stale.map(deleteRoute),
+      ...routes.missing.map((route) => addRoute(route, 'replace')),
+      ...rules.missing.map(addRule),
+    ]);
+  }
+
+  /** Replaces the NAT table unless it is as it was made. */
+  async #restoreNat({ primaryEni, vpcCidrs }: NodeNetworkSetup): Promise<void> {
+    const link = linkOfEni(this.#netlink.links(), primaryEni);
+    if (!link)
+      throw new Error(`the primary ENI ${primaryEni.id} (MAC ${primaryEni.mac}) has no link on the node`);
+    const facts = { primaryLink: link.name, primaryIp: primaryEni.primaryIp, vpcCidrs };
+    const script = natScript(this.#options, facts);
+    const show = async () => JSON.stringify(await this.#nftables.list(NAT_TABLE));
+    if (this.#nat?.script === script && (await show()) === this.#nat.table) return;
+    await this.#nftables.apply(script);
+    this.#nat = { script, table: await show() };
+  }
+}
+
+function errorOf(step: () => unknown): Error[] {
+  try {
+    step();
+    return [];
+  } catch (error) {
+    return [error as Error];
+  }
+}

@@ -1,0 +1,298 @@
+/**
+ * Wires pods: a veth pair between the node and the pod, routes, rules and the gateway's neighbour entry.
+ *
+ * A pod is wired by three messages to the kernel, all synchronous: the pair, the inside of the pod, the node's
+ * side. So no two pods are ever wired halfway at the same time, and reconciling never sees a half-wired pod.
+ */
+import type { Ipv4 } from '@enid/ip';
+import {
+  addAddress,
+  addLink,
+  addNeighbour,
+  addRoute,
+  addRule,
+  deleteAddress,
+  deleteRoute,
+  deleteRule,
+  type Link,
+  LinkReaper,
+  MAIN_TABLE,
+  type NetNamespace,
+  type Route,
+  type Rtnetlink,
+  SyscallError,
+  setLink,
+  sysctl,
+} from '@enid/linux';
+import type { Config } from '../config.ts';
+import type { Assignment } from '../seams.ts';
+import { apply } from './apply.ts';
+import { attachmentId, hostVethName, isHostVethName } from './names.ts';
+import {
+  hostBlock,
+  POD_GATEWAY,
+  podRoute,
+  podRules,
+  ROUTING_PROTOCOL,
+  routeIdentity,
+  routesInPod,
+  ruleIdentity,
+} from './routing.ts';
+import { Sandbox, SandboxError } from './sandbox.ts';
+
+/** A pod as it was wired. */
+export type WiredPod = {
+  readonly host: { readonly name: string; readonly mac: string };
+  readonly container: { readonly name: string; readonly mac: string; readonly sandbox: string };
+  readonly mtu: number;
+  readonly address: Ipv4;
+  readonly gateway: Ipv4;
+};
+
+export class Pods implements AsyncDisposable {
+  readonly #ns: NetNamespace;
+  readonly #netlink: Rtnetlink;
+  readonly #options: Config['network'];
+  readonly #reaper: LinkReaper;
+  /** Links that are being deleted, by index. */
+  readonly #dying = new Map<number, Promise<void>>();
+  /** Pods that were taken down whose address is not yet released: reconciling must not bring them back. */
+  readonly #down = new Set<string>();
+
+  /** @param ns the node's namespace. @param netlink a socket in it. */
+  constructor(ns: NetNamespace, netlink: Rtnetlink, options: Config['network']) {
+    this.#ns = ns;
+    this.#netlink = netlink;
+    this.#options = options;
+    this.#reaper = new LinkReaper(ns);
+  }
+
+  /** The name of a pod's link on the node. */
+  hostName({ key, metadata }: Pick<Assignment, 'key' | 'metadata'>): string {
+    return hostVethName(this.#options.vethPrefix, key, metadata);
+  }
+
+  /**
+   * Opens the sandbox of a pod that is to be wired.
+   * @param path CNI_NETNS. @param ifName the interface that must not be there yet.
+   * @throws {SandboxError}
+   */
+  async enter(path: string, ifName: string): Promise<Sandbox> {
+    const sandbox = this.open(path);
+    try {
+      // The interface of an earlier attachment to the same sandbox may be on its way out.
+      if (this.#dying.size > 0 && sandbox.netlink.link(ifName)) await Promise.all(this.#dying.values());
+      if (sandbox.netlink.link(ifName)) throw interfaceExists(path, ifName);
+      return sandbox;
+    } catch (error) {
+      sandbox.close();
+      throw error;
+    }
+  }
+
+  /** Opens a sandbox as it is. @throws {SandboxError} */
+  open(path: string): Sandbox {
+    return Sandbox.open(path, this.#ns);
+  }
+
+  /**
+   * Wires a pod. A link of the same name that an earlier sandbox of the pod left is replaced. When it throws, call
+   * {@link Pods.remove}.
+   * @throws {SandboxError | NetlinkError}
+   */
+  async add(assignment: Assignment, sandbox: Sandbox): Promise<WiredPod> {
+    const name = this.hostName(assignment);
+    for (let link = this.#netlink.link(name); link; link = this.#netlink.link(name)) {
+      if (link.kind !== 'veth') {
+        throw new Error(
+          `the node has a link ${name} that is no pod's (kind ${link.kind}): rename or delete it`,
+        );
+      }
+      await this.#reap(link);
+    }
+    return this.#wire(name, assignment, sandbox);
+  }
+
+  #wire(name: string, assignment: Assignment, sandbox: Sandbox): WiredPod {
+    const { key, address } = assignment;
+    const mtu = this.#options.podMtu;
+    this.#down.delete(attachmentId(key));
+    const pair = addLink({ kind: 'veth', name, mtu, peer: { name: key.ifName, mtu, netns: sandbox.ns } });
+    const [refused] = this.#netlink.batch([pair]);
+    if (refused?.code === 'EEXIST') throw interfaceExists(sandbox.path, key.ifName);
+    if (refused) throw refused;
+    const host = this.#netlink.link(name)!;
+    const inside = sandbox.netlink.link(key.ifName)!;
+    disableIpv6(this.#ns, name);
+    disableIpv6(sandbox.ns, key.ifName);
+    sandbox.netlink.execute([
+      setLink('lo', { up: true }),
+      setLink(inside.index, { up: true }),
+      addAddress({ index: inside.index, address, prefixLength: 32 }),
+      addNeighbour({ index: inside.index, address: POD_GATEWAY, mac: host.mac }),
+      ...routesInPod(inside.index).map((route) => addRoute(route)),
+    ]);
+    const nodeSide = [
+      setLink(host.index, { up: true }),
+      addRoute(podRoute(address, host.index), 'replace'),
+      ...podRules(assignment).map(addRule),
+    ];
+    apply(this.#netlink, nodeSide, ['EEXIST']);
+    return {
+      host: { name, mac: host.mac },
+      container: { name: key.ifName, mac: inside.mac, sandbox: sandbox.path },
+      mtu,
+      address,
+      gateway: POD_GATEWAY,
+    };
+  }
+
+  /**
+   * Takes a pod off the network; nothing is an error that is gone already. The pod can neither send nor receive when
+   * this returns, not only when the promise resolves: then its link is gone, too.
+   * @param path CNI_NETNS, if known.
+   * @throws {NetlinkError} at once, not by the promise.
+   */
+  remove(assignment: Assignment, path?: string): Promise<void> {
+    const { key, address } = assignment;
+    this.#down.add(attachmentId(key));
+    const link = this.#netlink.link(this.hostName(assignment));
+    if (link && path) this.#removeAddress(assignment, link, path);
+    const route = { destination: hostBlock(address), table: MAIN_TABLE, protocol: ROUTING_PROTOCOL };
+    apply(this.#netlink, [deleteRoute(route), ...podRules(assignment).map(deleteRule)]);
+    // A newer sandbox of the same pod has a link of the same name, which stays. It is told by its route.
+    const own = link?.kind === 'veth' && this.#routesBy(link).length === 0;
+    return own ? this.#reap(link) : Promise.resolve();
+  }
+
+  /** The interface itself goes with the link on the node, in a moment; its address goes at once. */
+  #removeAddress({ key, address }: Assignment, host: Link, path: string): void {
+    try {
+      using sandbox = this.open(path);
+      const inside = sandbox.netlink.link(key.ifName);
+      if (inside?.kind !== 'veth' || inside.peerIndex !== host.index) return;
+      sandbox.netlink.batch([deleteAddress({ index: inside.index, address, prefixLength: 32 })]);
+    } catch (error) {
+      if (!(error instanceof SandboxError)) throw error;
+    }
+  }
+
+  /**
+   * Compares a pod's wiring with what {@link Pods.add} makes.
+   * @returns a sentence for each difference.
+   */
+  check(assignment: Assignment, sandbox: Sandbox): string[] {
+    const { key, address } = assignment;
+    const name = this.hostName(assignment);
+    const host = this.#netlink.link(name);
+    const inside = sandbox.netlink.link(key.ifName);
+    if (!inside) return [`the interface ${key.ifName} is missing in ${sandbox.path}`];
+    if (!host) return [`the link ${name} is missing on the node`];
+    const { index } = inside;
+    const addresses = sandbox.netlink.addresses({ index, family: 4 });
+    const neighbours = sandbox.netlink.neighbours({ index, family: 4 });
+    const routes = new Set(sandbox.netlink.routes({ family: 4, table: MAIN_TABLE }).map(routeIdentity));
+    const nodeRoutes = new Set(this.#routesBy(host).map(routeIdentity));
+    const nodeRules = new Set(this.#netlink.rules(4).map(ruleIdentity));
+    const findings: [boolean, string][] = [
+      [inside.peerIndex === host.index, `${key.ifName} is not the other end of ${name}`],
+      [inside.up, `${key.ifName} is down`],
+      [host.up, `${name} is down on the node`],
+      [
+        addresses.some((held) => held.address === address && held.prefixLength === 32),
+        `${key.ifName} does not have the address ${address}/32`,
+      ],
+      [
+        neighbours.some(
+          (entry) => entry.address === POD_GATEWAY && entry.mac === host.mac && entry.state === 'permanent',
+        ),
+        `the neighbour entry ${POD_GATEWAY} -> ${host.mac} is missing in the pod`,
+      ],
+      ...routesInPod(index).map((route): [boolean, string] => [
+        routes.has(routeIdentity(route)),
+        `the route to ${route.destination} is missing in the pod`,
+      ]),
+      [
+        nodeRoutes.has(routeIdentity(podRoute(address, host.index))),
+        `the route ${address} dev ${name} is missing on the node`,
+      ],
+      ...podRules(assignment).map((rule): [boolean, string] => [
+        nodeRules.has(ruleIdentity(rule)),
+        `the rule ${rule.priority} (${rule.to ? 'to' : 'from'} ${address} lookup ${rule.table}) is missing on the node`,
+      ]),
+    ];
+    return findings.filter(([fine]) => !fine).map(([, sentence]) => sentence);
+  }
+
+  /**
+   * The pods that should be in force, each with its link among `links` if that is there.
+   * @param assignments all that L-IPAM holds at this moment.
+   */
+  wanted(assignments: readonly Assignment[], links: readonly Link[]): { pod: Assignment; link?: Link }[] {
+    const held = new Set(assignments.map(({ key }) => attachmentId(key)));
+    for (const id of this.#down) if (!held.has(id)) this.#down.delete(id);
+    const living = links.filter((link) => !this.#dying.has(link.index));
+    const byName = new Map(living.map((link) => [link.name, link]));
+    const pods = assignments.filter(({ key }) => !this.#down.has(attachmentId(key)));
+    const names = pods.map((pod) => this.hostName(pod));
+    return pods.map((pod, at) => {
+      const link = byName.get(names[at]!);
+      // An old and a new sandbox of one pod share the name; the link is that one's whose route leads to it.
+      const shared = names.indexOf(names[at]!) !== names.lastIndexOf(names[at]!);
+      return link && (!shared || this.#isRouted(pod, link)) ? { pod, link } : { pod };
+    });
+  }
+
+  /**
+   * Deletes links that were pods' and are nobody's now: named as ours, of none of the `assignments`, and without a
+   * route that somebody else made.
+   */
+  removeOrphans(assignments: readonly Assignment[], links: readonly Link[]): void {
+    const names = new Set(assignments.map((assignment) => this.hostName(assignment)));
+    for (const link of links) {
+      const orphan =
+        link.kind === 'veth' && isHostVethName(this.#options.vethPrefix, link.name) && !names.has(link.name);
+      if (!orphan || this.#routesBy(link).some(({ protocol }) => protocol !== ROUTING_PROTOCOL)) continue;
+      this.#reap(link).catch(() => {}); // tried again the next time
+    }
+  }
+
+  /** Lets the deletions that are under way finish. */
+  async close(): Promise<void> {
+    await this.#reaper.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #isRouted({ address }: Assignment, link: Link): boolean {
+    return this.#routesBy(link).some(({ destination }) => destination === hostBlock(address));
+  }
+
+  #routesBy({ index }: Link): Route[] {
+    return this.#netlink.routes({ family: 4, table: MAIN_TABLE, oif: index });
+  }
+
+  #reap({ index }: Link): Promise<void> {
+    const dying = this.#dying.get(index);
+    if (dying) return dying;
+    const gone = this.#reaper.delete(index).finally(() => this.#dying.delete(index));
+    this.#dying.set(index, gone);
+    return gone;
+  }
+}
+
+function interfaceExists(path: string, ifName: string): SandboxError {
+  return new SandboxError('interface exists', `the interface ${ifName} already exists in ${path}`);
+}
+
+/** Pods are of IPv4 alone: no link-local address is looked for on the pair, no router advertisement waited for. */
+function disableIpv6(ns: NetNamespace, link: string): void {
+  try {
+    sysctl.set(ns, `net/ipv6/conf/${link}/disable_ipv6`, 1);
+  } catch (error) {
+    // A kernel without IPv6 has nothing to disable.
+    if (!(error instanceof SyscallError && error.code === 'ENOENT')) throw error;
+  }
+}
