@@ -1,15 +1,16 @@
 /**
  * Times the CNI executable against Debian's `ptp` with `host-local`, in one run on one node of a lab, so that the
- * machine's noise is in both: each plugin in turn wires and unwires a pod, `pods` times, then wires many at once.
+ * machine's noise is in both.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { type Attachment, CniRuntime, type Host, Lab, type LabNode } from '@enid/lab';
-import { NetNamespace } from '@enid/linux';
+import { type Attachment, CniRuntime, type Host, Lab, type LabNode, until } from '@enid/lab';
+import { NetNamespace, Rtnetlink } from '@enid/linux';
 
 const NAME = 'bench';
 const BURST = 50;
+const ROUND = 25;
 
 /** Milliseconds. */
 type Percentiles = { p50: number; p99: number };
@@ -28,7 +29,7 @@ type Contender = {
   burst: number;
 };
 
-const round = (value: number, digits = 2) => Number(value.toFixed(digits));
+const rounded = (value: number, digits = 2) => Number(value.toFixed(digits));
 
 function percentiles(samples: readonly number[]): Percentiles {
   const sorted = samples.toSorted((a, b) => a - b);
@@ -70,16 +71,20 @@ export async function podAdd(
       enid: { runtime: node.cniRuntime(), add: [], del: [], burst: 0 } as Contender,
       ptp: { runtime: ptpRuntime(node, host, scratch), add: [], del: [], burst: 0 } as Contender,
     };
-    progress(`wiring and unwiring ${pods} pods one after another, each plugin in turn`);
-    for (let n = 0; n < pods; n++) {
-      for (const contender of Object.values(contenders)) await one(lab, contender, n);
+    progress(
+      `wiring and unwiring ${pods} pods one after another, in rounds of ${ROUND}, each plugin in turn`,
+    );
+    for (let done = 0; done < pods; done += ROUND) {
+      for (const contender of Object.values(contenders)) {
+        await round(lab, node, contender, Math.min(ROUND, pods - done));
+      }
     }
     progress(`wiring ${BURST} pods at once`);
-    for (const contender of Object.values(contenders)) await burst(lab, contender);
+    for (const contender of Object.values(contenders)) await burst(lab, node, contender);
     const figures = ({ add, del, burst }: Contender) => ({
       add_ms: percentiles(add),
       del_ms: percentiles(del),
-      burst50_ms: round(burst),
+      burst50_ms: rounded(burst),
     });
     const enid = figures(contenders.enid);
     const ptp = figures(contenders.ptp);
@@ -87,9 +92,9 @@ export async function podAdd(
       enid,
       ptp,
       ratio: {
-        add_p50: round(enid.add_ms.p50 / ptp.add_ms.p50, 3),
-        del_p50: round(enid.del_ms.p50 / ptp.del_ms.p50, 3),
-        burst50: round(enid.burst50_ms / ptp.burst50_ms, 3),
+        add_p50: rounded(enid.add_ms.p50 / ptp.add_ms.p50, 3),
+        del_p50: rounded(enid.del_ms.p50 / ptp.del_ms.p50, 3),
+        burst50: rounded(enid.burst50_ms / ptp.burst50_ms, 3),
       },
     };
   } finally {
@@ -98,32 +103,47 @@ export async function podAdd(
   }
 }
 
-async function one(lab: Lab, { runtime, add, del }: Contender, n: number): Promise<void> {
-  const pod = sandbox(lab, `pod-${n}`);
-  add.push(await timed(() => runtime.add(pod)));
-  del.push(await timed(() => runtime.del(pod)));
-  NetNamespace.delete(basename(pod.netns));
+async function round(
+  lab: Lab,
+  node: LabNode,
+  { runtime, add, del }: Contender,
+  count: number,
+): Promise<void> {
+  const pods = sandboxes(lab, count);
+  for (const pod of pods) add.push(await timed(() => runtime.add(pod)));
+  for (const pod of pods) del.push(await timed(() => runtime.del(pod)));
+  await settle(node, pods);
 }
 
-async function burst(lab: Lab, contender: Contender): Promise<void> {
-  const pods = Array.from({ length: BURST }, (_, n) => sandbox(lab, `burst-${n}`));
+async function burst(lab: Lab, node: LabNode, contender: Contender): Promise<void> {
+  const pods = sandboxes(lab, BURST);
   contender.burst = await timed(() => Promise.all(pods.map((pod) => contender.runtime.add(pod))));
-  for (const pod of pods) {
-    await contender.runtime.del(pod);
-    NetNamespace.delete(basename(pod.netns));
-  }
+  for (const pod of pods) await contender.runtime.del(pod);
+  await settle(node, pods);
 }
 
-/** A pod's empty network namespace, as a runtime has it before ADD. */
-function sandbox(lab: Lab, name: string): Attachment {
-  const netns = `${lab.directory.prefix}-${name}`;
-  NetNamespace.create(netns).close();
-  return {
-    containerId: `${name}-${process.hrtime.bigint()}`,
-    netns: `/run/netns/${netns}`,
-    ifName: 'eth0',
-    args: { IgnoreUnknown: '1', K8S_POD_NAMESPACE: 'bench', K8S_POD_NAME: name },
-  };
+/** Waits until nothing of a round is left, so that what one plugin does in the background costs the other nothing. */
+async function settle(node: LabNode, pods: readonly Attachment[]): Promise<void> {
+  using namespace = node.openNamespace();
+  using rtnetlink = Rtnetlink.open(namespace);
+  const veths = () =>
+    rtnetlink.links().filter((link) => link.kind === 'veth' && !/^eth\d+$/.test(link.name)).length;
+  await until(veths, (count) => count === 0, 'the links of deleted pods to go');
+  for (const pod of pods) NetNamespace.delete(basename(pod.netns));
+}
+
+/** Pods' empty network namespaces, as a runtime has them before ADD. */
+function sandboxes(lab: Lab, count: number): Attachment[] {
+  return Array.from({ length: count }, (_, n) => {
+    const netns = `${lab.directory.prefix}-pod-${n}`;
+    NetNamespace.create(netns).close();
+    return {
+      containerId: `pod-${n}-${process.hrtime.bigint()}`,
+      netns: `/run/netns/${netns}`,
+      ifName: 'eth0',
+      args: { IgnoreUnknown: '1', K8S_POD_NAMESPACE: 'bench', K8S_POD_NAME: `pod-${n}` },
+    };
+  });
 }
 
 /** Debian's reference plugins, on the same node. */
