@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { type Attachment, CniRuntime, type Host, Lab, type LabNode, until } from '@enid/lab';
+import { type Attachment, CniRuntime, type Host, Lab, type LabNode, labStatus, until } from '@enid/lab';
 import { NetNamespace, Rtnetlink } from '@enid/linux';
 
 const NAME = 'bench';
@@ -34,7 +34,7 @@ const rounded = (value: number, digits = 2) => Number(value.toFixed(digits));
 function percentiles(samples: readonly number[]): Percentiles {
   const sorted = samples.toSorted((a, b) => a - b);
   const at = (share: number) =>
-    round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!);
+    rounded(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!);
   return { p50: at(0.5), p99: at(0.99) };
 }
 
@@ -55,6 +55,7 @@ export async function podAdd(
 ): Promise<PodAddResult> {
   const scratch = mkdtempSync(join(tmpdir(), 'enid-bench-'));
   try {
+    await Lab.down(NAME); // What a killed run left.
     // Addresses enough for all pods and the burst, all of them warm before the clock starts.
     const lab = await Lab.up(
       {
@@ -67,6 +68,14 @@ export async function podAdd(
       progress,
     );
     const node = lab.nodes[0]!;
+    progress(`filling the pool with ${pods + BURST} addresses`);
+    await until(
+      async () =>
+        (await labStatus(lab)).nodes[0]!.enis.reduce((sum, eni) => sum + eni.addresses.length - 1, 0),
+      (addresses) => addresses >= pods + BURST,
+      'the pool to fill',
+      120_000,
+    );
     const contenders = {
       enid: { runtime: node.cniRuntime(), add: [], del: [], burst: 0 } as Contender,
       ptp: { runtime: ptpRuntime(node, host, scratch), add: [], del: [], burst: 0 } as Contender,
