@@ -1,0 +1,307 @@
+/** The EC2 calls that the agent makes, for the instance that it runs on. */
+
+import type { EC2Client, Filter, NetworkInterface, Tag } from '@aws-sdk/client-ec2';
+import { type Ipv4, parseIpv4 } from '@enid/ip';
+import { type InstanceLimits, instanceLimits } from '@enid/ipam';
+import { AwsError, explainAwsError } from './errors.ts';
+
+export type Tags = Readonly<Record<string, string>>;
+
+/** An ENI as EC2 describes it. */
+export type Ec2Eni = {
+  readonly id: string;
+  readonly mac: string;
+  readonly description: string;
+  /** `interface` for an ordinary one; `trunk`, `efa`, `branch`, ... are others' business. */
+  readonly type: string;
+  readonly primaryIp: Ipv4;
+  /** Secondary addresses. */
+  readonly addresses: readonly Ipv4[];
+  readonly securityGroups: readonly string[];
+  readonly tags: Tags;
+  readonly attachment?: {
+    readonly id: string;
+    readonly deviceNumber: number;
+    readonly networkCard: number;
+    readonly status: 'attaching' | 'attached' | 'detaching' | 'detached';
+    readonly deleteOnTermination: boolean;
+  };
+};
+
+export type Ec2Subnet = {
+  readonly id: string;
+  readonly freeAddresses: number;
+  readonly tags: Tags;
+};
+
+/** What a new ENI is made with. */
+export type NewEni = {
+  readonly subnetId: string;
+  readonly securityGroups: readonly string[];
+  /** Secondary addresses to come with it. */
+  readonly addressCount: number;
+  readonly description: string;
+  readonly tags: Tags;
+};
+
+/** What the agent needs of EC2. Every method throws {@link AwsError}. */
+export interface Ec2 {
+  /** The ENIs attached to this instance, or on their way. */
+  attachedEnis(): Promise<Ec2Eni[]>;
+  /** The ENI, or undefined when there is none of this id. */
+  eni(id: string): Promise<Ec2Eni | undefined>;
+  /** Unattached ENIs with these tags; a tag of the value undefined may have any. */
+  unattachedEnis(tags: Readonly<Record<string, string | undefined>>): Promise<Ec2Eni[]>;
+  /** The subnets of the VPC in the zone. */
+  subnets(vpcId: string, availabilityZone: string): Promise<Ec2Subnet[]>;
+  /** What the instance type allows. */
+  limits(instanceType: string): Promise<InstanceLimits>;
+  createEni(eni: NewEni): Promise<Ec2Eni>;
+  /** @returns the attachment's id. */
+  attachEni(id: string, deviceNumber: number): Promise<string>;
+  setDeleteOnTermination(id: string, attachmentId: string): Promise<void>;
+  setSecurityGroups(id: string, groups: readonly string[]): Promise<void>;
+  tag(id: string, tags: Tags): Promise<void>;
+  detachEni(attachmentId: string): Promise<void>;
+  deleteEni(id: string): Promise<void>;
+  /** @returns the new addresses. */
+  assignAddresses(id: string, count: number): Promise<Ipv4[]>;
+  unassignAddresses(id: string, addresses: readonly Ipv4[]): Promise<void>;
+}
+
+/** Called after each call, for metrics. */
+export type CallObserver = (call: { operation: string; milliseconds: number; error?: AwsError }) => void;
+
+type Sdk = typeof import('@aws-sdk/client-ec2');
+
+/** EC2 by the AWS SDK: default credential chain, AWS_ENDPOINT_URL_EC2, the SDK's own retries. */
+export class AwsEc2 implements Ec2 {
+  readonly #sdk: Sdk;
+  readonly #client: EC2Client;
+  readonly #instanceId: string;
+  readonly #observe: CallObserver;
+
+  private constructor(sdk: Sdk, client: EC2Client, instanceId: string, observe: CallObserver) {
+    this.#sdk = sdk;
+    this.#client = client;
+    this.#instanceId = instanceId;
+    this.#observe = observe;
+  }
+
+  /** Loads the SDK, which takes a third of a second: begin early, await late. */
+  static load(): Promise<Sdk> {
+    return import('@aws-sdk/client-ec2');
+  }
+
+  static open(sdk: Sdk, options: { region: string; instanceId: string; observe?: CallObserver }): AwsEc2 {
+    const client = new sdk.EC2Client({ region: options.region, customUserAgent: 'enid' });
+    return new AwsEc2(sdk, client, options.instanceId, options.observe ?? (() => {}));
+  }
+
+  close(): void {
+    this.#client.destroy();
+  }
+
+  attachedEnis(): Promise<Ec2Eni[]> {
+    return this.#describe([{ Name: 'attachment.instance-id', Values: [this.#instanceId] }], this.#instanceId);
+  }
+
+  async eni(id: string): Promise<Ec2Eni | undefined> {
+    const [eni] = await this.#describe([{ Name: 'network-interface-id', Values: [id] }], id);
+    return eni;
+  }
+
+  unattachedEnis(tags: Readonly<Record<string, string | undefined>>): Promise<Ec2Eni[]> {
+    const filters = Object.entries(tags).map(([key, value]) =>
+      value === undefined ? { Name: 'tag-key', Values: [key] } : { Name: `tag:${key}`, Values: [value] },
+    );
+    return this.#describe([...filters, { Name: 'status', Values: ['available'] }], this.#instanceId);
+  }
+
+  async subnets(vpcId: string, availabilityZone: string): Promise<Ec2Subnet[]> {
+    const filters = [
+      { Name: 'vpc-id', Values: [vpcId] },
+      { Name: 'availability-zone', Values: [availabilityZone] },
+    ];
+    const { Subnets = [] } = await this.#call('DescribeSubnets', vpcId, () =>
+      this.#client.send(new this.#sdk.DescribeSubnetsCommand({ Filters: filters })),
+    );
+    return Subnets.map((subnet) => ({
+      id: subnet.SubnetId!,
+      freeAddresses: subnet.AvailableIpAddressCount ?? 0,
+      tags: tagsOf(subnet.Tags),
+    }));
+  }
+
+  async limits(instanceType: string): Promise<InstanceLimits> {
+    const described = await this.#call('DescribeInstanceTypes', instanceType, () =>
+      this.#client.send(
+        new this.#sdk.DescribeInstanceTypesCommand({ InstanceTypes: [instanceType as never] }),
+      ),
+    ).catch((error: AwsError) => error);
+    const info = described instanceof AwsError ? undefined : described.InstanceTypes?.[0];
+    const card = info?.NetworkInfo?.NetworkCards?.find(
+      ({ NetworkCardIndex }) => NetworkCardIndex === (info.NetworkInfo?.DefaultNetworkCardIndex ?? 0),
+    );
+    const enis = card?.MaximumNetworkInterfaces ?? info?.NetworkInfo?.MaximumNetworkInterfaces;
+    const ipv4PerEni = info?.NetworkInfo?.Ipv4AddressesPerInterface;
+    if (enis && ipv4PerEni) {
+      return {
+        enis,
+        ipv4PerEni,
+        hypervisor: info.Hypervisor === 'xen' ? 'xen' : 'nitro',
+        networkCards: info.NetworkInfo?.MaximumNetworkCards ?? 1,
+      };
+    }
+    const known = instanceLimits(instanceType);
+    if (known) return known;
+    if (described instanceof AwsError) throw described;
+    throw new AwsError(
+      'UnknownInstanceType',
+      'DescribeInstanceTypes',
+      `the network limits of the instance type ${instanceType} are not known: allow ec2:DescribeInstanceTypes`,
+    );
+  }
+
+  async createEni({ subnetId, securityGroups, addressCount, description, tags }: NewEni): Promise<Ec2Eni> {
+    const { NetworkInterface } = await this.#call('CreateNetworkInterface', subnetId, () =>
+      this.#client.send(
+        new this.#sdk.CreateNetworkInterfaceCommand({
+          SubnetId: subnetId,
+          Groups: [...securityGroups],
+          Description: description,
+          ...(addressCount > 0 && { SecondaryPrivateIpAddressCount: addressCount }),
+          TagSpecifications: [{ ResourceType: 'network-interface', Tags: tagList(tags) }],
+        }),
+      ),
+    );
+    return eniOf(NetworkInterface!);
+  }
+
+  async attachEni(id: string, deviceNumber: number): Promise<string> {
+    const { AttachmentId } = await this.#call('AttachNetworkInterface', this.#instanceId, () =>
+      this.#client.send(
+        new this.#sdk.AttachNetworkInterfaceCommand({
+          NetworkInterfaceId: id,
+          InstanceId: this.#instanceId,
+          DeviceIndex: deviceNumber,
+        }),
+      ),
+    );
+    return AttachmentId!;
+  }
+
+  async setDeleteOnTermination(id: string, attachmentId: string): Promise<void> {
+    await this.#call('ModifyNetworkInterfaceAttribute', id, () =>
+      this.#client.send(
+        new this.#sdk.ModifyNetworkInterfaceAttributeCommand({
+          NetworkInterfaceId: id,
+          Attachment: { AttachmentId: attachmentId, DeleteOnTermination: true },
+        }),
+      ),
+    );
+  }
+
+  async setSecurityGroups(id: string, groups: readonly string[]): Promise<void> {
+    await this.#call('ModifyNetworkInterfaceAttribute', id, () =>
+      this.#client.send(
+        new this.#sdk.ModifyNetworkInterfaceAttributeCommand({ NetworkInterfaceId: id, Groups: [...groups] }),
+      ),
+    );
+  }
+
+  async tag(id: string, tags: Tags): Promise<void> {
+    await this.#call('CreateTags', id, () =>
+      this.#client.send(new this.#sdk.CreateTagsCommand({ Resources: [id], Tags: tagList(tags) })),
+    );
+  }
+
+  async detachEni(attachmentId: string): Promise<void> {
+    await this.#call('DetachNetworkInterface', attachmentId, () =>
+      this.#client.send(new this.#sdk.DetachNetworkInterfaceCommand({ AttachmentId: attachmentId })),
+    );
+  }
+
+  async deleteEni(id: string): Promise<void> {
+    await this.#call('DeleteNetworkInterface', id, () =>
+      this.#client.send(new this.#sdk.DeleteNetworkInterfaceCommand({ NetworkInterfaceId: id })),
+    );
+  }
+
+  async assignAddresses(id: string, count: number): Promise<Ipv4[]> {
+    const { AssignedPrivateIpAddresses = [] } = await this.#call('AssignPrivateIpAddresses', id, () =>
+      this.#client.send(
+        new this.#sdk.AssignPrivateIpAddressesCommand({
+          NetworkInterfaceId: id,
+          SecondaryPrivateIpAddressCount: count,
+        }),
+      ),
+    );
+    return AssignedPrivateIpAddresses.map(({ PrivateIpAddress }) => parseIpv4(PrivateIpAddress!));
+  }
+
+  async unassignAddresses(id: string, addresses: readonly Ipv4[]): Promise<void> {
+    await this.#call('UnassignPrivateIpAddresses', id, () =>
+      this.#client.send(
+        new this.#sdk.UnassignPrivateIpAddressesCommand({
+          NetworkInterfaceId: id,
+          PrivateIpAddresses: [...addresses],
+        }),
+      ),
+    );
+  }
+
+  #describe(filters: Filter[], target: string): Promise<Ec2Eni[]> {
+    return this.#call('DescribeNetworkInterfaces', target, async () => {
+      const enis: Ec2Eni[] = [];
+      const pages = this.#sdk.paginateDescribeNetworkInterfaces(
+        { client: this.#client },
+        { Filters: filters },
+      );
+      for await (const page of pages) enis.push(...(page.NetworkInterfaces ?? []).map(eniOf));
+      return enis;
+    });
+  }
+
+  async #call<T>(operation: string, target: string, call: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    try {
+      const result = await call();
+      this.#observe({ operation, milliseconds: performance.now() - began });
+      return result;
+    } catch (cause) {
+      const error = explainAwsError(cause, { operation, target });
+      this.#observe({ operation, milliseconds: performance.now() - began, error });
+      throw error;
+    }
+  }
+}
+
+function eniOf(eni: NetworkInterface): Ec2Eni {
+  const { Attachment: attachment } = eni;
+  const secondary = (eni.PrivateIpAddresses ?? []).filter(({ Primary }) => !Primary);
+  return {
+    id: eni.NetworkInterfaceId!,
+    mac: (eni.MacAddress ?? '').toLowerCase(),
+    description: eni.Description ?? '',
+    type: eni.InterfaceType ?? 'interface',
+    primaryIp: parseIpv4(eni.PrivateIpAddress!),
+    addresses: secondary.map(({ PrivateIpAddress }) => parseIpv4(PrivateIpAddress!)),
+    securityGroups: (eni.Groups ?? []).map(({ GroupId }) => GroupId!),
+    tags: tagsOf(eni.TagSet),
+    ...(attachment?.AttachmentId && {
+      attachment: {
+        id: attachment.AttachmentId,
+        deviceNumber: attachment.DeviceIndex ?? 0,
+        networkCard: attachment.NetworkCardIndex ?? 0,
+        status: attachment.Status ?? 'attached',
+        deleteOnTermination: attachment.DeleteOnTermination ?? false,
+      },
+    }),
+  };
+}
+
+const tagsOf = (tags: Tag[] | undefined): Tags =>
+  Object.fromEntries((tags ?? []).map(({ Key, Value }) => [Key!, Value ?? '']));
+
+const tagList = (tags: Tags): Tag[] => Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));

@@ -1,0 +1,217 @@
+/**
+ * Makes, takes up and frees secondary ENIs.
+ *
+ * Each step leaves a state from which the next start finds its way: an ENI is tagged as it is made, so that one that
+ * was never attached can be found and deleted; one that is attached is taken up; one that was detached is found by
+ * its tags again.
+ */
+
+import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
+import { AwsError } from '../aws/errors.ts';
+import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/metadata.ts';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Logger } from '../log.ts';
+import { DESCRIPTION_PREFIX, isManaged, isOwn, subnetOrder, TAG, tagsForEni } from './eni-policy.ts';
+
+/** How long metadata may take to show an attached ENI with its addresses. */
+const METADATA_TIMEOUT = 60_000;
+/** How long EC2 may take to detach. */
+const DETACH_TIMEOUT = 60_000;
+/** An unattached ENI of another node that is younger may be on its way to it. */
+const LEFTOVER_AGE = 5 * 60_000;
+
+export type EniLifecycleOptions = {
+  readonly ec2: Ec2;
+  readonly metadata: InstanceMetadata;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly identity: InstanceIdentity;
+  readonly settings: Config['pool'];
+  readonly clusterName?: string | undefined;
+};
+
+export class EniLifecycle {
+  readonly #options: EniLifecycleOptions;
+
+  constructor(options: EniLifecycleOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Attaches one more ENI: one that is attached already but not known yet, else a new one. Whatever fails, nothing
+   * is left behind; only a stop leaves an ENI that is attached, for the next start to take up.
+   * @param known ids of the ENIs in use.
+   * @param count secondary addresses of a new ENI.
+   * @returns the ENI once metadata shows it with its addresses.
+   * @throws {AwsError} naming the step's limit, or the signal's reason.
+   */
+  async attach(
+    known: ReadonlySet<string>,
+    primary: MetadataEni,
+    count: number,
+    signal: AbortSignal,
+  ): Promise<MetadataEni> {
+    const { ec2, identity, settings } = this.#options;
+    const attached = await ec2.attachedEnis();
+    const stray = attached.find(
+      (eni) =>
+        !known.has(eni.id) &&
+        isManaged(eni, identity.instanceId, settings.manageUntaggedEni) &&
+        eni.attachment!.status.startsWith('attach'),
+    );
+    if (stray) return this.#settle(stray, stray.attachment!.id, signal);
+    signal.throwIfAborted();
+    const devices = new Set(attached.map((eni) => eni.attachment?.deviceNumber));
+    let device = 1;
+    while (devices.has(device)) device++;
+    const eni = await this.#create(primary, count);
+    let attachmentId: string;
+    try {
+      signal.throwIfAborted();
+      attachmentId = await ec2.attachEni(eni.id, device);
+    } catch (error) {
+      await this.#delete(eni.id);
+      throw error;
+    }
+    return this.#settle(eni, attachmentId, signal);
+  }
+
+  /**
+   * Detaches an ENI and deletes it.
+   * @throws {AwsError} when it could not be detached: then it is as it was.
+   */
+  async free(id: string): Promise<void> {
+    const { ec2 } = this.#options;
+    const eni = await ec2.eni(id);
+    if (eni?.attachment) await ec2.detachEni(eni.attachment.id);
+    if (eni) await this.#delete(id);
+  }
+
+  /** Deletes the unattached ENIs that agents of this instance left behind. */
+  async deleteOwnLeftovers(): Promise<void> {
+    const { ec2, identity } = this.#options;
+    for (const eni of await ec2.unattachedEnis({ [TAG.instance]: identity.instanceId })) {
+      if (isOwn(eni, identity.instanceId)) await this.#delete(eni.id);
+    }
+  }
+
+  /** Deletes unattached ENIs that agents of other instances of the cluster left behind long enough ago. */
+  async deleteClusterLeftovers(): Promise<void> {
+    const { ec2, clusterName, clock } = this.#options;
+    const tags = { [TAG.instance]: undefined, ...(clusterName && { [TAG.cluster]: clusterName }) };
+    for (const eni of await ec2.unattachedEnis(tags)) {
+      if (!eni.description.startsWith(DESCRIPTION_PREFIX)) continue;
+      const createdAt = Date.parse(eni.tags[TAG.createdAt] ?? '');
+      if (Number.isNaN(createdAt)) {
+        await ec2.tag(eni.id, { [TAG.createdAt]: new Date(clock.now()).toISOString() });
+      } else if (clock.now() - createdAt > LEFTOVER_AGE) {
+        await this.#delete(eni.id);
+      }
+    }
+  }
+
+  async #create(primary: MetadataEni, addressCount: number): Promise<Ec2Eni> {
+    const { ec2, identity, settings, clusterName, clock, log } = this.#options;
+    const { instanceId } = identity;
+    const tags = tagsForEni({
+      instanceId,
+      clusterName,
+      additional: settings.additionalEniTags,
+      now: clock.now(),
+    });
+    const description = `${DESCRIPTION_PREFIX}${instanceId}`;
+    const { securityGroups } = primary;
+    let failure: AwsError | undefined;
+    for (const subnetId of await this.#subnets(primary)) {
+      try {
+        const eni = await ec2.createEni({ subnetId, securityGroups, addressCount, description, tags });
+        log.info({ eni: eni.id, subnet: subnetId, addresses: eni.addresses }, 'ENI created');
+        return eni;
+      } catch (error) {
+        if (!(error instanceof AwsError && error.isSubnetFull)) throw error;
+        failure = error;
+      }
+    }
+    throw (
+      failure ??
+      new AwsError(
+        'NoSubnet',
+        'CreateNetworkInterface',
+        `no subnet of ${identity.availabilityZone} may take ENIs: tag one with ${TAG.subnetRole}=1, or set ENABLE_SUBNET_DISCOVERY=false`,
+      )
+    );
+  }
+
+  async #subnets(primary: MetadataEni): Promise<string[]> {
+    const { ec2, identity, settings, clusterName, log } = this.#options;
+    if (!settings.subnetDiscovery) return [primary.subnetId];
+    try {
+      const subnets = await ec2.subnets(primary.vpcId, identity.availabilityZone);
+      return subnetOrder(subnets, primary.subnetId, clusterName);
+    } catch (error) {
+      log.warn({ err: error }, 'subnets cannot be looked up: the new ENI goes to that of the primary one');
+      return [primary.subnetId];
+    }
+  }
+
+  /** Waits until the instance has the attached ENI. Undoes it when that fails, if it was an agent's. */
+  async #settle(eni: Ec2Eni, attachmentId: string, signal: AbortSignal): Promise<MetadataEni> {
+    const { ec2, identity, log } = this.#options;
+    try {
+      if (!eni.attachment?.deleteOnTermination) await ec2.setDeleteOnTermination(eni.id, attachmentId);
+      const settled = await this.#untilInMetadata(eni, signal);
+      log.info({ eni: eni.id, device: settled.deviceNumber, addresses: settled.addresses }, 'ENI attached');
+      return settled;
+    } catch (error) {
+      if (!signal.aborted && isOwn(eni, identity.instanceId)) await this.#discard(eni.id, attachmentId);
+      throw error;
+    }
+  }
+
+  async #discard(id: string, attachmentId: string): Promise<void> {
+    const { ec2, log } = this.#options;
+    try {
+      await ec2.detachEni(attachmentId);
+    } catch (error) {
+      log.error({ err: error, eni: id }, 'an ENI of no use could not be detached: it will be taken up again');
+      return;
+    }
+    await this.#delete(id);
+  }
+
+  async #untilInMetadata(eni: Ec2Eni, signal: AbortSignal): Promise<MetadataEni> {
+    const { metadata, clock } = this.#options;
+    const deadline = clock.now() + METADATA_TIMEOUT;
+    for (let pause = 100; ; pause = Math.min(pause * 1.5, 1000)) {
+      const found = (await metadata.enis()).find(({ id }) => id === eni.id);
+      if (found && eni.addresses.every((address) => found.addresses.includes(address))) return found;
+      if (clock.now() >= deadline) {
+        const text = `${eni.id} was attached but is not in instance metadata after ${METADATA_TIMEOUT / 1000} s`;
+        throw new AwsError('MetadataTimeout', 'AttachNetworkInterface', text);
+      }
+      await clock.sleep(pause, signal);
+    }
+  }
+
+  /** Deletes an ENI as soon as it is detached; what fails is logged and left for a later clean-up. */
+  async #delete(id: string): Promise<void> {
+    const { ec2, clock, log } = this.#options;
+    const deadline = clock.now() + DETACH_TIMEOUT;
+    for (let pause = 250; ; pause = Math.min(pause * 1.5, 5000)) {
+      try {
+        await ec2.deleteEni(id);
+        log.info({ eni: id }, 'ENI deleted');
+        return;
+      } catch (error) {
+        if (error instanceof AwsError && error.isNotFound) return;
+        if (clock.now() >= deadline) {
+          log.error({ err: error, eni: id }, 'ENI could not be deleted: it is left for the next clean-up');
+          return;
+        }
+        log.debug({ err: error, eni: id }, 'ENI cannot be deleted yet');
+      }
+      await clock.sleep(pause);
+    }
+  }
+}
