@@ -1,0 +1,35 @@
+import type { CloudState } from '../cloud/state.ts';
+import { interfaceCable, planInstances, pluggedInterfaces } from './interfaces.ts';
+import { connectedVpcs, internetCable, planInternet } from './internet.ts';
+import type { FabricPlan, NamespacePlan } from './model.ts';
+import { internetNamespaceName, vpcNamespaceName } from './names.ts';
+import { planNatGateway } from './nat-gateway.ts';
+import { planVpc } from './vpc.ts';
+
+/**
+ * What the kernel has to hold for a cloud state.
+ * @param prefix of the lab's namespaces.
+ */
+export function plan(state: CloudState, prefix: string): FabricPlan {
+  const plugged = pluggedInterfaces(state, prefix);
+  const namespaces = new Map<string, NamespacePlan>([
+    [internetNamespaceName(prefix), planInternet(state)],
+    ...Object.values(state.vpcs).map((vpc): [string, NamespacePlan] => [
+      vpcNamespaceName(prefix, vpc.id),
+      planVpc(
+        state,
+        vpc,
+        plugged.filter(({ eni }) => eni.vpcId === vpc.id),
+      ),
+    ]),
+    ...plugged
+      .filter(({ eni }) => eni.kind === 'nat_gateway')
+      .map((interface_): [string, NamespacePlan] => [interface_.host.namespace, planNatGateway(interface_)]),
+    ...planInstances(state, prefix, plugged),
+  ]);
+  const cables = [
+    ...connectedVpcs(state).map((vpcId) => internetCable(vpcId, prefix)),
+    ...plugged.map((interface_) => interfaceCable(interface_, prefix)),
+  ];
+  return { namespaces, cables };
+}

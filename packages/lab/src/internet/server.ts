@@ -1,0 +1,93 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer, type Socket } from 'node:net';
+import { bindUdp, listenTcp, type NetNamespace } from '@enid/linux';
+import { INTERNET_SERVER } from './addresses.ts';
+
+export { INTERNET_CLIENT, INTERNET_SERVER } from './addresses.ts';
+
+const HTTP_PORT = 80;
+const ECHO_PORT = 7;
+
+/**
+ * The internet's server: HTTP on port 80 that tells who answers and who asks, as
+ * `{"server": {"address", "port"}, "client": {"address", "port"}}`, and echo (RFC 862) by TCP and UDP on port 7.
+ */
+export class InternetServer implements AsyncDisposable {
+  readonly #ns: NetNamespace;
+  readonly #http = createHttpServer((request, response) => {
+    const { localAddress, localPort, remoteAddress, remotePort } = request.socket;
+    response.setHeader('content-type', 'application/json');
+    response.end(
+      `${JSON.stringify({
+        server: { address: localAddress, port: localPort },
+        client: { address: remoteAddress, port: remotePort },
+      })}\n`,
+    );
+  });
+  readonly #connections = new Set<Socket>();
+  readonly #echo = createServer((socket) => {
+    this.#connections.add(socket);
+    socket.on('close', () => this.#connections.delete(socket));
+    socket.on('error', () => socket.destroy());
+    socket.pipe(socket);
+  });
+  readonly #udpEcho = createSocket('udp4', (message, { address, port }) => {
+    // Like any datagram, one that cannot be sent is lost.
+    this.#udpEcho.send(message, port, address, () => {});
+  });
+
+  private constructor(ns: NetNamespace) {
+    this.#ns = ns;
+  }
+
+  /**
+   * Starts serving.
+   * @param ns the internet's namespace, which has the address {@link INTERNET_SERVER}.
+   * @throws {SyscallError} EADDRNOTAVAIL when it has not, EADDRINUSE when somebody serves there.
+   */
+  static async start(ns: NetNamespace): Promise<InternetServer> {
+    const server = new InternetServer(ns);
+    try {
+      await server.#listen();
+      return server;
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+  }
+
+  async #listen(): Promise<void> {
+    // A datagram socket says so before bind() returns.
+    const listening = [this.#http, this.#echo, this.#udpEcho].map((server) => once(server, 'listening'));
+    this.#http.listen({ fd: listenTcp(this.#ns, INTERNET_SERVER, HTTP_PORT) });
+    this.#echo.listen({ fd: listenTcp(this.#ns, INTERNET_SERVER, ECHO_PORT) });
+    this.#udpEcho.bind({ fd: bindUdp(this.#ns, INTERNET_SERVER, ECHO_PORT) });
+    await Promise.all(listening);
+  }
+
+  /** Ends the connections too: an open socket would keep the namespace. */
+  async close(): Promise<void> {
+    this.#http.closeAllConnections();
+    for (const connection of this.#connections) connection.destroy();
+    await Promise.all(
+      [this.#http, this.#echo, this.#udpEcho].map(
+        (server) => new Promise<void>((resolve) => tryClose(server, resolve)),
+      ),
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Closes a server, which may not have been opened. */
+function tryClose(server: { close(done: () => void): unknown }, done: () => void): void {
+  try {
+    server.close(done);
+  } catch {
+    done(); // A datagram socket that is closed already.
+  }
+}
