@@ -1,4 +1,7 @@
 import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+
+export const { EAGAIN, EINTR, EINVAL, EMSGSIZE, ENOBUFS } = constants.errno;
 
 /** Error numbers that the kernel's netlink code answers but libc, and so Node, has no name for. */
 const kernelOnly: [string, number][] = [['ENOTSUPP', 524]];
@@ -31,37 +34,25 @@ export class SyscallError extends Error {
    */
   constructor(syscall: string, errno: number, subject = '', detail = '') {
     const code = errnoName(errno);
-    super(`${syscall}${subject && ` ${subject}`}: ${detail || describe(code)} (${code})`);
+    super(`${syscall}${subject && ` ${subject}`}: ${detail || describe(code, errno)} (${code})`);
     this.syscall = syscall;
     this.errno = errno;
     this.code = code;
   }
 }
 
-/** Words for the errors that a caller of this library is likely to see; the code alone for the rest. */
-function describe(code: string): string {
-  return words[code] ?? 'failed';
+/** Words for the error; libuv's unless they are about files, or there are none. */
+function describe(code: string, errno: number): string {
+  return words[code] ?? getSystemErrorMap().get(-errno)?.[1] ?? 'failed';
 }
 
 const words: Record<string, string> = {
-  EACCES: 'permission denied',
-  EADDRINUSE: 'address already in use',
-  EADDRNOTAVAIL: 'address not available',
-  EAFNOSUPPORT: 'address family not supported',
   EAGAIN: 'no answer in time',
-  EBADF: 'the file descriptor is closed',
-  EBUSY: 'device or resource busy',
   EEXIST: 'exists already',
-  EINVAL: 'invalid argument',
-  EMFILE: 'this process has too many open files',
-  ENETUNREACH: 'network unreachable',
-  ENOBUFS: 'no buffer space left',
-  ENODEV: 'no such device',
   ENOENT: 'does not exist',
-  ENOTUNIQ: 'name not unique',
   ENOTSUPP: 'operation not supported',
-  EOPNOTSUPP: 'operation not supported',
-  EPERM: 'operation not permitted (needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN)',
+  ENOTUNIQ: 'name not unique',
+  EPERM: 'operation not permitted (it takes root, or CAP_NET_ADMIN and CAP_SYS_ADMIN)',
   ERANGE: 'out of range',
   ESRCH: 'no such entry',
 };

@@ -8,7 +8,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { SyscallError } from './errno.ts';
+import { EINVAL, SyscallError } from './errno.ts';
 import * as sys from './syscalls.ts';
 
 /** Where named namespaces are mounted, shared with iproute2 (`ip netns`). */
@@ -25,23 +25,29 @@ const NS_GET_NSTYPE = 0xb703;
  * and libuv's pool (asynchronous `fs`, `dns.lookup`) stay where they are.
  */
 export class NetNamespace implements Disposable {
-  /** The open file descriptor, closed on exec. */
-  readonly fd: number;
   /** The inode on nsfs. Two handles with the same inode are the same namespace. */
   readonly inode: bigint;
   readonly #path: string;
+  readonly #fd: number;
   #closed = false;
 
   private constructor(path: string) {
     this.#path = path;
-    this.fd = open(path);
+    this.#fd = open(path);
     try {
-      if (!isNetworkNamespace(this.fd)) throw new SyscallError('open', 22, path, 'not a network namespace');
-      this.inode = fstatSync(this.fd, { bigint: true }).ino;
+      if (!isNetworkNamespace(this.#fd))
+        throw new SyscallError('open', EINVAL, path, 'not a network namespace');
+      this.inode = fstatSync(this.#fd, { bigint: true }).ino;
     } catch (error) {
-      closeSync(this.fd);
+      closeSync(this.#fd);
       throw error;
     }
+  }
+
+  /** The open file descriptor, closed on exec. @throws {Error} when it is closed. */
+  get fd(): number {
+    if (this.#closed) throw new Error(`the network namespace ${this.#path} is closed`);
+    return this.#fd;
   }
 
   /** The namespace that the calling thread is in. */
@@ -113,7 +119,6 @@ export class NetNamespace implements Disposable {
    * @throws {TypeError} when `fn` returns a promise.
    */
   run<T>(fn: () => T): T {
-    if (this.#closed) throw new Error(`the network namespace ${this.#path} is closed`);
     using home = NetNamespace.current();
     const result = home.#andBack(() => {
       sys.setns(this.fd, sys.CLONE_NEWNET);
@@ -143,7 +148,7 @@ export class NetNamespace implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    closeSync(this.fd);
+    closeSync(this.#fd);
   }
 
   [Symbol.dispose](): void {

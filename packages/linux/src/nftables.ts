@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, writeFileSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import type { NetNamespace } from './netns.ts';
 import { memfd } from './syscalls.ts';
 
@@ -19,7 +19,8 @@ export class NftError extends Error {
   readonly command?: NftCommand;
 
   constructor(text: string, command?: NftCommand) {
-    super(`nft: ${text.trim()}${command ? ` in ${JSON.stringify(command)}` : ''}`);
+    // nft quotes the refused line, which may be a set of any length.
+    super(`nft: ${text.trim().slice(0, 1000)}${command ? ` in ${JSON.stringify(command)}` : ''}`);
     this.text = text;
     if (command) this.command = command;
   }
@@ -96,7 +97,8 @@ export class Nftables {
   #withInput<T>(input: string, start: (stdin: number) => T): T {
     const stdin = memfd('nft');
     try {
-      writeFileSync(stdin, input);
+      // At position 0, where the offset stays: nft reads JSON from the file's start and text from the offset.
+      writeSync(stdin, input, 0);
       return this.#ns ? this.#ns.run(() => start(stdin)) : start(stdin);
     } finally {
       closeSync(stdin);

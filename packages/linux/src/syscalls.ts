@@ -6,7 +6,7 @@
  */
 import { endianness } from 'node:os';
 import koffi from 'koffi';
-import { SyscallError } from './errno.ts';
+import { EINTR, EMSGSIZE, SyscallError } from './errno.ts';
 
 if (endianness() !== 'LE')
   throw new Error('@enid/linux encodes kernel structures for little-endian machines');
@@ -31,8 +31,6 @@ export const F_SETFL = 4;
 export const F_SETOWN = 8;
 export const F_SETSIG = 10;
 export const MSG_TRUNC = 0x20;
-
-const EINTR = 4;
 
 const libc = koffi.load(null);
 const c = {
@@ -146,7 +144,7 @@ export function sendInBackground(fd: number, bytes: Uint8Array): Promise<void> {
 export function recv(fd: number, buffer: Uint8Array): Uint8Array {
   for (;;) {
     const length: number = c.recv(fd, buffer, buffer.length, MSG_TRUNC);
-    if (length > buffer.length) throw new SyscallError('recv', 90 /* EMSGSIZE */, `of ${length} bytes`);
+    if (length > buffer.length) throw new SyscallError('recv', EMSGSIZE, `of ${length} bytes`);
     if (length >= 0) return buffer.subarray(0, length);
     const errno = koffi.errno();
     if (errno !== EINTR) throw new SyscallError('recv', errno);

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { SyscallError } from '../errno.ts';
+import { EINTR, SyscallError } from '../errno.ts';
 import type { NetNamespace } from '../netns.ts';
 import * as sys from '../syscalls.ts';
 import {
@@ -15,6 +15,9 @@ import {
   type Request,
   readAnswer,
 } from './message.ts';
+
+/** The protocol of rtnetlink(7). */
+export const NETLINK_ROUTE = 0;
 
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
@@ -44,31 +47,44 @@ const receiveBuffer = new Uint8Array(1 << 17);
  * on them within send(2).
  */
 export class NetlinkSocket implements Disposable {
-  readonly fd: number;
+  readonly #fd: number;
   #sequence = 0;
   #closed = false;
 
   /** @param protocol such as 0 for NETLINK_ROUTE. @param ns the namespace; the thread's own by default. */
   static open(protocol: number, ns?: NetNamespace): NetlinkSocket {
-    return ns ? ns.run(() => new NetlinkSocket(protocol)) : new NetlinkSocket(protocol);
-  }
-
-  private constructor(protocol: number) {
-    this.fd = sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
+    const open = () => sys.socket(sys.AF_NETLINK, sys.SOCK_RAW, protocol);
+    const socket = new NetlinkSocket(ns ? ns.run(open) : open());
     try {
-      sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
-      sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
-      sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
-      sys.setsockopt(this.fd, SOL_SOCKET, SO_RCVTIMEO, timeval(ANSWER_TIMEOUT_SECONDS));
-      enlargeReceiveBuffer(this.fd);
-      // struct sockaddr_nl; port 0 lets the kernel choose.
-      const address = new Uint8Array(12);
-      address[0] = sys.AF_NETLINK;
-      sys.bind(this.fd, address, 'netlink');
+      socket.#prepare();
+      return socket;
     } catch (error) {
-      closeSync(this.fd);
+      socket.close();
       throw error;
     }
+  }
+
+  /** @param fd an open socket, which is closed with this. */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** The open file descriptor. @throws {Error} when it is closed, since its number may be another's by then. */
+  get fd(): number {
+    if (this.#closed) throw new Error('the netlink socket is closed');
+    return this.#fd;
+  }
+
+  #prepare(): void {
+    sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+    sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
+    sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+    sys.setsockopt(this.fd, SOL_SOCKET, SO_RCVTIMEO, timeval(ANSWER_TIMEOUT_SECONDS));
+    enlargeReceiveBuffer(this.fd);
+    // struct sockaddr_nl; port 0 lets the kernel choose.
+    const address = new Uint8Array(12);
+    address[0] = sys.AF_NETLINK;
+    sys.bind(this.fd, address, 'netlink');
   }
 
   /** Subscribes to a multicast group (RTNLGRP_*). */
@@ -128,7 +144,7 @@ export class NetlinkSocket implements Disposable {
     }
     throw new SyscallError(
       'netlink',
-      4,
+      EINTR,
       request.description,
       `interrupted by changes ${DUMP_ATTEMPTS} times`,
     );
@@ -219,7 +235,7 @@ export class NetlinkSocket implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    closeSync(this.fd);
+    closeSync(this.#fd);
   }
 
   [Symbol.dispose](): void {

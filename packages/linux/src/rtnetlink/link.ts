@@ -135,7 +135,6 @@ export type LinkSpec = NewLink & {
   up?: boolean;
   /** Index of the bridge or VRF that it becomes a port of. */
   master?: number;
-  alias?: string;
   group?: number;
   /** In packets. */
   txQueueLength?: number;
@@ -157,6 +156,7 @@ export type LinkChange = {
   mac?: string;
   /** Index of the bridge or VRF that it becomes a port of; 0 for none. */
   master?: number;
+  /** A note of up to 255 bytes, '' for none. */
   alias?: string;
   group?: number;
   txQueueLength?: number;
@@ -173,7 +173,7 @@ export function addLink(spec: LinkSpec): Request {
   return buildRequest(`RTM_NEWLINK ${spec.name}`, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, (writer) => {
     writeHeader(writer, spec.index ?? 0, spec.up);
     writeNewLink(writer, spec);
-    writeChange(writer, spec);
+    writeMembership(writer, spec);
     writer.attribute(IFLA_LINKINFO, () => {
       writer.attributeString(IFLA_INFO_KIND, spec.kind);
       if (spec.kind === 'veth') writer.attribute(IFLA_INFO_DATA, () => writePeer(writer, spec.peer));
@@ -198,7 +198,8 @@ export function setLink(link: number | string, change: LinkChange & { name?: str
     writer.attributeU32(IFLA_MTU, change.mtu);
     writer.attributeMac(IFLA_ADDRESS, change.mac);
     writer.attributeS32(IFLA_NET_NS_FD, change.netns?.fd);
-    writeChange(writer, change);
+    writer.attributeString(IFLA_IFALIAS, change.alias);
+    writeMembership(writer, change);
   });
 }
 
@@ -296,12 +297,11 @@ function writeNewLink(writer: MessageWriter, spec: NewLink): void {
   writer.attributeS32(IFLA_NET_NS_FD, spec.netns?.fd);
 }
 
-function writeChange(
+function writeMembership(
   writer: MessageWriter,
-  change: Pick<LinkChange, 'master' | 'alias' | 'group' | 'txQueueLength'>,
+  change: Pick<LinkChange, 'master' | 'group' | 'txQueueLength'>,
 ): void {
   writer.attributeU32(IFLA_MASTER, change.master);
-  writer.attributeString(IFLA_IFALIAS, change.alias);
   writer.attributeU32(IFLA_GROUP, change.group);
   writer.attributeU32(IFLA_TXQLEN, change.txQueueLength);
 }

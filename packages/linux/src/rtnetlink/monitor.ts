@@ -1,8 +1,8 @@
 import { isMainThread } from 'node:worker_threads';
-import { SyscallError } from '../errno.ts';
+import { EAGAIN, ENOBUFS, type SyscallError } from '../errno.ts';
 import { MalformedMessageError } from '../netlink/attributes.ts';
 import type { Message } from '../netlink/message.ts';
-import { NetlinkSocket } from '../netlink/socket.ts';
+import { NETLINK_ROUTE, NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNamespace } from '../netns.ts';
 import * as sys from '../syscalls.ts';
 import { type Address, decodeAddress, RTM_DELADDR, RTM_NEWADDR } from './address.ts';
@@ -36,10 +36,6 @@ const groupNumbers: Record<MonitorGroup, number[]> = {
 /** The signal by which the kernel says that there is something to read. Ignored by default, unlike SIGIO. */
 const SIGNAL = 'SIGURG';
 const SIGURG = 23;
-const EAGAIN = 11;
-const ENOBUFS = 105;
-
-const NETLINK_ROUTE = 0;
 
 /**
  * A subscription to changes of a namespace's links, addresses, routes, rules and neighbours.
@@ -85,16 +81,24 @@ export class Monitor implements Disposable {
     this.close();
   }
 
-  // The signal does not say which socket it is about, and several may be told by one. All are read to their end
-  // before the first event is delivered, so that what a listener throws leaves nothing unread.
+  // The signal does not say which socket it is about, and several sockets may share one signal.
   static readonly #readAll = (): void => {
-    const pending = [...Monitor.#open].map((monitor) => [monitor, monitor.#read()] as const);
-    for (const [monitor, events] of pending) {
-      for (const event of events) {
-        if (Monitor.#open.has(monitor)) monitor.#onEvent(event);
-      }
+    for (const monitor of Monitor.#open) {
+      for (const event of monitor.#read()) monitor.#deliver(event);
     }
   };
+
+  #deliver(event: MonitorEvent): void {
+    if (!Monitor.#open.has(this)) return;
+    try {
+      this.#onEvent(event);
+    } catch (error) {
+      // An uncaught exception all the same, but thrown where it does not take the events that follow along.
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
 
   #read(): MonitorEvent[] {
     const events: MonitorEvent[] = [];
@@ -105,9 +109,9 @@ export class Monitor implements Disposable {
           if (event) events.push(event);
         }
       } catch (error) {
-        if (error instanceof SyscallError && error.errno === EAGAIN) return events;
-        const lost = error instanceof MalformedMessageError || (error as SyscallError).errno === ENOBUFS;
-        if (!lost) throw error;
+        if ((error as SyscallError).errno === EAGAIN) return events;
+        const unreadable = error instanceof MalformedMessageError;
+        if (!unreadable && (error as SyscallError).errno !== ENOBUFS) throw error;
         events.push({ type: 'lost' });
       }
     }

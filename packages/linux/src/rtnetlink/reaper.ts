@@ -1,10 +1,8 @@
 import { randomInt } from 'node:crypto';
 import type { NetlinkError } from '../netlink/message.ts';
-import { NetlinkSocket } from '../netlink/socket.ts';
+import { NETLINK_ROUTE, NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNamespace } from '../netns.ts';
 import { deleteLink, deleteLinkGroup, setLink } from './link.ts';
-
-const NETLINK_ROUTE = 0;
 
 type Doomed = { link: number | string; resolve: () => void; reject: (error: Error) => void };
 

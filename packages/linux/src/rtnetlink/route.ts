@@ -15,7 +15,7 @@ import {
   NLM_F_REPLACE,
   type Request,
 } from '../netlink/message.ts';
-import { defined, familyName, familyNumber, Names, type Scope, scopes } from './values.ts';
+import { defined, familyName, familyNumber, Names, readBlock, type Scope, scopes } from './values.ts';
 
 export const RTM_NEWROUTE = 24;
 export const RTM_DELROUTE = 25;
@@ -165,14 +165,11 @@ export function decodeRoute(payload: Uint8Array): Route | undefined {
   const family = familyName(header.getUint8(0));
   if (!family) return undefined;
   const attributes = new Attributes(payload, RTMSG_LENGTH);
-  const length = header.getUint8(1);
-  const address = attributes.ip(RTA_DST);
-  if (length > 0 && !address) throw new MalformedMessageError(`route to a /${length} without an address`);
   const flags = header.getUint32(8, true);
   const metrics = attributes.nested(RTA_METRICS);
   const multipath = attributes.bytes(RTA_MULTIPATH);
   return defined({
-    destination: address ? (`${address}/${length}` as Cidr) : ('default' as const),
+    destination: readBlock(attributes.ip(RTA_DST), header.getUint8(1)) ?? ('default' as const),
     family,
     table: attributes.u32(RTA_TABLE) ?? header.getUint8(4),
     protocol: header.getUint8(5),

@@ -1,5 +1,5 @@
 import { NetlinkError, type Request } from '../netlink/message.ts';
-import { NetlinkSocket } from '../netlink/socket.ts';
+import { NETLINK_ROUTE, NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNamespace } from '../netns.ts';
 import { type Address, decodeAddress, dumpAddresses } from './address.ts';
 import { decodeLink, dumpLinks, getLink, type Link } from './link.ts';
@@ -7,8 +7,6 @@ import { decodeNeighbour, dumpNeighbours, type Neighbour } from './neighbour.ts'
 import { decodeQdisc, dumpQdiscs, type Qdisc } from './qdisc.ts';
 import { decodeRoute, dumpRoutes, type Route } from './route.ts';
 import { decodeRule, dumpRules, type Rule } from './rule.ts';
-
-const NETLINK_ROUTE = 0;
 
 /**
  * The links, addresses, routes, rules and neighbours of one network namespace; rtnetlink(7).

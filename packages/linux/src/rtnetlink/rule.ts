@@ -1,7 +1,7 @@
-import { type Cidr, familyOf, type Ip, networkOf, prefixLength } from '@enid/ip';
-import { Attributes, MalformedMessageError, type MessageWriter, structure } from '../netlink/attributes.ts';
+import { type Cidr, familyOf, networkOf, prefixLength } from '@enid/ip';
+import { Attributes, type MessageWriter, structure } from '../netlink/attributes.ts';
 import { buildRequest, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, type Request } from '../netlink/message.ts';
-import { defined, familyName, familyNumber, Names, writeLinkName } from './values.ts';
+import { defined, familyName, familyNumber, Names, readBlock, writeLinkName } from './values.ts';
 
 export const RTM_NEWRULE = 32;
 export const RTM_DELRULE = 33;
@@ -33,7 +33,10 @@ export type RuleAction = 'table' | 'goto' | 'nop' | 'blackhole' | 'unreachable' 
 /** Ports from `start` to `end`, both included. */
 export type PortRange = { start: number; end: number };
 
-/** A routing policy rule to make or to delete. What is absent of the selectors matches everything. */
+/**
+ * A routing policy rule to make or to delete. What is absent of the selectors matches everything. Not among them are
+ * ToS, user ids, tunnel ids, realms and l3mdev.
+ */
 export type RuleSpec = {
   /** Rules are tried from the lowest. */
   priority: number;
@@ -153,11 +156,6 @@ function ruleRequest(name: string, type: number, flags: number, rule: RuleSpec):
     writer.attributeU32(FRA_SUPPRESS_PREFIXLEN, rule.suppressPrefixLength);
     writer.attributeU8(FRA_PROTOCOL, rule.protocol);
   });
-}
-
-function readBlock(address: Ip | undefined, length: number): Cidr | undefined {
-  if (length > 0 && !address) throw new MalformedMessageError(`rule for a /${length} without an address`);
-  return address && (`${address}/${length}` as Cidr);
 }
 
 /** struct fib_rule_port_range, in the machine's byte order. */

@@ -1,8 +1,7 @@
 /** How kernel numbers become names, and other small things that the objects of rtnetlink share. */
-import type { MessageWriter } from '../netlink/attributes.ts';
-
-export const AF_INET = 2;
-export const AF_INET6 = 10;
+import type { Cidr, Ip } from '@enid/ip';
+import { MalformedMessageError, type MessageWriter } from '../netlink/attributes.ts';
+import { AF_INET, AF_INET6 } from '../syscalls.ts';
 
 /** The address family of 4 or 6; AF_UNSPEC (0) for undefined. */
 export function familyNumber(family: 4 | 6 | undefined): number {
@@ -14,6 +13,18 @@ export function familyNumber(family: 4 | 6 | undefined): number {
 export function familyName(number: number): 4 | 6 | undefined {
   if (number === AF_INET) return 4;
   return number === AF_INET6 ? 6 : undefined;
+}
+
+/**
+ * The block of an address attribute and a length in bits, which a message has apart.
+ * @returns undefined for the block of all addresses, which has no attribute.
+ * @throws {MalformedMessageError} when the length does not fit the address.
+ */
+export function readBlock(address: Ip | undefined, length: number): Cidr | undefined {
+  const bits = address === undefined ? 0 : address.includes(':') ? 128 : 32;
+  if (length > bits)
+    throw new MalformedMessageError(`${address ?? 'no address'} has no prefix of ${length} bits`);
+  return address && (`${address}/${length}` as Cidr);
 }
 
 /** Names of a field's numbers, both ways. A number without a name stands for itself. */
