@@ -94,7 +94,12 @@ export class AwsEc2 implements Ec2 {
   }
 
   static open(sdk: Sdk, options: { region: string; instanceId: string; observe?: CallObserver }): AwsEc2 {
-    const client = new sdk.EC2Client({ region: options.region, customUserAgent: 'enid' });
+    const client = new sdk.EC2Client({
+      region: options.region,
+      customUserAgent: 'enid',
+      // Without limits of time an EC2 that cannot be reached would hold the agent up for ever.
+      requestHandler: { connectionTimeout: 3000, requestTimeout: 15_000, throwOnRequestTimeout: true },
+    });
     return new AwsEc2(sdk, client, options.instanceId, options.observe ?? (() => {}));
   }
 

@@ -43,15 +43,16 @@ export class EniLifecycle {
    * is left behind; only a stop leaves an ENI that is attached, for the next start to take up.
    * @param known ids of the ENIs in use.
    * @param count secondary addresses of a new ENI.
-   * @returns the ENI once metadata shows it with its addresses.
+   * @param use takes the ENI into use; called once metadata shows it with its addresses.
    * @throws {AwsError} naming the step's limit, or the signal's reason.
    */
   async attach(
     known: ReadonlySet<string>,
     primary: MetadataEni,
     count: number,
+    use: (eni: MetadataEni) => Promise<void>,
     signal: AbortSignal,
-  ): Promise<MetadataEni> {
+  ): Promise<void> {
     const { ec2, identity, settings } = this.#options;
     const attached = await ec2.attachedEnis();
     const stray = attached.find(
@@ -60,7 +61,7 @@ export class EniLifecycle {
         isManaged(eni, identity.instanceId, settings.manageUntaggedEni) &&
         eni.attachment!.status.startsWith('attach'),
     );
-    if (stray) return this.#settle(stray, stray.attachment!.id, signal);
+    if (stray) return this.#settle(stray, stray.attachment!.id, use, signal);
     signal.throwIfAborted();
     const devices = new Set(attached.map((eni) => eni.attachment?.deviceNumber));
     let device = 1;
@@ -74,7 +75,7 @@ export class EniLifecycle {
       await this.#delete(eni.id);
       throw error;
     }
-    return this.#settle(eni, attachmentId, signal);
+    return this.#settle(eni, attachmentId, use, signal);
   }
 
   /**
@@ -156,13 +157,18 @@ export class EniLifecycle {
   }
 
   /** Waits until the instance has the attached ENI. Undoes it when that fails, if it was an agent's. */
-  async #settle(eni: Ec2Eni, attachmentId: string, signal: AbortSignal): Promise<MetadataEni> {
+  async #settle(
+    eni: Ec2Eni,
+    attachmentId: string,
+    use: (eni: MetadataEni) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { ec2, identity, log } = this.#options;
     try {
       if (!eni.attachment?.deleteOnTermination) await ec2.setDeleteOnTermination(eni.id, attachmentId);
       const settled = await this.#untilInMetadata(eni, signal);
+      await use(settled);
       log.info({ eni: eni.id, device: settled.deviceNumber, addresses: settled.addresses }, 'ENI attached');
-      return settled;
     } catch (error) {
       if (!signal.aborted && isOwn(eni, identity.instanceId)) await this.#discard(eni.id, attachmentId);
       throw error;

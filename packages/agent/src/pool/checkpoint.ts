@@ -1,0 +1,191 @@
+/**
+ * What of the pool outlives the process: who holds which address, and which were released a moment ago.
+ *
+ * The file is Amazon's, with one field more: `released`, so that a restart does not end the rest of an address
+ * early. A file without it was left by Amazon's agent: then every address that it does not name is taken to have been
+ * released when the file was last written.
+ */
+import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { AddressError, type Ipv4, parseIpv4 } from '@enid/ip';
+import type { Allocation, Pool } from '@enid/ipam';
+import { z } from 'zod';
+
+const VERSION = 'vpc-cni-ipam/1';
+const NANOSECONDS = 1_000_000;
+
+/** The checkpoint cannot be read or written. */
+export class CheckpointError extends Error {
+  override readonly name = 'CheckpointError';
+}
+
+/** Where the text of a checkpoint is kept. */
+export interface CheckpointStore {
+  readonly name: string;
+  /** @returns undefined when there is none yet. `writtenAt` is milliseconds since 1970. */
+  read(): Promise<{ readonly text: string; readonly writtenAt: number } | undefined>;
+  /** Replaces the text, whole or not at all; it survives a crash of the machine once this resolves. */
+  write(text: string): Promise<void>;
+}
+
+/** A checkpoint in a file. */
+export class CheckpointFile implements CheckpointStore {
+  readonly name: string;
+
+  constructor(path: string) {
+    this.name = path;
+  }
+
+  async read(): Promise<{ text: string; writtenAt: number } | undefined> {
+    try {
+      return { text: await readFile(this.name, 'utf8'), writtenAt: (await stat(this.name)).mtimeMs };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  async write(text: string): Promise<void> {
+    const directory = dirname(this.name);
+    await mkdir(directory, { recursive: true });
+    const temporary = `${this.name}.tmp`;
+    {
+      await using file = await open(temporary, 'w', 0o600);
+      await file.writeFile(text);
+      await file.datasync();
+    }
+    await rename(temporary, this.name);
+    await using handle = await open(directory, 'r');
+    await handle.sync(); // Else the rename may be lost with the machine.
+  }
+}
+
+/** What a checkpoint says. Times are milliseconds since 1970. */
+export type CheckpointData = {
+  readonly allocations: readonly Allocation[];
+  readonly released: readonly (readonly [Ipv4, number])[];
+  /** When everything that is not named was released at the latest; absent when `released` is complete. */
+  readonly othersReleasedAt?: number;
+};
+
+const ipv4 = z.string().transform((text, context) => {
+  try {
+    return parseIpv4(text);
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+    return z.NEVER;
+  }
+});
+
+const schema = z.object({
+  version: z.literal(VERSION),
+  allocations: z
+    .array(
+      z.object({
+        networkName: z.string(),
+        containerID: z.string(),
+        ifName: z.string(),
+        ipv4,
+        allocationTimestamp: z.number().default(0),
+        metadata: z.record(z.string(), z.unknown()).default({}),
+      }),
+    )
+    .nullish(),
+  released: z.array(z.object({ ipv4, releaseTimestamp: z.number() })).optional(),
+});
+
+/**
+ * Reads what an earlier run left.
+ * @throws {CheckpointError} when there is something that is no checkpoint: addresses that pods hold would be given
+ *   out again without it.
+ */
+export async function readCheckpoint(store: CheckpointStore): Promise<CheckpointData> {
+  const found = await store.read();
+  if (!found) return { allocations: [], released: [] };
+  try {
+    const { allocations, released } = schema.parse(JSON.parse(found.text));
+    return {
+      allocations: (allocations ?? []).map((entry) => ({
+        key: { network: entry.networkName, containerId: entry.containerID, ifName: entry.ifName },
+        address: entry.ipv4,
+        since: entry.allocationTimestamp / NANOSECONDS,
+        metadata: Object.fromEntries(
+          Object.entries(entry.metadata).map(([key, value]) => [key, String(value)]),
+        ),
+      })),
+      released: (released ?? []).map((entry) => [entry.ipv4, entry.releaseTimestamp / NANOSECONDS] as const),
+      ...(released === undefined && { othersReleasedAt: found.writtenAt }),
+    };
+  } catch (cause) {
+    const text =
+      `${store.name} is no checkpoint of version ${VERSION} (${reasonOf(cause)}). Pods may hold addresses that only ` +
+      'it names: restore it; or, once no pod runs on this node, delete it';
+    throw new CheckpointError(text, { cause });
+  }
+}
+
+/** The text of a checkpoint. */
+export function encodeCheckpoint({ allocations, released }: Pick<Pool, 'allocations' | 'released'>): string {
+  return JSON.stringify({
+    version: VERSION,
+    allocations: [...allocations.values()].map(({ key, address, since, metadata }) => ({
+      networkName: key.network,
+      containerID: key.containerId,
+      ifName: key.ifName,
+      ipv4: address,
+      allocationTimestamp: since * NANOSECONDS,
+      metadata,
+    })),
+    released: [...released].map(([address, time]) => ({
+      ipv4: address,
+      releaseTimestamp: time * NANOSECONDS,
+    })),
+  });
+}
+
+/** Writes checkpoints; calls that come while one is written share the next. */
+export class CheckpointWriter {
+  readonly #store: CheckpointStore;
+  readonly #encode: () => string;
+  #running: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
+
+  /** @param encode the text as of now; called once for each write. */
+  constructor(store: CheckpointStore, encode: () => string) {
+    this.#store = store;
+    this.#encode = encode;
+  }
+
+  /**
+   * Resolves when what is true now is written.
+   * @throws {CheckpointError} naming the file and the cause.
+   */
+  commit(): Promise<void> {
+    this.#next ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined;
+        this.#running = this.#write();
+        return this.#running;
+      });
+    return this.#next;
+  }
+
+  async #write(): Promise<void> {
+    try {
+      await this.#store.write(this.#encode());
+    } catch (cause) {
+      const text = `${this.#store.name} cannot be written (${reasonOf(cause)}): free space there, or set AWS_VPC_K8S_CNI_BACKING_STORE to another path`;
+      throw new CheckpointError(text, { cause });
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof z.ZodError) {
+    const { path, message } = error.issues[0]!;
+    return `${path.join('.')}: ${message}`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}

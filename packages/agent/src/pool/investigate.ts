@@ -1,0 +1,114 @@
+/** What there is when the agent starts: put together from the checkpoint, instance metadata and EC2. */
+import type { Ipv4 } from '@enid/ip';
+import { emptyPool, expire, type InstanceLimits, instanceLimits, type Pool, restore } from '@enid/ipam';
+import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
+import { AwsError } from '../aws/errors.ts';
+import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/metadata.ts';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Logger } from '../log.ts';
+import type { NodeNetwork } from '../seams.ts';
+import { type CheckpointStore, readCheckpoint } from './checkpoint.ts';
+import { isManaged, TAG, tagsForEni } from './eni-policy.ts';
+
+export type WarmPoolOptions = {
+  /** Absent: EC2 is never called, metadata alone tells what there is. */
+  readonly ec2?: Ec2 | undefined;
+  readonly metadata: InstanceMetadata;
+  readonly network: Pick<NodeNetwork, 'setEnis'>;
+  readonly store: CheckpointStore;
+  readonly clock: Clock;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly identity: InstanceIdentity;
+  readonly settings: Config['pool'];
+  readonly clusterName?: string | undefined;
+};
+
+/** What the start finds out before there is a pool. */
+export type Findings = {
+  readonly primary: MetadataEni;
+  readonly limits: InstanceLimits;
+  readonly pool: Pool;
+  /** ENIs to take up, with the addresses that they really have. */
+  readonly enis: readonly { readonly eni: MetadataEni; readonly addresses: readonly Ipv4[] }[];
+  /** ENIs of network card 0 that are not the agent's. */
+  readonly foreign: ReadonlySet<string>;
+  /** Whether EC2 confirmed the above. */
+  readonly confirmed: boolean;
+};
+
+/**
+ * Reads checkpoint, metadata and EC2, and puts together what they say. When EC2 does not answer, the primary ENI and
+ * those that carry pods are enough to go on with.
+ * @throws {CheckpointError} for a checkpoint that cannot be read.
+ * @throws {AwsError} when metadata does not answer, or the limits of the instance type cannot be found.
+ */
+export async function investigate(options: WarmPoolOptions): Promise<Findings> {
+  const { ec2, metadata, store, clock, log, identity, settings } = options;
+  const [data, shown, described, limits] = await Promise.all([
+    readCheckpoint(store),
+    metadata.enis(),
+    ec2?.attachedEnis().catch((error: AwsError) => {
+      log.error({ err: error }, 'EC2 does not answer: ENIs that no pod uses are left alone until it does');
+      return undefined;
+    }),
+    ec2 ? ec2.limits(identity.instanceType) : instanceLimits(identity.instanceType),
+  ]);
+  if (!limits) {
+    const text = `the network limits of the instance type ${identity.instanceType} are not known: unset ENABLE_IMDS_ONLY_MODE, so that EC2 can be asked`;
+    throw new AwsError('UnknownInstanceType', 'DescribeInstanceTypes', text);
+  }
+  const cardZero = shown.filter(({ networkCard }) => networkCard === 0);
+  const primary = cardZero.find(({ deviceNumber }) => deviceNumber === 0);
+  if (!primary) throw new AwsError('Metadata', 'GetMetadata', 'instance metadata shows no primary ENI');
+
+  let pool = restore(emptyPool(settings.cooldownMs), data.allocations, data.released);
+  const usesEni = ({ addresses, deviceNumber }: MetadataEni) =>
+    deviceNumber === 0 || !ec2 || addresses.some((address) => pool.allocations.has(address));
+  const { managed, foreign } = described
+    ? divide(described, options)
+    : { managed: cardZero.filter(usesEni), foreign: new Set<string>() };
+  const enis = managed.flatMap(({ id, addresses }) => {
+    const eni = cardZero.find((candidate) => candidate.id === id);
+    return eni ? [{ eni, addresses }] : [];
+  });
+  const { othersReleasedAt } = data;
+  if (othersReleasedAt !== undefined) {
+    const others = enis.flatMap(({ addresses }) =>
+      addresses.filter((address) => !pool.allocations.has(address)),
+    );
+    pool = { ...pool, released: new Map(others.map((address) => [address, othersReleasedAt])) };
+  }
+  pool = expire(pool, clock.now());
+  if (described && settings.provisioning) tagManaged(options, managed as Ec2Eni[]);
+  const confirmed = !ec2 || (described !== undefined && enis.length === managed.length);
+  return { primary, limits, pool, enis, foreign, confirmed };
+}
+
+/** Divides the ENIs of network card 0 into those that pods may use and those that are somebody else's. */
+export function divide(
+  described: readonly Ec2Eni[],
+  { identity, settings }: Pick<WarmPoolOptions, 'identity' | 'settings'>,
+): { managed: Ec2Eni[]; foreign: Set<string> } {
+  const cardZero = described.filter((eni) => eni.attachment?.networkCard === 0);
+  const isOurs = (eni: Ec2Eni) => isManaged(eni, identity.instanceId, settings.manageUntaggedEni);
+  return {
+    managed: cardZero.filter(isOurs),
+    foreign: new Set(cardZero.filter((eni) => !isOurs(eni)).map(({ id }) => id)),
+  };
+}
+
+/** Tags the ENIs that are used but were not made by an agent, in the background; a failure is only logged. */
+function tagManaged(
+  { ec2, identity, settings, clusterName, clock, log }: WarmPoolOptions,
+  enis: Ec2Eni[],
+): void {
+  const tags = { instanceId: identity.instanceId, clusterName, additional: settings.additionalEniTags };
+  for (const eni of enis.filter((candidate) => candidate.tags[TAG.instance] === undefined)) {
+    ec2!.tag(eni.id, tagsForEni({ ...tags, now: clock.now() })).catch((error: unknown) => {
+      log.warn({ err: error, eni: eni.id }, 'ENI could not be tagged');
+    });
+  }
+}

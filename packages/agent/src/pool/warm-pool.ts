@@ -1,0 +1,609 @@
+/**
+ * L-IPAM at work: keeps the pool of this node's addresses at its target and hands them out.
+ *
+ * What to do is decided by `@enid/ipam`; here it is done. One loop does everything that changes ENIs, one thing at
+ * a time; handing out and taking back addresses goes on meanwhile, and waits only for the checkpoint.
+ */
+import type { Ipv4 } from '@enid/ip';
+import {
+  type Action,
+  type Allocation,
+  addAddresses,
+  allocationOf,
+  assign,
+  type Bounds,
+  canGrow,
+  countsOf,
+  dropEni,
+  eniOf,
+  expire,
+  explainRefusal,
+  type InstanceLimits,
+  markLeaving,
+  type Pool,
+  plan,
+  putEni,
+  reconcile,
+  release,
+  revert,
+  slotOf,
+  withdraw,
+} from '@enid/ipam';
+import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
+import { AwsError } from '../aws/errors.ts';
+import type { MetadataEni } from '../aws/metadata.ts';
+import {
+  type AddressPool,
+  type Assignment,
+  NoAddressError,
+  type NodeEni,
+  type Readiness,
+  type SandboxKey,
+  type SandboxMetadata,
+} from '../seams.ts';
+import { Backoff } from './backoff.ts';
+import { CheckpointWriter, encodeCheckpoint } from './checkpoint.ts';
+import { EniLifecycle } from './eni-lifecycle.ts';
+import { nodeEniOf } from './eni-policy.ts';
+import { divide, type Findings, investigate, type WarmPoolOptions } from './investigate.ts';
+
+/** How often the pool is compared with its target when nothing calls for it earlier. */
+const CHECK_INTERVAL = 5_000;
+/** How long the pool rests before it is compared with metadata. */
+const RECONCILE_INTERVAL = 60_000;
+const LEFTOVER_INTERVAL = 3_600_000;
+/**
+ * How long a pod waits for an address that is being fetched from EC2. An attachment takes 2 to 6 seconds on AWS;
+ * a refusal costs the pod more, since the runtime pauses before it tries again.
+ */
+const ASSIGN_WAIT = 8_000;
+/** How long a stop waits for what is being done with EC2. */
+const STOP_WAIT = 5_000;
+
+/** What is counted; the metrics are made of it. */
+export type PoolEvents = {
+  assignRequests: number;
+  releaseRequests: number;
+  refusals: number;
+  lostEnis: number;
+  lostAddresses: number;
+  /** By what was changed. */
+  readonly reconciled: Record<'eniReconcileAdd' | 'eniReconcileDel' | 'eniIPPoolReconcile', number>;
+  /** Errors by action. */
+  readonly errors: Map<string, number>;
+  /** Actions under way. */
+  readonly inProgress: Map<string, number>;
+};
+
+/** The pool as introspection and metrics show it. */
+export type PoolView = {
+  readonly pool: Pool;
+  readonly enis: ReadonlyMap<string, NodeEni>;
+  readonly bounds: Bounds;
+  readonly events: PoolEvents;
+};
+
+export class WarmPool implements AddressPool {
+  readonly #options: WarmPoolOptions;
+  readonly #limits: InstanceLimits;
+  readonly #lifecycle: EniLifecycle | undefined;
+  readonly #checkpoint: CheckpointWriter;
+  /** Of increases: what stands between a pod and an address. */
+  readonly #backoff: Backoff;
+  readonly #decreaseBackoff: Backoff;
+  readonly #stop = new AbortController();
+  readonly #enis = new Map<string, NodeEni>();
+  /** The ENI that each held address was last seen on. */
+  readonly #lastEni = new Map<Ipv4, NodeEni>();
+  readonly #events: PoolEvents = {
+    assignRequests: 0,
+    releaseRequests: 0,
+    refusals: 0,
+    lostEnis: 0,
+    lostAddresses: 0,
+    reconciled: { eniReconcileAdd: 0, eniReconcileDel: 0, eniIPPoolReconcile: 0 },
+    errors: new Map(),
+    inProgress: new Map(),
+  };
+  readonly #becameReady = Promise.withResolvers<void>();
+  #primary: MetadataEni;
+  #foreign: ReadonlySet<string>;
+  #pool: Pool;
+  #ready = false;
+  #waiting = 0;
+  /** Settled and replaced whenever a pod that waits should look again. */
+  #change = Promise.withResolvers<void>();
+  /** Ends the pause of the loop. */
+  #wake = Promise.withResolvers<void>();
+  #loop: Promise<void> = Promise.resolve();
+  #lastDecrease: number | undefined;
+  #reconcileAt: number;
+  #ownLeftoversAt = 0;
+  #clusterLeftoversAt: number;
+
+  private constructor(options: WarmPoolOptions, findings: Findings) {
+    const { clock, random, ec2, settings } = options;
+    this.#options = options;
+    this.#primary = findings.primary;
+    this.#limits = findings.limits;
+    this.#foreign = findings.foreign;
+    this.#pool = findings.pool;
+    this.#lifecycle = ec2 && new EniLifecycle({ ...options, ec2 });
+    this.#checkpoint = new CheckpointWriter(options.store, () => encodeCheckpoint(this.#pool));
+    this.#backoff = new Backoff(random);
+    this.#decreaseBackoff = new Backoff(random);
+    this.#reconcileAt = clock.now() + (findings.confirmed ? RECONCILE_INTERVAL : CHECK_INTERVAL);
+    // Nodes that start together do not clean up together.
+    const cleanUp = settings.leakedEniCleanup ? LEFTOVER_INTERVAL * (0.5 + random()) : Infinity;
+    this.#clusterLeftoversAt = clock.now() + cleanUp;
+  }
+
+  /**
+   * Recovers every allocation, finds the ENIs and brings them up. Then the loop runs until {@link stop}.
+   * @throws {CheckpointError} for a checkpoint that cannot be read.
+   * @throws {AwsError} when metadata does not answer, or the limits of the instance type cannot be found.
+   */
+  static async start(options: WarmPoolOptions): Promise<WarmPool> {
+    const findings = await investigate(options);
+    const pool = new WarmPool(options, findings);
+    for (const { eni, addresses } of findings.enis) await pool.#takeUp(eni, addresses, 'start');
+    pool.#loop = pool.#run();
+    return pool;
+  }
+
+  /** Ends the loop and lets what is being done with EC2 come to an end, for a few seconds. Pods keep everything. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the agent stops'));
+    this.#notify();
+    await this.#pause(STOP_WAIT, this.#loop);
+    await this.#checkpoint.commit();
+  }
+
+  /** Resolves when pods can be given addresses for the first time. */
+  get whenReady(): Promise<void> {
+    return this.#becameReady.promise;
+  }
+
+  get view(): PoolView {
+    return { pool: this.#pool, enis: this.#enis, bounds: this.#bounds, events: this.#events };
+  }
+
+  /**
+   * A node is ready from the moment an address is there to be given, or a pod is found to hold one, as long as its
+   * ENIs carry addresses. A node that is full stays ready: its pods are well.
+   */
+  ready(): Readiness {
+    const { total } = countsOf(this.#pool, this.#now);
+    return this.#ready && total > 0 ? { ok: true } : { ok: false, reason: this.#refusal() };
+  }
+
+  async assign(key: SandboxKey, metadata: SandboxMetadata): Promise<Assignment> {
+    this.#events.assignRequests++;
+    const deadline = this.#now + ASSIGN_WAIT;
+    for (;;) {
+      const given = assign(this.#pool, key, metadata, this.#now);
+      if (given) return await this.#keep(given.pool, given.allocation);
+      if (!this.#growing || this.#now >= deadline) {
+        this.#events.refusals++;
+        throw new NoAddressError(this.#refusal());
+      }
+      this.#waiting++;
+      try {
+        this.#wake.resolve();
+        await this.#pause(deadline - this.#now, this.#change.promise);
+      } finally {
+        this.#waiting--;
+      }
+    }
+  }
+
+  lookup(key: SandboxKey): Assignment | undefined {
+    const allocation = allocationOf(this.#pool, key);
+    return allocation && this.#assignmentOf(allocation);
+  }
+
+  async release(key: SandboxKey): Promise<Assignment | undefined> {
+    this.#events.releaseRequests++;
+    const { pool, allocation } = release(this.#pool, key, this.#now);
+    if (!allocation) return undefined;
+    const assignment = this.#assignmentOf(allocation);
+    this.#pool = pool;
+    try {
+      await this.#checkpoint.commit();
+    } catch (error) {
+      if (!allocationOf(this.#pool, key)) this.#pool = revert(this.#pool, allocation.address, allocation);
+      throw error;
+    }
+    this.#lastEni.delete(allocation.address);
+    this.#notify();
+    return assignment;
+  }
+
+  assignments(): Assignment[] {
+    return [...this.#pool.allocations.values()].map((allocation) => this.#assignmentOf(allocation));
+  }
+
+  get #now(): number {
+    return this.#options.clock.now();
+  }
+
+  get #bounds(): Bounds {
+    const { enis, ipv4PerEni } = this.#limits;
+    const cap = Math.min(enis, this.#options.settings.maxEni ?? enis);
+    return { enis: Math.max(cap - this.#foreign.size, 1), slotsPerEni: ipv4PerEni - 1 };
+  }
+
+  /** Whether the loop fetches addresses, or will as soon as it runs. */
+  get #growing(): boolean {
+    const { settings } = this.#options;
+    if (!settings.provisioning || this.#stop.signal.aborted || this.#backoff.pending(this.#now)) return false;
+    return canGrow({ pool: this.#pool, bounds: this.#bounds });
+  }
+
+  #refusal(): string {
+    const { identity, settings } = this.#options;
+    const by = settings.imdsOnly ? 'ENABLE_IMDS_ONLY_MODE' : 'DISABLE_NETWORK_RESOURCE_PROVISIONING';
+    const failure = this.#backoff.pending(this.#now);
+    return explainRefusal(
+      this.#pool,
+      {
+        instanceId: identity.instanceId,
+        instanceType: identity.instanceType,
+        bounds: this.#bounds,
+        typeEnis: this.#limits.enis,
+        unmanagedEnis: this.#foreign.size,
+        growth: !settings.provisioning
+          ? { kind: 'disabled', by }
+          : failure
+            ? { kind: 'failed', ...failure }
+            : { kind: 'possible' },
+      },
+      this.#now,
+    );
+  }
+
+  /** Makes an allocation durable, or undoes it. */
+  async #keep(pool: Pool, allocation: Allocation): Promise<Assignment> {
+    const { address } = allocation;
+    const isNew = pool !== this.#pool;
+    this.#pool = pool;
+    const assignment = this.#assignmentOf(allocation);
+    this.#lastEni.set(address, assignment.eni);
+    this.#wake.resolve();
+    try {
+      await this.#checkpoint.commit();
+    } catch (error) {
+      if (isNew && this.#pool.allocations.get(address) === allocation) {
+        this.#pool = revert(this.#pool, address, undefined);
+        this.#checkpoint.commit().catch(() => {}); // A write in between may have put it down.
+      }
+      throw error;
+    }
+    return assignment;
+  }
+
+  /** An address whose ENI is gone is shown with the one that it was last on. */
+  #assignmentOf({ key, address, metadata }: Allocation): Assignment {
+    const { id } = eniOf(this.#pool, address) ?? {};
+    const eni = this.#enis.get(id ?? '') ?? this.#lastEni.get(address) ?? nodeEniOf(this.#primary);
+    return { key, address, eni, metadata };
+  }
+
+  /** Lets pods that wait, and the loop, look again. */
+  #notify(): void {
+    this.#noteReadiness();
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+    this.#wake.resolve();
+  }
+
+  #noteReadiness(): void {
+    const { free, assigned } = countsOf(this.#pool, this.#now);
+    if (this.#ready || free + assigned === 0) return;
+    this.#ready = true;
+    this.#becameReady.resolve();
+  }
+
+  /** Waits so long at most, less when `end` comes first. */
+  async #pause(milliseconds: number, end: Promise<void>): Promise<void> {
+    const timer = new AbortController();
+    const timeout = this.#options.clock.sleep(milliseconds, timer.signal).catch(() => {});
+    await Promise.race([end, timeout]);
+    timer.abort();
+  }
+
+  async #run(): Promise<void> {
+    const { log } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      // Before the step: what happens during it calls for another.
+      this.#wake = Promise.withResolvers();
+      const acted = await this.#step().catch((error: unknown) => {
+        if (!signal.aborted) log.error({ err: error }, 'the pool could not be kept');
+        return false;
+      });
+      if (!acted && !signal.aborted) await this.#pause(CHECK_INTERVAL, this.#wake.promise);
+    }
+  }
+
+  /** @returns whether the pool was made larger: then more may be needed at once. */
+  async #step(): Promise<boolean> {
+    this.#pool = expire(this.#pool, this.#now);
+    this.#noteReadiness();
+    let grew = false;
+    if (this.#lifecycle && this.#options.settings.provisioning) {
+      for (const action of this.#plan()) grew = (await this.#carryOut(action)) || grew;
+      if (!grew) await this.#cleanUp(this.#lifecycle);
+    }
+    if (!grew && this.#now >= this.#reconcileAt) {
+      this.#reconcileAt = this.#now + RECONCILE_INTERVAL;
+      await this.#track('nodeIPPoolReconcile', () => this.#reconcile(false));
+    }
+    return grew;
+  }
+
+  #plan(): Action[] {
+    const { warmEniTarget, warmIpTarget, minimumIpTarget } = this.#options.settings;
+    return plan({
+      pool: this.#pool,
+      targets: { warmEnis: warmEniTarget, warmIps: warmIpTarget, minimumIps: minimumIpTarget },
+      bounds: this.#bounds,
+      waiting: this.#waiting,
+      lastDecrease: this.#lastDecrease,
+      now: this.#now,
+    });
+  }
+
+  /** @returns whether the pool was made larger. */
+  async #carryOut(action: Action): Promise<boolean> {
+    switch (action.kind) {
+      case 'assign-addresses':
+        return this.#increase(() => this.#fill(action.eniId, action.count));
+      case 'attach-eni':
+        return this.#increase(() => this.#attach(action.count));
+      case 'unassign-addresses':
+        await this.#decrease(() => this.#unassign(action.eniId, action.addresses));
+        return false;
+      case 'free-eni':
+        // What was planned with it took time: the ENI may be in use by now.
+        if (this.#plan().some((now) => now.kind === 'free-eni' && now.eniId === action.eniId)) {
+          await this.#decrease(() => this.#free(action.eniId));
+        }
+        return false;
+    }
+  }
+
+  async #increase(grow: () => Promise<void>): Promise<boolean> {
+    const { log } = this.#options;
+    if (this.#backoff.pending(this.#now)) return false;
+    try {
+      await this.#track('increaseDatastorePool', grow);
+      this.#backoff.succeed();
+      this.#settled();
+      return true;
+    } catch (error) {
+      if (this.#stop.signal.aborted) return false;
+      const full = error instanceof AwsError && error.isSubnetFull;
+      const { retryAt } = this.#backoff.fail((error as Error).message, this.#now, full);
+      log.warn({ err: error, retryAt: new Date(retryAt) }, 'no more addresses could be had');
+      return false;
+    } finally {
+      this.#notify();
+    }
+  }
+
+  async #decrease(shrink: () => Promise<void>): Promise<void> {
+    const { log } = this.#options;
+    if (this.#decreaseBackoff.pending(this.#now)) return;
+    try {
+      await this.#track('decreaseDatastorePool', shrink);
+      this.#decreaseBackoff.succeed();
+      this.#settled();
+    } catch (error) {
+      const { retryAt } = this.#decreaseBackoff.fail((error as Error).message, this.#now);
+      log.warn({ err: error, retryAt: new Date(retryAt) }, 'what is too much could not be given back');
+    }
+  }
+
+  /** EC2 was changed: metadata may lag, so it is compared later. */
+  #settled(): void {
+    this.#reconcileAt = this.#now + RECONCILE_INTERVAL;
+  }
+
+  async #fill(id: string, count: number): Promise<void> {
+    const { ec2, settings, log } = this.#options;
+    let added: Ipv4[];
+    try {
+      added = await ec2!.assignAddresses(id, count).catch((error: unknown) => {
+        // A subnet that is almost empty may have one left.
+        if (count > 1 && error instanceof AwsError && error.isSubnetFull) return ec2!.assignAddresses(id, 1);
+        throw error;
+      });
+    } catch (error) {
+      if (!(error instanceof AwsError)) throw error;
+      if (error.code === 'PrivateIpAddressLimitExceeded') await this.#reconcile(true); // It knew too few.
+      const elsewhere = settings.subnetDiscovery && this.#pool.enis.length < this.#bounds.enis;
+      if (error.isSubnetFull && elsewhere) return this.#attach(count);
+      throw error;
+    }
+    this.#pool = addAddresses(this.#pool, id, added);
+    log.info({ eni: id, addresses: added }, 'addresses assigned to ENI');
+  }
+
+  async #attach(count: number): Promise<void> {
+    const known = new Set(this.#enis.keys());
+    const use = (eni: MetadataEni) => this.#bringUp(eni, eni.addresses);
+    await this.#lifecycle!.attach(known, this.#primary, count, use, this.#stop.signal);
+  }
+
+  async #unassign(id: string, addresses: readonly Ipv4[]): Promise<void> {
+    const { ec2, log } = this.#options;
+    const { pool, withdrawn } = withdraw(this.#pool, id, addresses, this.#now);
+    this.#pool = pool;
+    this.#lastDecrease = this.#now;
+    if (withdrawn.length === 0) return;
+    // When it fails they are still there: the next comparison with EC2 finds them.
+    await ec2!.unassignAddresses(id, withdrawn);
+    log.info({ eni: id, addresses: withdrawn }, 'addresses unassigned from ENI');
+  }
+
+  async #free(id: string): Promise<void> {
+    const eni = this.#enis.get(id)!;
+    this.#pool = markLeaving(this.#pool, id, true);
+    this.#enis.delete(id);
+    try {
+      await this.#setEnis();
+      await this.#lifecycle!.free(id);
+    } catch (error) {
+      this.#enis.set(id, eni);
+      this.#pool = markLeaving(this.#pool, id, false);
+      await this.#setEnis();
+      throw error;
+    }
+    this.#pool = dropEni(this.#pool, id);
+    this.#options.log.info({ eni: id }, 'ENI freed');
+  }
+
+  #setEnis(): Promise<void> {
+    return this.#options.network.setEnis([...this.#enis.values()]);
+  }
+
+  /** Brings an ENI up in the kernel, then offers its addresses. */
+  async #bringUp(eni: MetadataEni, addresses: readonly Ipv4[]): Promise<void> {
+    const { id, deviceNumber } = eni;
+    const nodeEni = nodeEniOf(eni);
+    this.#enis.set(id, nodeEni);
+    try {
+      await this.#setEnis();
+    } catch (error) {
+      this.#enis.delete(id);
+      throw error;
+    }
+    const slots = addresses.map(slotOf);
+    const { primary } = nodeEni;
+    this.#pool = putEni(this.#pool, { id, deviceNumber, primary, since: this.#now, leaving: false, slots });
+    for (const address of addresses) {
+      if (this.#pool.allocations.has(address)) this.#lastEni.set(address, nodeEni);
+    }
+    this.#notify();
+  }
+
+  /** Brings up an ENI that was found. One that fails is left out, and tried again soon. */
+  async #takeUp(eni: MetadataEni, addresses: readonly Ipv4[], when: string): Promise<void> {
+    const { log } = this.#options;
+    try {
+      await this.#bringUp(eni, addresses);
+      log.info({ eni: eni.id, device: eni.deviceNumber, addresses: addresses.length, when }, 'ENI taken up');
+    } catch (error) {
+      this.#count(this.#events.errors, 'setupENI', 1);
+      this.#reconcileAt = this.#now + CHECK_INTERVAL;
+      log.error({ err: error, eni: eni.id }, 'ENI could not be brought up: its addresses are not used yet');
+    }
+  }
+
+  async #cleanUp(lifecycle: EniLifecycle): Promise<void> {
+    const due = async (at: number, task: () => Promise<void>): Promise<number> => {
+      if (this.#now < at) return at;
+      try {
+        await task();
+      } catch (error) {
+        this.#options.log.warn({ err: error }, 'left-over ENIs could not be cleaned up');
+      }
+      return this.#now + LEFTOVER_INTERVAL;
+    };
+    this.#ownLeftoversAt = await due(this.#ownLeftoversAt, () => lifecycle.deleteOwnLeftovers());
+    this.#clusterLeftoversAt = await due(this.#clusterLeftoversAt, () => lifecycle.deleteClusterLeftovers());
+  }
+
+  /** Compares the pool with metadata and, when they differ, makes it agree with EC2. */
+  async #reconcile(force: boolean): Promise<void> {
+    const { ec2, metadata } = this.#options;
+    const shown = (await metadata.enis()).filter(({ networkCard }) => networkCard === 0);
+    this.#primary = shown.find(({ deviceNumber }) => deviceNumber === 0) ?? this.#primary;
+    await this.#alignSecurityGroups(shown);
+    const ours = shown.filter(({ id }) => !this.#foreign.has(id));
+    const { appeared, vanished, changed, pool } = reconcile(this.#pool, ours, this.#now);
+    if (!force && appeared.length + vanished.length + changed === 0) {
+      this.#pool = pool;
+      return;
+    }
+    const attached = ec2 ? await this.#managedEnis(ec2) : ours;
+    await this.#follow(attached, shown);
+  }
+
+  async #managedEnis(ec2: Ec2): Promise<Ec2Eni[]> {
+    const described = (await ec2.attachedEnis()).filter((eni) => eni.attachment?.status.startsWith('attach'));
+    const { managed, foreign } = divide(described, this.#options);
+    this.#foreign = foreign;
+    return managed;
+  }
+
+  async #follow(
+    attached: readonly { readonly id: string; readonly addresses: readonly Ipv4[] }[],
+    shown: readonly MetadataEni[],
+  ): Promise<void> {
+    const { log } = this.#options;
+    const { reconciled } = this.#events;
+    const { pool, appeared, vanished, lost, changed } = reconcile(this.#pool, attached, this.#now);
+    this.#pool = pool;
+    reconciled.eniIPPoolReconcile += changed;
+    for (const address of lost) {
+      this.#events.lostAddresses++;
+      const { key, metadata } = pool.allocations.get(address)!;
+      log.error(
+        { address, ...key, ...metadata },
+        'a pod is cut off: EC2 has taken its address from this node',
+      );
+    }
+    for (const id of vanished) {
+      reconciled.eniReconcileDel++;
+      this.#events.lostEnis++;
+      this.#enis.delete(id);
+      log.error({ eni: id }, 'an ENI was detached by somebody else');
+    }
+    if (vanished.length > 0) await this.#setEnis();
+    for (const id of appeared) {
+      const eni = shown.find((candidate) => candidate.id === id);
+      if (!eni) {
+        this.#reconcileAt = this.#now + CHECK_INTERVAL; // Metadata will have it soon.
+        continue;
+      }
+      reconciled.eniReconcileAdd++;
+      await this.#takeUp(eni, attached.find((candidate) => candidate.id === id)!.addresses, 'reconcile');
+    }
+    if (changed > 0) this.#notify();
+  }
+
+  /** Secondary ENIs have the security groups of the primary one, also when those are changed. */
+  async #alignSecurityGroups(shown: readonly MetadataEni[]): Promise<void> {
+    const { ec2, settings, log } = this.#options;
+    if (!ec2 || !settings.provisioning) return;
+    const wanted = this.#primary.securityGroups.toSorted();
+    for (const { id, securityGroups } of shown) {
+      if (!this.#enis.has(id) || securityGroups.toSorted().join() === wanted.join()) continue;
+      try {
+        await ec2.setSecurityGroups(id, wanted);
+        log.info({ eni: id, groups: wanted }, 'security groups set as on the primary ENI');
+      } catch (error) {
+        log.warn({ err: error, eni: id }, 'security groups could not be set');
+      }
+    }
+  }
+
+  /** Runs one kind of work, counted while it lasts and when it fails. */
+  async #track(name: string, work: () => Promise<void>): Promise<void> {
+    this.#count(this.#events.inProgress, name, 1);
+    try {
+      await work();
+    } catch (error) {
+      this.#count(this.#events.errors, name, 1);
+      throw error;
+    } finally {
+      this.#count(this.#events.inProgress, name, -1);
+    }
+  }
+
+  #count(counter: Map<string, number>, name: string, by: number): void {
+    counter.set(name, (counter.get(name) ?? 0) + by);
+  }
+}
