@@ -41,6 +41,12 @@ export class SyscallError extends Error {
   }
 }
 
+/** The error of one of Node's own calls as a {@link SyscallError}; as it is when no system call refused it. */
+export function asSyscallError(error: unknown, syscall: string, subject: string): unknown {
+  const { errno } = error as NodeJS.ErrnoException;
+  return errno === undefined ? error : new SyscallError(syscall, -errno, subject);
+}
+
 /** Words for the error; libuv's unless they are about files, or there are none. */
 function describe(code: string, errno: number): string {
   return words[code] ?? getSystemErrorMap().get(-errno)?.[1] ?? 'failed';

@@ -8,7 +8,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { EINVAL, SyscallError } from './errno.ts';
+import { asSyscallError, EINVAL, SyscallError } from './errno.ts';
 import * as sys from './syscalls.ts';
 
 /** Where named namespaces are mounted, shared with iproute2 (`ip netns`). */
@@ -167,7 +167,7 @@ function open(path: string, flags = 0): number {
   try {
     return openSync(path, constants.O_RDONLY | flags, 0);
   } catch (error) {
-    throw new SyscallError('open', -((error as NodeJS.ErrnoException).errno ?? 0), path);
+    throw asSyscallError(error, 'open', path);
   }
 }
 

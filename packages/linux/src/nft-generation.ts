@@ -20,8 +20,5 @@ export function nftGeneration(ns?: NetNamespace): number {
   const request = buildRequest('NFT_MSG_GETGEN', NFT_MSG_GETGEN, 0, (writer) => {
     writer.raw(new Uint8Array(NFGENMSG_LENGTH));
   });
-  return socket.get(request, (payload) => {
-    const id = new Attributes(payload, NFGENMSG_LENGTH).bytes(NFTA_GEN_ID)!;
-    return new DataView(id.buffer, id.byteOffset, 4).getUint32(0);
-  });
+  return socket.get(request, (payload) => new Attributes(payload, NFGENMSG_LENGTH).u32be(NFTA_GEN_ID) ?? 0);
 }

@@ -112,7 +112,7 @@ function* applySteps(transaction: NftTransaction): Generator<Run, void, Result> 
   const { status, stderr } = yield nft([], transaction);
   if (status === 0) return;
   throw new NftError(
-    stderr,
+    stderr || `exit status ${status}`,
     typeof transaction === 'string' ? undefined : yield* refusedCommand(transaction),
   );
 }
@@ -144,7 +144,7 @@ function listOf({ family, name }: { family: string; name: string }): Run {
 
 function listed({ status, stdout, stderr }: Result): NftObject[] | undefined {
   if (status !== 0 && /No such file or directory/.test(stderr)) return undefined;
-  if (status !== 0) throw new NftError(stderr);
+  if (status !== 0) throw new NftError(stderr || `exit status ${status}`);
   const { nftables } = JSON.parse(stdout) as { nftables: NftObject[] };
   return nftables.filter((object) => !('metainfo' in object));
 }

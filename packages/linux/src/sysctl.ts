@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { SyscallError } from './errno.ts';
+import { asSyscallError } from './errno.ts';
 import type { NetNamespace } from './netns.ts';
 
 /**
@@ -36,6 +36,6 @@ function about<T>(syscall: string, key: string, fn: () => T): T {
   try {
     return fn();
   } catch (error) {
-    throw new SyscallError(syscall, -((error as NodeJS.ErrnoException).errno ?? 0), `sysctl ${key}`);
+    throw asSyscallError(error, syscall, `sysctl ${key}`);
   }
 }

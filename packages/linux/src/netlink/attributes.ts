@@ -64,6 +64,11 @@ export class Attributes {
     return this.#structure(type, 4)?.getUint32(0, true);
   }
 
+  /** A 32-bit number in network byte order, as nftables has them. */
+  u32be(type: number): number | undefined {
+    return this.#structure(type, 4)?.getUint32(0);
+  }
+
   s32(type: number): number | undefined {
     return this.#structure(type, 4)?.getInt32(0, true);
   }

@@ -219,7 +219,9 @@ test('acknowledgements and attributes of random bytes', () => {
     fc.property(anyAnswer, small, ([type, flags], bytes) => void check(answer(type, flags), bytes)),
     runs,
   );
-  const readers = (['u8', 'u16', 'u16be', 'u32', 's32', 'string', 'ip', 'mac', 'nested'] as const).map(
+  const readers = (
+    ['u8', 'u16', 'u16be', 'u32', 'u32be', 's32', 'string', 'ip', 'mac', 'nested'] as const
+  ).map(
     (reader): Decoder =>
       (bytes) => {
         const attributes = new Attributes(bytes);

@@ -188,7 +188,7 @@ export function addLink(spec: LinkSpec): Request {
  * @param link index or name. Renaming needs the index, since a message has one field for a name.
  */
 export function setLink(link: number, change: LinkChange & { name?: string }): Request;
-export function setLink(link: string, change: LinkChange): Request;
+export function setLink(link: number | string, change: LinkChange): Request;
 export function setLink(link: number | string, change: LinkChange & { name?: string }): Request {
   return buildRequest(`RTM_SETLINK ${link}`, RTM_SETLINK, 0, (writer) => {
     if (typeof link === 'string' && change.name !== undefined)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIp } from '@enid/ip';
 import { ip, testNamespace } from '../testing.ts';
-import { addLink } from './link.ts';
+import { addLink, setLink } from './link.ts';
 import { addNeighbour, deleteNeighbour, type NeighbourSpec } from './neighbour.ts';
 import { addClsact, deleteClsact } from './qdisc.ts';
 import { Rtnetlink } from './rtnetlink.ts';
@@ -22,7 +22,10 @@ test('neighbours read as ip prints them, and what was read can be made again', (
   const ns = testNamespace(t);
   using rtnetlink = Rtnetlink.open(ns);
   rtnetlink.execute([
-    addLink({ kind: 'veth', name: 'v0', index: 10, up: true, peer: { name: 'v1', index: 11 } }),
+    addLink({ kind: 'veth', name: 'v0', index: 10, peer: { name: 'v1', index: 11 } }),
+    // Both ends, and first: losing its carrier would take a link's entries away, permanent ones apart.
+    setLink('v1', { up: true }),
+    setLink('v0', { up: true }),
     ...specs.map((spec) => addNeighbour(spec)),
   ]);
   // The kernel has entries of its own for multicast once a link is up.

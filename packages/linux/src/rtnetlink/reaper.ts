@@ -34,7 +34,7 @@ export class LinkReaper implements AsyncDisposable {
    * @throws {NetlinkError} EOPNOTSUPP for a link that cannot be deleted, such as `lo`.
    */
   async delete(link: number | string): Promise<void> {
-    const [error] = this.#foreground.batch([setLink(link as string, { group: this.#group })]);
+    const [error] = this.#foreground.batch([setLink(link, { group: this.#group })]);
     if (error?.code === 'ENODEV') return;
     if (error) throw error;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -78,7 +78,7 @@ export class LinkReaper implements AsyncDisposable {
       if (!error || error.code === 'ENODEV') {
         resolve();
       } else {
-        this.#foreground.batch([setLink(link as string, { group: 0 })]);
+        this.#foreground.batch([setLink(link, { group: 0 })]);
         reject(error);
       }
     }
