@@ -49,5 +49,5 @@ export {
   type RuleSpec,
 } from './rtnetlink/rule.ts';
 export type { Scope } from './rtnetlink/values.ts';
-export { bindUdp, connectTcp, listenTcp } from './sockets.ts';
+export { bindUdp, connectTcp, listenTcp, setTtl } from './sockets.ts';
 export * as sysctl from './sysctl.ts';

@@ -10,7 +10,7 @@ import { Nftables } from './nftables.ts';
 import { addAddress } from './rtnetlink/address.ts';
 import { setLink } from './rtnetlink/link.ts';
 import { Rtnetlink } from './rtnetlink/rtnetlink.ts';
-import { bindUdp, connectTcp, listenTcp } from './sockets.ts';
+import { bindUdp, connectTcp, listenTcp, setTtl } from './sockets.ts';
 import { testNamespace, within } from './testing.ts';
 
 const address = parseIp('192.0.2.1');
@@ -59,6 +59,34 @@ test('TCP is served and used inside a namespace, with a TTL', async (t) => {
   assert.ok(packets.get('replies')! >= 3, 'SYN-ACK, data and FIN');
   assert.equal(packets.get('others'), 0);
   assert.ok(packets.get('asks')! >= 3);
+});
+
+test('the TTL of one connection is set while it lasts', async (t) => {
+  const ns = namespaceWith(t, [address, 32]);
+  const nft = new Nftables(ns);
+  await nft.apply(`table ip t {
+    counter limited { }
+    counter others { }
+    chain out { type filter hook output priority 0;
+      tcp sport 80 ip length > 60 ip ttl 3 counter name limited
+      tcp sport 80 ip length > 60 ip ttl != 3 counter name others
+    }
+  }`);
+  const server = createServer((socket) => {
+    setTtl(socket, 3);
+    socket.end('something longer than a TCP header without data');
+  });
+  server.listen({ fd: listenTcp(ns, address, 80) });
+  t.after(() => server.close());
+  const client = connectTcp(ns, address, 80).resume();
+  await within(5000, once(client, 'close'));
+  const packets = new Map(
+    (await nft.list({ family: 'ip', name: 't' }))?.flatMap(({ counter }) =>
+      counter ? [[counter.name, counter.packets as number] as const] : [],
+    ),
+  );
+  assert.equal(packets.get('others'), 0);
+  assert.ok(packets.get('limited')! >= 1);
 });
 
 test('IPv6 too', async (t) => {

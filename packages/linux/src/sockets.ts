@@ -54,6 +54,18 @@ export function connectTcp(
 }
 
 /**
+ * Sets the TTL (hop limit) of what a connection sends from now on, whatever that of its listener is.
+ * @param ttl 1 to 255. A connection that is closed already is left alone.
+ */
+export function setTtl(socket: Socket, ttl: number): void {
+  // Node tells a socket's descriptor nowhere else.
+  const fd = (socket as unknown as { _handle?: { fd: number } | null })._handle?.fd;
+  if (fd === undefined || fd < 0) return;
+  if (socket.localFamily === 'IPv4') sys.setsockopt(fd, IPPROTO_IP, IP_TTL, ttl);
+  else sys.setsockopt(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl);
+}
+
+/**
  * Opens a UDP socket in a namespace, bound, for `socket.bind({ fd })` of `node:dgram`.
  * @param options `ttl` as for {@link listenTcp}.
  * @returns the file descriptor, which the caller closes or gives away.
