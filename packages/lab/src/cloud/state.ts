@@ -30,6 +30,8 @@ export type Subnet = {
   readonly mapPublicIpOnLaunch: boolean;
   /** Offset in `cidr` after the last address given out: a freed address is not given out again at once. */
   readonly nextOffset: number;
+  /** The same for delegated prefixes. */
+  readonly nextPrefixOffset: number;
   readonly tags: Tags;
 };
 
@@ -65,6 +67,7 @@ export type NatGateway = {
   readonly id: string;
   readonly vpcId: string;
   readonly subnetId: string;
+  readonly clientToken?: string;
   /** Its own interface, of kind `nat_gateway`; gone once it is deleted. */
   readonly networkInterfaceId: string;
   readonly privateIp: Ipv4;
@@ -171,6 +174,7 @@ export type NetworkInterface = {
   readonly vpcId: string;
   readonly subnetId: string;
   readonly availabilityZone: string;
+  readonly clientToken?: string;
   readonly description: string;
   /** What it belongs to: `interface` can be attached to an instance, the others are held by an AWS service. */
   readonly kind: 'interface' | 'nat_gateway' | 'load_balancer' | 'network_load_balancer';
