@@ -39,7 +39,8 @@ function usedOffsets(state: Draft<CloudState>, subnet: Draft<Subnet>): Set<numbe
   const used = new Set<number>();
   for (const eni of interfacesIn(state, subnet.id)) {
     for (const address of [eni.primaryIp, ...eni.secondaryIps]) used.add(offsetIn(subnet.cidr, address));
-    for (const prefix of eni.prefixes) for (const offset of prefixOffsets(subnet.cidr, prefix)) used.add(offset);
+    for (const prefix of eni.prefixes)
+      for (const offset of prefixOffsets(subnet.cidr, prefix)) used.add(offset);
   }
   return used;
 }
@@ -127,7 +128,10 @@ export function ownerOf(
 export function checkAddress(subnet: Draft<Subnet>, text: string, parameter: string): Ipv4 {
   if (!isIpv4(text)) throw invalidValue(text, parameter, 'This is not an IPv4 address.');
   if (!contains(subnet.cidr, text)) {
-    throw new Ec2Error('InvalidParameterValue', `Address ${text} does not fall within the subnet's address range`);
+    throw new Ec2Error(
+      'InvalidParameterValue',
+      `Address ${text} does not fall within the subnet's address range`,
+    );
   }
   if (isReserved(subnet.cidr, offsetIn(subnet.cidr, text))) {
     throw new Ec2Error('InvalidParameterValue', `Address ${text} is in subnet's reserved address range`);
@@ -147,12 +151,17 @@ export function addressInUse(address: string): Ec2Error {
  */
 export function checkPrefix(state: Draft<CloudState>, subnet: Draft<Subnet>, text: string): Ipv4Cidr {
   const prefix = checkCidr(text, 'Ipv4Prefix');
-  if (prefix !== text || prefixLength(prefix) !== PREFIX_LENGTH || !contains(subnet.cidr, networkOf(prefix))) {
+  if (
+    prefix !== text ||
+    prefixLength(prefix) !== PREFIX_LENGTH ||
+    !contains(subnet.cidr, networkOf(prefix))
+  ) {
     throw invalidValue(text, 'Ipv4Prefix', `It is not a /28 block of the subnet ${subnet.cidr}.`);
   }
   const used = usedOffsets(state, subnet);
   for (const offset of prefixOffsets(subnet.cidr, prefix)) {
-    if (used.has(offset) || isReserved(subnet.cidr, offset)) throw addressInUse(addressAt(subnet.cidr, offset));
+    if (used.has(offset) || isReserved(subnet.cidr, offset))
+      throw addressInUse(addressAt(subnet.cidr, offset));
   }
   return prefix;
 }

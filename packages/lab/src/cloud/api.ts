@@ -87,7 +87,8 @@ export class Ec2Api {
       );
     }
     const schema = operationSchema(action);
-    if (!schema) throw new Ec2Error('InvalidAction', `The action ${action} is not valid for this web service.`);
+    if (!schema)
+      throw new Ec2Error('InvalidAction', `The action ${action} is not valid for this web service.`);
     const handler = operations.get(action);
     if (!handler) {
       throw new Ec2Error(
@@ -104,10 +105,7 @@ export class Ec2Api {
     if (fault?.delayMs) await new Promise<void>((resolve) => clock.after(fault.delayMs, resolve));
     if (fault?.when === 'before' && refuses(fault)) return undefined;
     if (input.DryRun === true) {
-      throw new Ec2Error(
-        'DryRunOperation',
-        'Request would have succeeded, but DryRun flag is set.',
-      );
+      throw new Ec2Error('DryRunOperation', 'Request would have succeeded, but DryRun flag is set.');
     }
     const xml = await this.#run(action, caller, (context) =>
       encode(action, schema.output, handler(input, context), requestId),

@@ -47,9 +47,13 @@ export class Keyring {
     }
     const [instanceId = '', hour = ''] = sessionToken?.split('/') ?? [];
     const role = this.#derive(instanceId, Number(hour));
-    if (role.accessKeyId !== accessKeyId || !isEqual(role.sessionToken, sessionToken ?? '')) throw authFailure();
+    if (role.accessKeyId !== accessKeyId || !isEqual(role.sessionToken, sessionToken ?? ''))
+      throw authFailure();
     if (role.expiration.getTime() <= this.#clock.now()) {
-      throw new Ec2Error('RequestExpired', 'Request has expired: get new credentials from instance metadata.');
+      throw new Ec2Error(
+        'RequestExpired',
+        'Request has expired: get new credentials from instance metadata.',
+      );
     }
     return { caller: { kind: 'instance', instanceId }, credentials: role };
   }

@@ -83,6 +83,8 @@ export class Faults {
   /** A number from 0 to 1, 1 excluded. */
   #draw(): number {
     this.#drawn += 1;
-    return createHash('sha256').update(`${this.#seed}/fault/${this.#drawn}`).digest().readUInt32BE() / 2 ** 32;
+    return (
+      createHash('sha256').update(`${this.#seed}/fault/${this.#drawn}`).digest().readUInt32BE() / 2 ** 32
+    );
   }
 }

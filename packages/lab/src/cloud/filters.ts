@@ -62,7 +62,8 @@ export function paginate<Item>(
     throw invalidValue(MaxResults, 'MaxResults', 'Expecting a value from 5 to 1000.');
   }
   const token = NextToken === undefined ? PAGE : Buffer.from(NextToken, 'base64url').toString();
-  if (!token.startsWith(PAGE)) throw invalidValue(NextToken, 'NextToken', 'Use the token of the page before.');
+  if (!token.startsWith(PAGE))
+    throw invalidValue(NextToken, 'NextToken', 'Use the token of the page before.');
   const after = token.slice(PAGE.length);
   const rest = entries.filter(([id]) => id > after).sort(([a], [b]) => (a < b ? -1 : 1));
   const page = rest.slice(0, MaxResults ?? 1000);

@@ -107,7 +107,7 @@ export class Imds {
       if (typeof ttl !== 'string' || !/^\d+$/.test(ttl)) return refuse(400);
       const seconds = Number(ttl);
       if (seconds < 1 || seconds > MAX_TTL_SECONDS) return refuse(400);
-      const body = this.#token(instance.id, this.#clock.now() + seconds * 1000);
+      const body = this.#token(instance.id, Math.floor(this.#clock.now() + seconds * 1000));
       return { status: 200, headers: { 'content-type': 'text/plain', [TTL_HEADER]: ttl }, body, hopLimit };
     }
 
@@ -135,7 +135,7 @@ export class Imds {
     if (version !== 'latest') return undefined;
     const tree = metadataOf(instance, {
       now: this.#store.state,
-      then: this.#store.before(this.#settings().metadataLagMs),
+      past: this.#store.before(this.#settings().metadataLagMs),
       credentials: this.#keyring.forInstance(instance.id),
     });
     return lookUp(tree, rest.join('/'));
@@ -144,7 +144,7 @@ export class Imds {
   /** A token carries its own end, so that none has to be kept. @param until milliseconds since 1970. */
   #token(instanceId: string, until: number): string {
     const mac = createHmac('sha256', this.#secret).update(`${instanceId}/${until}`).digest('base64url');
-    return `${Math.floor(until).toString(36)}-${mac}`;
+    return `${until.toString(36)}-${mac}`;
   }
 
   /** Seconds for which a token is still valid, or undefined when it is not, or is another instance's. */

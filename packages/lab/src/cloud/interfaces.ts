@@ -1,12 +1,25 @@
 /** The life of network interfaces and of the public addresses on them, for whichever operation needs it. */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
 import type { Draft } from 'immer';
-import { addressInUse, checkAddress, checkPrefix, ownerOf, takeAddresses, takePrefixes } from './addressing.ts';
+import {
+  addressInUse,
+  checkAddress,
+  checkPrefix,
+  ownerOf,
+  takeAddresses,
+  takePrefixes,
+} from './addressing.ts';
 import { Ec2Error, invalidCombination } from './errors.ts';
 import type { InstanceType } from './instance-types.ts';
 import type { Context } from './operation.ts';
 import { find } from './resources.ts';
-import { type Attachment, type ElasticIp, interfacesOf, type NetworkInterface, type Subnet } from './state.ts';
+import {
+  type Attachment,
+  type ElasticIp,
+  interfacesOf,
+  type NetworkInterface,
+  type Subnet,
+} from './state.ts';
 
 /** Addresses that an interface is to have, by name or by number. */
 export type AddressRequest = {
@@ -206,7 +219,11 @@ export function dissociate({ state }: Pick<Context, 'state'>, address: Draft<Ela
 }
 
 /** Takes the public address of one private address: an Elastic IP stays allocated, a lent one goes back to Amazon. */
-export function releasePublicIp({ state }: Pick<Context, 'state'>, eni: Draft<NetworkInterface>, privateIp: string): void {
+export function releasePublicIp(
+  { state }: Pick<Context, 'state'>,
+  eni: Draft<NetworkInterface>,
+  privateIp: string,
+): void {
   const { allocationId } = eni.publicIps[privateIp] ?? {};
   const elasticIp = allocationId === undefined ? undefined : state.elasticIps[allocationId];
   if (elasticIp) dissociate({ state }, elasticIp);

@@ -39,11 +39,15 @@ function describeInterface(state: CloudState, eni: NetworkInterface): Metadata {
 }
 
 /** The interfaces to show: as they were, but an instance never lacks the interface that it was launched with. */
-function shownInterfaces(now: CloudState, then: CloudState, instanceId: string): [CloudState, NetworkInterface][] {
+function shownInterfaces(
+  now: CloudState,
+  past: CloudState,
+  instanceId: string,
+): [CloudState, NetworkInterface][] {
   const attached = (state: CloudState) =>
     interfacesOf(state, instanceId).filter(({ attachment }) => attachment?.status === 'attached');
-  const old = attached(then);
-  const shown = old.map((eni): [CloudState, NetworkInterface] => [then, eni]);
+  const old = attached(past);
+  const shown = old.map((eni): [CloudState, NetworkInterface] => [past, eni]);
   const [primary] = attached(now);
   const lacksPrimary = primary?.attachment?.deviceIndex === 0 && !old.some(({ id }) => id === primary.id);
   return lacksPrimary ? [[now, primary], ...shown] : shown;
@@ -54,15 +58,15 @@ const asTime = (time: Date): string => `${time.toISOString().slice(0, 19)}Z`;
 /**
  * The metadata tree of an instance, below `/latest`:
  * https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-metadata.html#instancemetadata-data-categories
- * @param then the account as it was some time ago: interfaces and their addresses are shown as they were.
+ * @param options `past`: the account as it was some time ago: interfaces and their addresses are shown as they were.
  */
 export function metadataOf(
   instance: Instance,
-  { now, then, credentials }: { now: CloudState; then: CloudState; credentials: RoleCredentials },
+  { now, past, credentials }: { now: CloudState; past: CloudState; credentials: RoleCredentials },
 ): Metadata {
   const { region, accountId } = now;
   const hostname = privateDnsName(region, instance.privateIp);
-  const interfaces = shownInterfaces(now, then, instance.id);
+  const interfaces = shownInterfaces(now, past, instance.id);
   const [primary] = interfaces;
   const publicIp = primary?.[1].publicIps[instance.privateIp]?.publicIp;
   const profileArn = `arn:aws:iam::${accountId}:instance-profile/${instance.iamRole}`;

@@ -4,7 +4,9 @@ import type { Quotas } from './quotas.ts';
 import type { CloudState } from './state.ts';
 
 /** Who signed a request: the account's own keys, or the role of one of its instances. */
-export type Caller = { readonly kind: 'account' } | { readonly kind: 'instance'; readonly instanceId: string };
+export type Caller =
+  | { readonly kind: 'account' }
+  | { readonly kind: 'instance'; readonly instanceId: string };
 
 /** What an operation works with, beside its input. */
 export type Context = {

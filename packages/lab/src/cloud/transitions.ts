@@ -91,6 +91,7 @@ export class Transitions {
   readonly #settings: () => Settings;
   readonly #run: (step: Transition['step']) => Promise<void>;
   readonly #pending = new Map<string, () => void>();
+  #stopped = false;
 
   /** @param run takes a step, in a transaction; a step that it rejects is tried again. */
   constructor(
@@ -105,6 +106,7 @@ export class Transitions {
 
   /** Begins the delays of what is newly pending in a state, and ends those of what is not. */
   observe(state: CloudState): void {
+    if (this.#stopped) return;
     const wanted = [...attachments(state), ...instances(state), ...natGateways(state)];
     const keys = new Set(wanted.map(({ key }) => key));
     for (const [key, cancel] of this.#pending) {
@@ -117,7 +119,9 @@ export class Transitions {
     }
   }
 
+  /** Takes no further step. */
   stop(): void {
+    this.#stopped = true;
     for (const cancel of this.#pending.values()) cancel();
     this.#pending.clear();
   }

@@ -58,11 +58,15 @@ function interfaceOf(
   { state }: Context,
   input: { NetworkInterfaceId?: string | undefined; InstanceId?: string | undefined },
 ): Draft<NetworkInterface> {
-  if (input.NetworkInterfaceId !== undefined) return find(state, 'network-interface', input.NetworkInterfaceId);
+  if (input.NetworkInterfaceId !== undefined)
+    return find(state, 'network-interface', input.NetworkInterfaceId);
   if (input.InstanceId === undefined) throw missingParameter('InstanceId');
   const [primary] = interfacesOf(state, find(state, 'instance', input.InstanceId).id);
   if (primary) return find(state, 'network-interface', primary.id);
-  throw new Ec2Error('IncorrectInstanceState', `The instance '${input.InstanceId}' has no network interface.`);
+  throw new Ec2Error(
+    'IncorrectInstanceState',
+    `The instance '${input.InstanceId}' has no network interface.`,
+  );
 }
 
 /**
@@ -95,7 +99,11 @@ export function associate(
   address.associationId = associationId;
   address.networkInterfaceId = eni.id;
   address.privateIp = privateIp as typeof eni.primaryIp;
-  eni.publicIps[privateIp] = { publicIp: address.publicIp, allocationId: address.allocationId, associationId };
+  eni.publicIps[privateIp] = {
+    publicIp: address.publicIp,
+    allocationId: address.allocationId,
+    associationId,
+  };
   return associationId;
 }
 
@@ -163,9 +171,14 @@ export const operations: Operations = {
     const address =
       AssociationId === undefined
         ? addressOf(context, input)
-        : Object.values(context.state.elasticIps).find(({ associationId }) => associationId === AssociationId);
+        : Object.values(context.state.elasticIps).find(
+            ({ associationId }) => associationId === AssociationId,
+          );
     if (!address) {
-      throw new Ec2Error('InvalidAssociationID.NotFound', `The association ID '${AssociationId}' does not exist`);
+      throw new Ec2Error(
+        'InvalidAssociationID.NotFound',
+        `The association ID '${AssociationId}' does not exist`,
+      );
     }
     checkNotOfNatGateway(context, address);
     dissociate(context, address);

@@ -1,8 +1,8 @@
 import type {
   _InstanceType,
   Instance as Ec2Instance,
-  InstanceStateName,
   InstanceNetworkInterfaceSpecification,
+  InstanceStateName,
   Reservation,
 } from '@aws-sdk/client-ec2';
 import type { Draft } from 'immer';
@@ -37,7 +37,10 @@ const STATE_CODES: Readonly<Record<Instance['state'], number>> = {
   terminated: 48,
 };
 
-const describeState = (state: Instance['state']) => ({ Code: STATE_CODES[state], Name: state as InstanceStateName });
+const describeState = (state: Instance['state']) => ({
+  Code: STATE_CODES[state],
+  Name: state as InstanceStateName,
+});
 
 const interfacesIn = ({ state }: Context, instance: Draft<Instance>) =>
   interfacesOf(state, instance.id) as Draft<NetworkInterface>[];
@@ -185,7 +188,12 @@ type MetadataInput = {
 };
 
 function readMetadataOptions(current: MetadataOptions, input: MetadataInput): MetadataOptions {
-  const oneOf = <T extends string>(parameter: string, text: string | undefined, values: readonly T[], old: T): T => {
+  const oneOf = <T extends string>(
+    parameter: string,
+    text: string | undefined,
+    values: readonly T[],
+    old: T,
+  ): T => {
     if (text === undefined) return old;
     const value = values.find((known) => known === text);
     if (value !== undefined) return value;
@@ -229,7 +237,10 @@ function interfaceSpecifications(context: Context, input: Launch): InstanceNetwo
   const named = (input.SecurityGroups ?? []).map((name) => {
     const group = Object.values(state.securityGroups).find((one) => one.vpcId === vpcId && one.name === name);
     if (group) return group.id;
-    throw new Ec2Error('InvalidGroup.NotFound', `The security group '${name}' does not exist in VPC '${vpcId}'`);
+    throw new Ec2Error(
+      'InvalidGroup.NotFound',
+      `The security group '${name}' does not exist in VPC '${vpcId}'`,
+    );
   });
   return [
     {
@@ -279,7 +290,12 @@ function launchInterface(
   return eni;
 }
 
-function launch(context: Context, input: Launch, reservationId: string, launchIndex: number): Draft<Instance> {
+function launch(
+  context: Context,
+  input: Launch,
+  reservationId: string,
+  launchIndex: number,
+): Draft<Instance> {
   const { state, quotas } = context;
   const type = instanceType(input.InstanceType ?? DEFAULT_TYPE);
   const kinds = ['instance', 'network-interface', 'volume', 'spot-instances-request'];
@@ -297,13 +313,20 @@ function launch(context: Context, input: Launch, reservationId: string, launchIn
   const primary = enis.find(({ attachment }) => attachment?.deviceIndex === 0);
   if (!primary) throw missingParameter('NetworkInterface with DeviceIndex 0');
   if (enis.some((eni) => eni.vpcId !== primary.vpcId || eni.availabilityZone !== primary.availabilityZone)) {
-    throw invalidCombination('All network interfaces of an instance must be in the same availability zone and VPC');
+    throw invalidCombination(
+      'All network interfaces of an instance must be in the same availability zone and VPC',
+    );
   }
   const zone = input.Placement?.AvailabilityZone;
   if (zone !== undefined && zone !== primary.availabilityZone) {
     throw invalidValue(zone, 'Placement.AvailabilityZone', `The subnet is in ${primary.availabilityZone}.`);
   }
-  const { IamInstanceProfile: profile, ClientToken: clientToken, KeyName: keyName, UserData: userData } = input;
+  const {
+    IamInstanceProfile: profile,
+    ClientToken: clientToken,
+    KeyName: keyName,
+    UserData: userData,
+  } = input;
   state.instances[id] = {
     id,
     reservationId,
@@ -343,13 +366,16 @@ export const operations: Operations = {
   RunInstances(input, context) {
     const { state } = context;
     const { ClientToken: token, MinCount: min, MaxCount: max, ImageId: imageId } = input;
-    const again = Object.values(state.instances).filter((instance) => token && instance.clientToken === token);
+    const again = Object.values(state.instances).filter(
+      (instance) => token && instance.clientToken === token,
+    );
     if (again.length > 0) return describeReservation(context, again);
     if (imageId === undefined) throw missingParameter('ImageId');
     if (!/^ami-[0-9a-f]+$/.test(imageId)) {
       throw new Ec2Error('InvalidAMIID.Malformed', `Invalid id: "${imageId}" (expecting "ami-...")`);
     }
-    if (min < 1 || max < min) throw invalidValue(`${min}, ${max}`, 'MinCount, MaxCount', 'Use 1 or more, the least first.');
+    if (min < 1 || max < min)
+      throw invalidValue(`${min}, ${max}`, 'MinCount, MaxCount', 'Use 1 or more, the least first.');
     const reservationId = context.newId('r');
     const instances = Array.from({ length: max }, (_, index) => launch(context, input, reservationId, index));
     return describeReservation(context, instances);
@@ -379,7 +405,9 @@ export const operations: Operations = {
       filtersOf(context),
     );
     const shown = items.filter(({ state }) => input.IncludeAllInstances || state === 'running');
-    const ok = (isRunning: boolean) => ({ Status: isRunning ? ('ok' as const) : ('not-applicable' as const) });
+    const ok = (isRunning: boolean) => ({
+      Status: isRunning ? ('ok' as const) : ('not-applicable' as const),
+    });
     return {
       InstanceStatuses: shown.map((instance) => ({
         InstanceId: instance.id,
@@ -407,7 +435,9 @@ export const operations: Operations = {
     const instance = find(context.state, 'instance', input.InstanceId);
     const enis = interfacesIn(context, instance);
     if (input.SourceDestCheck?.Value === undefined && !input.Groups?.length) {
-      throw invalidCombination('The attributes of an instance that can be changed here: SourceDestCheck, Groups');
+      throw invalidCombination(
+        'The attributes of an instance that can be changed here: SourceDestCheck, Groups',
+      );
     }
     if (enis.length !== 1) {
       throw new Ec2Error(

@@ -69,7 +69,10 @@ export const operations: Operations = {
     const gateway = find(state, 'internet-gateway', input.InternetGatewayId);
     const vpc = find(state, 'vpc', input.VpcId);
     if (gateway.vpcId !== vpc.id) {
-      throw new Ec2Error('Gateway.NotAttached', `resource ${gateway.id} is not attached to network ${vpc.id}`);
+      throw new Ec2Error(
+        'Gateway.NotAttached',
+        `resource ${gateway.id} is not attached to network ${vpc.id}`,
+      );
     }
     const mapped = Object.values(state.networkInterfaces).filter(
       (eni) => eni.vpcId === vpc.id && Object.keys(eni.publicIps).length > 0,

@@ -158,7 +158,10 @@ export function readAddresses(input: {
 function refuseIpv6(input: object): void {
   const parameter = Object.entries(input).find(([name, value]) => /^Ipv6|PrimaryIpv6/.test(name) && value);
   if (parameter) {
-    throw new Ec2Error('InvalidParameterValue', `${parameter[0]}: the subnets of the lab have no IPv6 CIDR block.`);
+    throw new Ec2Error(
+      'InvalidParameterValue',
+      `${parameter[0]}: the subnets of the lab have no IPv6 CIDR block.`,
+    );
   }
 }
 
@@ -178,7 +181,10 @@ export const operations: Operations = {
     }
     refuseIpv6(input);
     if (input.InterfaceType !== undefined) {
-      throw new Ec2Error('InvalidParameterValue', `Interfaces of type '${input.InterfaceType}' do not exist in the lab.`);
+      throw new Ec2Error(
+        'InvalidParameterValue',
+        `Interfaces of type '${input.InterfaceType}' do not exist in the lab.`,
+      );
     }
     const subnet = find(state, 'subnet', input.SubnetId);
     const eni = createInterface(context, subnet, {
@@ -273,13 +279,19 @@ export const operations: Operations = {
   DescribeNetworkInterfaceAttribute({ NetworkInterfaceId, Attribute }, context) {
     const eni = find(context.state, 'network-interface', NetworkInterfaceId);
     if (Attribute === 'attachment') {
-      return { NetworkInterfaceId, Attachment: eni.attachment && describeAttachment(context, eni.attachment) };
+      return {
+        NetworkInterfaceId,
+        Attachment: eni.attachment && describeAttachment(context, eni.attachment),
+      };
     }
     if (Attribute === 'description') return { NetworkInterfaceId, Description: { Value: eni.description } };
     if (Attribute === 'groupSet') return { NetworkInterfaceId, Groups: describeGroups(context, eni) };
     if (Attribute === 'sourceDestCheck') {
       return { NetworkInterfaceId, SourceDestCheck: { Value: eni.sourceDestCheck } };
     }
-    throw new Ec2Error('InvalidParameterValue', `A network interface has no attribute '${Attribute}' in the lab.`);
+    throw new Ec2Error(
+      'InvalidParameterValue',
+      `A network interface has no attribute '${Attribute}' in the lab.`,
+    );
   },
 };

@@ -39,13 +39,19 @@ function unassign(
       );
     }
     if (!eni.secondaryIps.includes(address as Ipv4)) {
-      throw new Ec2Error('InvalidParameterValue', `Some of [${address}] are not assigned to interface ${eni.id}`);
+      throw new Ec2Error(
+        'InvalidParameterValue',
+        `Some of [${address}] are not assigned to interface ${eni.id}`,
+      );
     }
     releasePublicIp(context, eni, address);
   }
   for (const prefix of prefixes) {
     if (!eni.prefixes.includes(prefix as Ipv4Cidr)) {
-      throw new Ec2Error('InvalidParameterValue', `Some of [${prefix}] are not assigned to interface ${eni.id}`);
+      throw new Ec2Error(
+        'InvalidParameterValue',
+        `Some of [${prefix}] are not assigned to interface ${eni.id}`,
+      );
     }
   }
   eni.secondaryIps = eni.secondaryIps.filter((address) => !addresses.includes(address));
@@ -58,14 +64,17 @@ export const operations: Operations = {
     const eni = find(state, 'network-interface', input.NetworkInterfaceId);
     const subnet = find(state, 'subnet', eni.subnetId);
     const owned = (address: string) => eni.secondaryIps.includes(address as Ipv4);
-    const named = (input.PrivateIpAddresses ?? []).filter((address) => !input.AllowReassignment || !owned(address));
+    const named = (input.PrivateIpAddresses ?? []).filter(
+      (address) => !input.AllowReassignment || !owned(address),
+    );
     const wanted = [
       named.length,
       input.SecondaryPrivateIpAddressCount ?? 0,
       input.Ipv4Prefixes?.length ?? 0,
       input.Ipv4PrefixCount ?? 0,
     ].reduce((sum, count) => sum + count);
-    if (wanted <= 0 && !input.PrivateIpAddresses?.length) throw missingParameter('secondaryPrivateIpAddressCount or privateIpAddress');
+    if (wanted <= 0 && !input.PrivateIpAddresses?.length)
+      throw missingParameter('secondaryPrivateIpAddressCount or privateIpAddress');
     const type = typeOf(context, eni);
     if (type?.hypervisor === 'xen' && (input.Ipv4Prefixes?.length || input.Ipv4PrefixCount)) {
       throw new Ec2Error(

@@ -1,4 +1,8 @@
-import type { RouteTableAssociation, Route as Ec2Route, RouteTable as Ec2RouteTable } from '@aws-sdk/client-ec2';
+import type {
+  Route as Ec2Route,
+  RouteTable as Ec2RouteTable,
+  RouteTableAssociation,
+} from '@aws-sdk/client-ec2';
 import { type Ipv4Cidr, overlaps, prefixLength } from '@enid/ip';
 import type { Draft } from 'immer';
 import { checkCidr } from '../addressing.ts';
@@ -65,7 +69,9 @@ function describeTable(context: Context, table: Draft<RouteTable>): Ec2RouteTabl
     VpcId: table.vpcId,
     OwnerId: context.state.accountId,
     Associations: [
-      ...(table.mainAssociationId === undefined ? [] : [association(table.mainAssociationId, { Main: true })]),
+      ...(table.mainAssociationId === undefined
+        ? []
+        : [association(table.mainAssociationId, { Main: true })]),
       ...table.associations.map(({ associationId, subnetId }) =>
         association(associationId, { Main: false, SubnetId: subnetId }),
       ),
@@ -95,7 +101,10 @@ function readTarget({ state }: Context, vpcId: string, input: TargetInput): Rout
   }
   const sameVpc = (resource: { vpcId?: string }) => {
     if (resource.vpcId === vpcId) return;
-    throw new Ec2Error('InvalidParameterValue', `route table of ${vpcId} and target ${given[0]} belong to different networks`);
+    throw new Ec2Error(
+      'InvalidParameterValue',
+      `route table of ${vpcId} and target ${given[0]} belong to different networks`,
+    );
   };
   if (GatewayId !== undefined) {
     sameVpc(find(state, 'internet-gateway', GatewayId));
@@ -191,7 +200,10 @@ export const operations: Operations = {
 
   DeleteRouteTable({ RouteTableId }, { state }) {
     const table = find(state, 'route-table', RouteTableId);
-    const dependents = [table.mainAssociationId, ...table.associations.map(({ associationId }) => associationId)];
+    const dependents = [
+      table.mainAssociationId,
+      ...table.associations.map(({ associationId }) => associationId),
+    ];
     const ids = dependents.filter((id) => id !== undefined);
     if (ids.length > 0) throw dependencyViolation('routeTable', RouteTableId, ids);
     delete state.routeTables[RouteTableId];
@@ -244,7 +256,9 @@ export const operations: Operations = {
       delete from.mainAssociationId;
       to.mainAssociationId = associationId;
     } else {
-      const moved = from.associations.find((association) => association.associationId === input.AssociationId)!;
+      const moved = from.associations.find(
+        (association) => association.associationId === input.AssociationId,
+      )!;
       from.associations = from.associations.filter((association) => association !== moved);
       to.associations.push({ associationId, subnetId: moved.subnetId });
     }
@@ -272,7 +286,10 @@ export const operations: Operations = {
     const table = find(context.state, 'route-table', input.RouteTableId);
     const route = findRoute(table, readDestination(input.DestinationCidrBlock));
     if (route.target.kind === 'local') {
-      throw new Ec2Error('InvalidParameterValue', `cannot replace local route ${route.destination} in ${table.id}`);
+      throw new Ec2Error(
+        'InvalidParameterValue',
+        `cannot replace local route ${route.destination} in ${table.id}`,
+      );
     }
     route.target = readTarget(context, table.vpcId, input);
     return {};
@@ -282,7 +299,10 @@ export const operations: Operations = {
     const table = find(state, 'route-table', input.RouteTableId);
     const route = findRoute(table, readDestination(input.DestinationCidrBlock));
     if (route.target.kind === 'local') {
-      throw new Ec2Error('InvalidParameterValue', `cannot remove local route ${route.destination} in route table ${table.id}`);
+      throw new Ec2Error(
+        'InvalidParameterValue',
+        `cannot remove local route ${route.destination} in route table ${table.id}`,
+      );
     }
     table.routes = table.routes.filter((other) => other !== route);
     return {};

@@ -4,9 +4,15 @@ import type {
   IpPermission,
   TagSpecification,
 } from '@aws-sdk/client-ec2';
-import { type Cidr, type Ipv4Cidr, familyOf, parseCidr } from '@enid/ip';
+import { type Cidr, familyOf, type Ipv4Cidr, parseCidr } from '@enid/ip';
 import type { Draft } from 'immer';
-import { dependencyViolation, Ec2Error, invalidCombination, invalidValue, missingParameter } from '../errors.ts';
+import {
+  dependencyViolation,
+  Ec2Error,
+  invalidCombination,
+  invalidValue,
+  missingParameter,
+} from '../errors.ts';
 import { describe, type FilterTable, matcher, paginate } from '../filters.ts';
 import { arn } from '../names.ts';
 import type { Context, Operations } from '../operation.ts';
@@ -50,7 +56,8 @@ function readPorts(
       );
     }
     const isRange = Number.isInteger(from) && Number.isInteger(to) && from >= 0 && to <= 65535 && from <= to;
-    if (!isRange) throw invalidValue(`${from}-${to}`, 'portRange', `Invalid ${protocol.toUpperCase()} port range.`);
+    if (!isRange)
+      throw invalidValue(`${from}-${to}`, 'portRange', `Invalid ${protocol.toUpperCase()} port range.`);
     return { fromPort: from, toPort: to };
   }
   if (protocol !== 'icmp' && protocol !== 'icmpv6') return {};
@@ -83,7 +90,10 @@ function readPermissions(
     const protocol = readProtocol(permission.IpProtocol);
     const ports = readPorts(protocol, permission);
     if (permission.PrefixListIds?.length) {
-      throw new Ec2Error('InvalidPrefixListId.NotFound', 'The lab has no prefix lists: name the CIDR blocks.');
+      throw new Ec2Error(
+        'InvalidPrefixListId.NotFound',
+        'The lab has no prefix lists: name the CIDR blocks.',
+      );
     }
     const rule = (peer: Peer, description: string | undefined): Wanted => ({
       protocol,
@@ -102,7 +112,10 @@ function readPermissions(
         const id = pair.GroupId ?? groupOfName(state, group.vpcId, pair.GroupName);
         const peer = find(state, 'security-group', id);
         if (peer.vpcId !== group.vpcId) {
-          throw new Ec2Error('InvalidGroup.NotFound', `You have specified two resources that belong to different networks.`);
+          throw new Ec2Error(
+            'InvalidGroup.NotFound',
+            `You have specified two resources that belong to different networks.`,
+          );
         }
         return rule({ groupId: id }, pair.Description);
       }),
@@ -114,9 +127,14 @@ function readPermissions(
 
 function groupOfName(state: Draft<CloudState>, vpcId: string, name: string | undefined): string {
   if (name === undefined) throw missingParameter('groupId');
-  const group = Object.values(state.securityGroups).find((other) => other.vpcId === vpcId && other.name === name);
+  const group = Object.values(state.securityGroups).find(
+    (other) => other.vpcId === vpcId && other.name === name,
+  );
   if (group) return group.id;
-  throw new Ec2Error('InvalidGroup.NotFound', `The security group '${name}' does not exist in the VPC '${vpcId}'`);
+  throw new Ec2Error(
+    'InvalidGroup.NotFound',
+    `The security group '${name}' does not exist in the VPC '${vpcId}'`,
+  );
 }
 
 /** Older clients have the one rule of a request as parameters of its own. */
@@ -129,7 +147,8 @@ function permissionsOf(input: {
 }): IpPermission[] {
   const { IpProtocol, FromPort, ToPort, CidrIp } = input;
   if (IpProtocol === undefined && CidrIp === undefined) return input.IpPermissions ?? [];
-  if (input.IpPermissions?.length) throw invalidCombination('Give the rule in IpPermissions, or by itself, not both.');
+  if (input.IpPermissions?.length)
+    throw invalidCombination('Give the rule in IpPermissions, or by itself, not both.');
   return [{ IpProtocol, FromPort, ToPort, IpRanges: [{ CidrIp }] }];
 }
 
@@ -157,7 +176,10 @@ function authorize(
   const known = new Set(group[direction].map(identity));
   for (const rule of wanted) {
     if (known.has(identity(rule))) {
-      throw new Ec2Error('InvalidPermission.Duplicate', `the specified rule "${inWords(rule)}" already exists`);
+      throw new Ec2Error(
+        'InvalidPermission.Duplicate',
+        `the specified rule "${inWords(rule)}" already exists`,
+      );
     }
     known.add(identity(rule));
     group[direction].push({ id: context.newId('sgr'), ...rule, tags: { ...tags } });
@@ -169,7 +191,10 @@ function authorize(
     );
   }
   const added = group[direction].slice(-wanted.length);
-  return { Return: true, SecurityGroupRules: added.map((rule) => describeRule(context, group, direction, rule)) };
+  return {
+    Return: true,
+    SecurityGroupRules: added.map((rule) => describeRule(context, group, direction, rule)),
+  };
 }
 
 function revoke(
@@ -180,12 +205,16 @@ function revoke(
   ruleIds: readonly string[] | undefined,
 ) {
   const wanted = readPermissions(context, group, permissions);
-  if (wanted.length === 0 && !ruleIds?.length) throw missingParameter('IpPermissions or SecurityGroupRuleIds');
+  if (wanted.length === 0 && !ruleIds?.length)
+    throw missingParameter('IpPermissions or SecurityGroupRuleIds');
   const revoked = [
     ...(ruleIds ?? []).map((id) => {
       const rule = group[direction].find((other) => other.id === id);
       if (rule) return rule;
-      throw new Ec2Error('InvalidSecurityGroupRuleId.NotFound', `The security group rule ID '${id}' does not exist`);
+      throw new Ec2Error(
+        'InvalidSecurityGroupRuleId.NotFound',
+        `The security group rule ID '${id}' does not exist`,
+      );
     }),
     ...wanted.map((asked) => {
       const rule = group[direction].find((other) => identity(other) === identity(asked));
@@ -290,7 +319,12 @@ function createGroup(
   group: Pick<SecurityGroup, 'vpcId' | 'name' | 'description'> & { tags: Record<string, string> },
 ): Draft<SecurityGroup> {
   const id = context.newId('sg');
-  const toEverywhere = { id: context.newId('sgr'), protocol: '-1' as const, peer: { cidr: EVERYWHERE }, tags: {} };
+  const toEverywhere = {
+    id: context.newId('sgr'),
+    protocol: '-1' as const,
+    peer: { cidr: EVERYWHERE },
+    tags: {},
+  };
   context.state.securityGroups[id] = { id, ...group, ingress: [], egress: [toEverywhere] };
   return context.state.securityGroups[id];
 }
@@ -303,7 +337,12 @@ export function createDefaultGroup(context: Context, vpcId: string): void {
     description: 'default VPC security group',
     tags: {},
   });
-  const fromItself = { id: context.newId('sgr'), protocol: '-1' as const, peer: { groupId: group.id }, tags: {} };
+  const fromItself = {
+    id: context.newId('sgr'),
+    protocol: '-1' as const,
+    peer: { groupId: group.id },
+    tags: {},
+  };
   group.ingress.push(fromItself);
 }
 
@@ -374,7 +413,10 @@ export const operations: Operations = {
     const { state } = context;
     const group = groupOf(context, input.GroupId);
     if (group.name === 'default') {
-      throw new Ec2Error('CannotDelete', `the specified group: "${group.id}" name: "default" cannot be deleted by a user`);
+      throw new Ec2Error(
+        'CannotDelete',
+        `the specified group: "${group.id}" name: "default" cannot be deleted by a user`,
+      );
     }
     const refersTo = ({ peer }: SecurityGroupRule) => 'groupId' in peer && peer.groupId === group.id;
     const dependents = [
@@ -384,7 +426,11 @@ export const operations: Operations = {
       ),
     ];
     if (dependents.length > 0) {
-      throw dependencyViolation('security group', group.id, dependents.map(({ id }) => id));
+      throw dependencyViolation(
+        'security group',
+        group.id,
+        dependents.map(({ id }) => id),
+      );
     }
     delete state.securityGroups[group.id];
     return { Return: true, GroupId: group.id };
@@ -434,7 +480,9 @@ export const operations: Operations = {
       input,
     );
     return {
-      SecurityGroupRules: items.map(({ group, direction, rule }) => describeRule(context, group, direction, rule)),
+      SecurityGroupRules: items.map(({ group, direction, rule }) =>
+        describeRule(context, group, direction, rule),
+      ),
       ...nextToken,
     };
   },

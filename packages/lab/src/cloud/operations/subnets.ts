@@ -56,7 +56,8 @@ function describeSubnet({ state }: Context, subnet: Draft<Subnet>): Ec2Subnet {
 }
 
 function zoneOf({ state }: Context, name: string | undefined, id: string | undefined): string {
-  const zone = id === undefined ? (name ?? state.zones[0]!) : state.zones.find((known) => zoneId(known) === id);
+  const zone =
+    id === undefined ? (name ?? state.zones[0]!) : state.zones.find((known) => zoneId(known) === id);
   if (zone !== undefined && state.zones.includes(zone)) return zone;
   throw invalidValue(
     id ?? name,
@@ -82,7 +83,10 @@ export const operations: Operations = {
       throw new Ec2Error('InvalidSubnet.Conflict', `The CIDR '${cidr}' conflicts with another subnet`);
     }
     if (siblings.length >= quotas.subnetsPerVpc) {
-      throw new Ec2Error('SubnetLimitExceeded', `The VPC has its maximum of ${quotas.subnetsPerVpc} subnets.`);
+      throw new Ec2Error(
+        'SubnetLimitExceeded',
+        `The VPC has its maximum of ${quotas.subnetsPerVpc} subnets.`,
+      );
     }
     const id = context.newId('subnet');
     state.subnets[id] = {
@@ -112,7 +116,12 @@ export const operations: Operations = {
   DeleteSubnet({ SubnetId }, { state }) {
     find(state, 'subnet', SubnetId);
     const dependents = Object.values(state.networkInterfaces).filter((eni) => eni.subnetId === SubnetId);
-    if (dependents.length > 0) throw dependencyViolation('subnet', SubnetId, dependents.map(({ id }) => id));
+    if (dependents.length > 0)
+      throw dependencyViolation(
+        'subnet',
+        SubnetId,
+        dependents.map(({ id }) => id),
+      );
     for (const table of Object.values(state.routeTables)) {
       table.associations = table.associations.filter(({ subnetId }) => subnetId !== SubnetId);
     }

@@ -47,7 +47,10 @@ const PRIVATE_RANGES = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '198.19
 function checkVpcCidr(text: string, parameter: string): Ipv4Cidr {
   const cidr = checkCidr(text, parameter);
   if (prefixLength(cidr) >= 16 && prefixLength(cidr) <= 28) return cidr;
-  throw new Ec2Error('InvalidVpc.Range', `The CIDR '${cidr}' is invalid: its prefix length is not in 16 to 28.`);
+  throw new Ec2Error(
+    'InvalidVpc.Range',
+    `The CIDR '${cidr}' is invalid: its prefix length is not in 16 to 28.`,
+  );
 }
 
 function checkFurtherCidr(vpc: Draft<Vpc>, cidr: Ipv4Cidr): void {
@@ -61,7 +64,8 @@ function checkFurtherCidr(vpc: Draft<Vpc>, cidr: Ipv4Cidr): void {
     );
   }
   const taken = vpc.cidrBlocks.find((block) => overlaps(block.cidr, cidr));
-  if (taken) throw new Ec2Error('InvalidVpc.Range', `The CIDR '${cidr}' conflicts with ${taken.cidr} of the VPC.`);
+  if (taken)
+    throw new Ec2Error('InvalidVpc.Range', `The CIDR '${cidr}' conflicts with ${taken.cidr} of the VPC.`);
 }
 
 const tablesOf = ({ state }: Context, vpcId: string) =>
@@ -122,7 +126,12 @@ export const operations: Operations = {
       ...Object.values(state.securityGroups).filter((group) => group.name !== 'default'),
       ...Object.values(state.routeTables).filter((table) => table.mainAssociationId === undefined),
     ].filter((resource) => resource.vpcId === VpcId);
-    if (dependents.length > 0) throw dependencyViolation('vpc', VpcId, dependents.map(({ id }) => id));
+    if (dependents.length > 0)
+      throw dependencyViolation(
+        'vpc',
+        VpcId,
+        dependents.map(({ id }) => id),
+      );
     for (const table of tablesOf(context, VpcId)) delete state.routeTables[table.id];
     for (const group of Object.values(state.securityGroups)) {
       if (group.vpcId === VpcId) delete state.securityGroups[group.id];
@@ -138,7 +147,10 @@ export const operations: Operations = {
     checkFurtherCidr(vpc, cidr);
     const limit = context.quotas.cidrBlocksPerVpc;
     if (vpc.cidrBlocks.length >= limit) {
-      throw new Ec2Error('CidrLimitExceeded', `This network '${vpc.id}' has met its maximum of ${limit} CIDRs.`);
+      throw new Ec2Error(
+        'CidrLimitExceeded',
+        `This network '${vpc.id}' has met its maximum of ${limit} CIDRs.`,
+      );
     }
     const block = { associationId: context.newId('vpc-cidr-assoc'), cidr };
     vpc.cidrBlocks.push(block);
@@ -171,7 +183,12 @@ export const operations: Operations = {
     const subnets = Object.values(state.subnets).filter(
       (subnet) => subnet.vpcId === vpc.id && overlaps(subnet.cidr, block.cidr),
     );
-    if (subnets.length > 0) throw dependencyViolation('CIDR block', block.cidr, subnets.map(({ id }) => id));
+    if (subnets.length > 0)
+      throw dependencyViolation(
+        'CIDR block',
+        block.cidr,
+        subnets.map(({ id }) => id),
+      );
     const answer = {
       VpcId: vpc.id,
       CidrBlockAssociation: { ...describeBlock(block), CidrBlockState: { State: 'disassociating' as const } },
@@ -187,7 +204,9 @@ export const operations: Operations = {
 
   ModifyVpcAttribute(input, { state }) {
     const vpc = find(state, 'vpc', input.VpcId);
-    const attributes = [input.EnableDnsHostnames, input.EnableDnsSupport].filter((value) => value !== undefined);
+    const attributes = [input.EnableDnsHostnames, input.EnableDnsSupport].filter(
+      (value) => value !== undefined,
+    );
     if (attributes.length !== 1) {
       throw invalidCombination('Specify one attribute: EnableDnsHostnames or EnableDnsSupport');
     }
@@ -198,7 +217,8 @@ export const operations: Operations = {
 
   DescribeVpcAttribute({ VpcId, Attribute }, { state }) {
     const vpc = find(state, 'vpc', VpcId);
-    if (Attribute === 'enableDnsHostnames') return { VpcId, EnableDnsHostnames: { Value: vpc.enableDnsHostnames } };
+    if (Attribute === 'enableDnsHostnames')
+      return { VpcId, EnableDnsHostnames: { Value: vpc.enableDnsHostnames } };
     if (Attribute === 'enableDnsSupport') return { VpcId, EnableDnsSupport: { Value: vpc.enableDnsSupport } };
     throw new Ec2Error('InvalidParameterValue', `The lab's VPCs have no attribute '${Attribute}'.`);
   },

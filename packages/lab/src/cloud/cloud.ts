@@ -1,0 +1,160 @@
+import { mkdirSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { FastifyInstance } from 'fastify';
+import { type Logger, pino } from 'pino';
+import { Ec2Api } from './api.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { type Credentials, Keyring } from './credentials.ts';
+import type { NetworkFabric } from './fabric.ts';
+import { Faults } from './faults.ts';
+import { ec2App, metadataListener } from './http.ts';
+import { Imds } from './imds.ts';
+import { NodeEndpoints } from './node-endpoints.ts';
+import { StateFile } from './persistence.ts';
+import { DEFAULT_QUOTAS, type Quotas } from './quotas.ts';
+import { DEFAULT_SETTINGS, type Settings } from './settings.ts';
+import { type CloudState, emptyState } from './state.ts';
+import { Store } from './store.ts';
+import { Throttle } from './throttle.ts';
+import { Transitions } from './transitions.ts';
+
+export type CloudOptions = {
+  /** The network beneath the account. */
+  readonly fabric: NetworkFabric;
+  /** Keys that sign as the account itself. */
+  readonly credentials: Credentials;
+  /** Directory of the account's file, made when it is not there. */
+  readonly stateDir: string;
+  /** `us-east-1` unless given. */
+  readonly region?: string;
+  /** Availability zones; a, b and c of the region unless given. */
+  readonly zones?: readonly string[];
+  /** 12 digits. */
+  readonly accountId?: string;
+  /** Determines the ids, MAC addresses and secrets that are made. */
+  readonly seed?: string;
+  /** TCP port on 127.0.0.1; one that is free unless given. */
+  readonly port?: number;
+  /** What differs from {@link DEFAULT_SETTINGS}. */
+  readonly settings?: Partial<Settings>;
+  /** What differs from {@link DEFAULT_QUOTAS}. */
+  readonly quotas?: Partial<Quotas>;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+};
+
+/**
+ * The AWS of a lab: the EC2 API on loopback and inside every VPC, and the metadata service of every instance. The
+ * account is on disk after each change, so that a new process goes on where a killed one stopped.
+ */
+export class Cloud {
+  readonly faults: Faults;
+  readonly #fabric: NetworkFabric;
+  readonly #port: number;
+  readonly #store: Store;
+  readonly #api: Ec2Api;
+  readonly #transitions: Transitions;
+  readonly #endpoints: NodeEndpoints;
+  #settings: Settings;
+  #host: FastifyInstance | undefined;
+  #node: FastifyInstance | undefined;
+
+  /** @throws when the account's file cannot be read, or is another release's. */
+  constructor(options: CloudOptions) {
+    const { region = 'us-east-1', seed = 'enid', clock = systemClock, fabric } = options;
+    const log = options.log ?? pino({ enabled: false });
+    const { zones = ['a', 'b', 'c'].map((letter) => region + letter), accountId = '123456789012' } = options;
+    this.#fabric = fabric;
+    this.#port = options.port ?? 0;
+    this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
+    this.faults = new Faults(seed);
+
+    mkdirSync(options.stateDir, { recursive: true });
+    const file = new StateFile(join(options.stateDir, 'cloud.json'));
+    this.#store = new Store(
+      file.read() ?? emptyState({ region, zones, accountId }),
+      clock,
+      async (state) => {
+        await fabric.sync(state);
+        await this.#endpoints.sync(state);
+        file.write(state);
+      },
+      (state) => {
+        this.#store.forget(this.#settings.metadataLagMs);
+        this.#transitions.observe(state);
+      },
+    );
+    const settings = () => this.#settings;
+    const keyring = new Keyring(options.credentials, seed, clock);
+    this.#transitions = new Transitions(clock, settings, (step) =>
+      this.#store.transact(step).catch((error) => {
+        log.error({ err: error }, 'a change that was due was refused, and will be tried again');
+        throw error;
+      }),
+    );
+    this.#api = new Ec2Api({
+      store: this.#store,
+      keyring,
+      throttle: new Throttle(clock),
+      faults: this.faults,
+      settings,
+      quotas: { ...DEFAULT_QUOTAS, ...options.quotas },
+      clock,
+      log,
+      seed,
+    });
+    const imds = new Imds({ store: this.#store, keyring, settings, clock, secret: seed });
+    this.#endpoints = new NodeEndpoints(fabric, {
+      ec2: () => (request, response) => this.#node!.routing(request, response),
+      metadata: (vpcId) => metadataListener(imds, vpcId),
+    });
+  }
+
+  /** The account as it is. */
+  get state(): CloudState {
+    return this.#store.state;
+  }
+
+  get settings(): Settings {
+    return this.#settings;
+  }
+
+  /** Changes settings; delays that have begun stay as they were. */
+  change(settings: Partial<Settings>): void {
+    this.#settings = { ...this.#settings, ...settings };
+  }
+
+  /** EC2's endpoint for the host, once started: `http://127.0.0.1:<port>`. */
+  get endpoint(): string {
+    const { port } = this.#host!.server.address() as AddressInfo;
+    return `http://127.0.0.1:${port}`;
+  }
+
+  /**
+   * Puts the account's network in force and begins to answer.
+   * @throws what the kernel refuses, or EADDRINUSE for a port that is taken.
+   */
+  async start(): Promise<void> {
+    this.#node = await ec2App(this.#api);
+    this.#host = await ec2App(this.#api, {
+      faults: this.faults,
+      settings: () => this.#settings,
+      change: (settings) => this.change(settings),
+      state: () => this.state,
+    });
+    await this.#fabric.sync(this.state);
+    await this.#endpoints.sync(this.state);
+    await this.#host.listen({ host: '127.0.0.1', port: this.#port });
+    this.#transitions.observe(this.state);
+  }
+
+  /** Stops answering, when what has begun is over. The network stays in force. */
+  async stop(): Promise<void> {
+    this.#transitions.stop();
+    this.#endpoints.close();
+    await this.#host?.close();
+    await this.#node?.close();
+    await this.#store.settled();
+  }
+}
