@@ -55,11 +55,13 @@ export class TestLab implements AsyncDisposable {
     return NetNamespace.named(this.nameOf(where));
   }
 
-  /** Starts a program in a namespace; it is killed with the lab. */
+  /** Starts a program in a namespace; it is killed with the lab, and so is what it started. */
   spawn(where: Where, ...[file, ...args]: [string, ...string[]]): ChildProcess {
     using ns = this.open(where);
-    const child = ns.run(() => spawn(file, args, { stdio: 'pipe' }));
-    this.#cleanup.defer(() => void child.kill('SIGKILL'));
+    const child = ns.run(() => spawn(file, args, { stdio: 'pipe', detached: true }));
+    this.#cleanup.defer(() => {
+      if (child.exitCode === null && child.signalCode === null) process.kill(-child.pid!, 'SIGKILL');
+    });
     return child;
   }
 

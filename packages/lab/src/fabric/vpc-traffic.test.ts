@@ -90,9 +90,9 @@ test('the router answers nothing but the link-local services', async () => {
 });
 
 test('a source that the interface does not own is dropped', async () => {
-  await lab.ip(5, 'address', 'add', '10.0.1.99/32', 'dev', 'lo');
-  await lab.ip(5, 'address', 'add', '192.0.2.1/32', 'dev', 'lo');
-  for (const source of ['10.0.1.99', '192.0.2.1']) {
+  // Nobody's in the subnet, one from elsewhere, and two of the router's own.
+  for (const source of ['10.0.1.99', '192.0.2.1', '10.0.2.1', '169.254.169.250']) {
+    await lab.ip(5, 'address', 'add', `${source}/32`, 'dev', 'lo');
     for (const to of ['10.0.1.6', '10.0.11.7']) {
       await lab.drops('source-check', async () => {
         assert.equal(await lab.pings(5, to, '-W0.2', `-I${source}`), false);

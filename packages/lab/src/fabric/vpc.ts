@@ -51,8 +51,13 @@ export function planVpc(state: CloudState, vpc: Vpc, plugged: readonly PluggedIn
   const routing = planRouting(state, vpc, plugged);
   return {
     ownership: 'whole',
-    // Each port answers ARP for every address that the VPC routes to another port.
-    sysctls: { ...ROUTER_SYSCTLS, 'net.ipv4.conf.all.proxy_arp': '1' },
+    sysctls: {
+      ...ROUTER_SYSCTLS,
+      // Each port answers ARP for every address that the VPC routes to another port.
+      'net.ipv4.conf.all.proxy_arp': '1',
+      // A NAT gateway passes the router's own ICMP errors on. Other interfaces do not own the router's addresses.
+      'net.ipv4.conf.all.accept_local': '1',
+    },
     addresses: [...LINK_LOCAL_SERVICES, ...subnets.map(({ cidr }) => addressAt(cidr, 1))].map((address) => ({
       link: 'lo',
       address,
