@@ -138,6 +138,9 @@ export class Pods implements AsyncDisposable {
       ...podRules(assignment).map(addRule),
     ];
     apply(this.#netlink, nodeSide, ['EEXIST']);
+    // The end that came up first sends only when the kernel has dealt with its carrier, in the background; asking
+    // for the link (since 6.8) does it now. Otherwise the pod's first packet could be lost.
+    sandbox.netlink.link(inside.index);
     return {
       host: { name, mac: host.mac },
       container: { name: key.ifName, mac: inside.mac, sandbox: sandbox.path },
