@@ -34,7 +34,12 @@ export default function lab(program: Command): void {
     .option('--instance-type <type>', 'EC2 instance type of the nodes', 't3.medium')
     .option('--set <env=value>', 'environment of the agents; may be repeated', collect)
     .action(
-      async (options: { name: string; nodes: number; instanceType: string; set?: Record<string, string> }) => {
+      async (options: {
+        name: string;
+        nodes: number;
+        instanceType: string;
+        set?: Record<string, string>;
+      }) => {
         const { Lab, describeLab } = await import('@enid/lab');
         const started = await interruptible(options.name, () =>
           Lab.up({ ...options, env: options.set ?? {} }, host, (line) => console.error(line)),
@@ -75,7 +80,8 @@ export default function lab(program: Command): void {
 
   command('exec <target> <command...>', 'run a command inside a node or a pod, in "vpc" or in "internet"')
     .passThroughOptions()
-    .action(async (target: string, argv: string[], options: { name: string }) => {
+    .action(async (target: string, words: string[], options: { name: string }) => {
+      const argv = words[0] === '--' ? words.slice(1) : words;
       const { Lab } = await import('@enid/lab');
       const child = Lab.open(options.name, host).spawn(target, argv, 'inherit');
       // The terminal sends Ctrl-C to both; the command decides what it means.

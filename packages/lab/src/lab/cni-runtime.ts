@@ -95,7 +95,8 @@ export class CniRuntime {
   /** Whether the network is ready for pods. @returns undefined when it is, else why not. */
   async status(): Promise<string | undefined> {
     try {
-      const list = this.#networkList();
+      // STATUS came with 1.1.0, whatever version the list itself is in.
+      const list = { ...this.#networkList(), cniVersion: '1.1.0' };
       await this.#invoke('STATUS', list, list.plugins[0]!);
       return undefined;
     } catch (error) {

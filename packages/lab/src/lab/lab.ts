@@ -3,6 +3,7 @@ import { EC2Client } from '@aws-sdk/client-ec2';
 import { NetNamespace } from '@enid/linux';
 import { instanceNamespaceName, internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
 import type { CloudReady } from '../lab-cloud.ts';
+import { CREDENTIALS } from './credentials.ts';
 import { LabDirectory } from './directory.ts';
 import { type Host, LabNode, type NodeRecord } from './node.ts';
 import { collect, type Output } from './output.ts';
@@ -31,12 +32,6 @@ type LabRecord = {
 };
 
 const CLOUD = 'cloud';
-
-/** The lab's own account; the keys open nothing else. */
-export const CREDENTIALS = {
-  accessKeyId: 'AKIAENIDLAB000000000',
-  secretAccessKey: 'enid-lab-secret-access-key',
-};
 
 /** The lab is not in the state that was asked for; the message says what to do. */
 export class LabError extends Error {

@@ -1,0 +1,39 @@
+import { pino } from 'pino';
+import { Cloud } from './cloud/cloud.ts';
+import { Fabric } from './fabric/index.ts';
+import { InternetServer } from './internet/server.ts';
+import { CREDENTIALS } from './lab/credentials.ts';
+import { LabDirectory } from './lab/directory.ts';
+
+/** What the cloud's process tells the one that started it. */
+export type CloudReady = { readonly ec2Endpoint: string; readonly region: string };
+
+/** Delays as a user of EC2 knows them, but short enough to wait for. */
+const SETTINGS = { attachDelayMs: 500, metadataLagMs: 200 };
+
+/**
+ * The process behind a lab: AWS APIs, the VPCs' data plane, and the internet's server. It logs to stdout, and goes on
+ * with the lab's account where an earlier process stopped. Resolves at SIGTERM; the network stays in force.
+ */
+export async function runLabCloud(lab: string): Promise<void> {
+  const directory = new LabDirectory(lab);
+  const log = pino();
+  const fabric = new Fabric({ prefix: directory.prefix });
+  const cloud = new Cloud({
+    fabric,
+    credentials: CREDENTIALS,
+    stateDir: directory.path,
+    seed: lab,
+    settings: SETTINGS,
+    log,
+  });
+  await cloud.start();
+  const internet = await InternetServer.start(fabric.internetNamespace()!);
+  const ready: CloudReady = { ec2Endpoint: cloud.endpoint, region: cloud.state.region };
+  log.info(ready, 'the lab is up');
+  process.send?.(ready);
+  await new Promise((resolve) => process.once('SIGTERM', resolve).once('SIGINT', resolve));
+  await internet.close();
+  await cloud.stop();
+  fabric.close();
+}
