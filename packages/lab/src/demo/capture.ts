@@ -18,12 +18,16 @@ export type Packet = {
 export class Capture {
   readonly packets: Packet[] = [];
   readonly #child: ChildProcess;
+  #arrival = Promise.withResolvers<void>();
 
   private constructor(child: ChildProcess) {
     this.#child = child;
     createInterface(child.stdout!).on('line', (line) => {
       const [, link, direction, text] = /^\S+ +(\S+) +(In|Out) +(.*)$/.exec(line) ?? [];
-      if (link && text) this.packets.push({ link, direction: direction as Packet['direction'], text });
+      if (!link || !text) return;
+      this.packets.push({ link, direction: direction as Packet['direction'], text });
+      this.#arrival.resolve();
+      this.#arrival = Promise.withResolvers();
     });
   }
 
@@ -52,13 +56,14 @@ export class Capture {
    * @param text what tcpdump's words for it must match.
    */
   async find(link: string, direction: Packet['direction'], text: RegExp): Promise<Packet | undefined> {
-    const deadline = Date.now() + PATIENCE;
+    const patience = AbortSignal.timeout(PATIENCE);
+    const over = once(patience, 'abort');
     for (;;) {
       const found = this.packets.find(
         (p) => p.link === link && p.direction === direction && text.test(p.text),
       );
-      if (found || Date.now() > deadline) return found;
-      await Promise.race([once(this.#child.stdout!, 'data'), new Promise((wake) => setTimeout(wake, 100))]);
+      if (found || patience.aborted) return found;
+      await Promise.race([this.#arrival.promise, over]);
     }
   }
 

@@ -65,7 +65,7 @@ async function leaves(
   );
   const seen = JSON.parse(answer.stdout).client.address as string;
   const from = (address: string) =>
-    new RegExp(`^IP ${address}\\.\\d+ > ${INTERNET_SERVER}\\.80: `.replaceAll('.', '\\.'));
+    new RegExp(`^IP ${RegExp.escape(address)}\\.\\d+ > ${RegExp.escape(INTERNET_SERVER)}\\.80: `);
   const entered = await capture.find(pod.hostInterface, 'In', from(pod.address));
   const left = await capture.find('eth0', 'Out', from(as));
   evidence.show(

@@ -59,7 +59,8 @@ export const nodeNetwork: Check = {
       'the main table has a /32 route to each pod by its veth',
     );
     evidence.expect(
-      /^default via 10\.0\.1\.1 dev eth1/m.test(eni) && /^10\.0\.1\.1 dev eth1 scope link/m.test(eni),
+      /^default via 10\.0\.1\.1 dev eth1/m.test(eni) &&
+        /^10\.0\.1\.1 dev eth1 (proto \S+ )?scope link/m.test(eni),
       `table ${table} leads to the subnet's gateway by eth1`,
     );
     evidence.expect(

@@ -54,4 +54,4 @@ export const podToPod: Check = {
 };
 
 const says = (from: Pod, to: Pod, what: string) =>
-  new RegExp(`^IP ${from.address} > ${to.address}: ICMP ${what}`.replaceAll('.', '\\.'));
+  new RegExp(`^IP ${RegExp.escape(from.address)} > ${RegExp.escape(to.address)}: ICMP ${what}`);
