@@ -82,23 +82,24 @@ export class Fabric implements NetworkFabric, Disposable {
 
   /** Takes away all that fabrics of this prefix left in the kernel, also when their process was killed. */
   static async remove(prefix: string): Promise<void> {
-    await Promise.all(namespacesOf(prefix, NetNamespace.list()).map(removePlace));
+    await allDone(namespacesOf(prefix, NetNamespace.list()).map(removePlace));
   }
 
   async #apply({ namespaces, cables }: FabricPlan): Promise<void> {
     for (const name of namespaces.keys()) this.#enter(name);
     const stale = namespacesOf(this.#prefix, NetNamespace.list()).filter((name) => !namespaces.has(name));
     for (const name of stale) this.#leave(name);
-    await Promise.all(stale.map(removePlace));
+    await allDone(stale.map(removePlace));
     const whole = [...namespaces].filter(([, { ownership }]) => ownership === 'whole');
-    for (const [name, { sysctls }] of whole) this.#place(name).setSysctls(sysctls);
-    await Promise.all(
+    await allDone(
       whole.flatMap(([name, { tables }]) => [
         this.#unplugStale(name, cables),
         // Rules stand before anything can pass.
         this.#place(name).tables.ensure(tables),
       ]),
     );
+    // The parameters of connection tracking are there once a rule needs it.
+    for (const [name, { sysctls }] of whole) this.#place(name).setSysctls(sysctls);
     const plugged: Cable[] = [];
     for (const cable of cables) if (await this.#plug(cable)) plugged.push(cable);
     for (const [name, namespace] of namespaces) {
@@ -182,4 +183,11 @@ export class Fabric implements NetworkFabric, Disposable {
     this.#places.get(name)?.[Symbol.dispose]();
     this.#places.delete(name);
   }
+}
+
+/** Waits for all, also when one fails: nothing of a run goes on after it. @throws the first failure. */
+async function allDone(tasks: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(tasks);
+  const failure = results.find((result) => result.status === 'rejected');
+  if (failure) throw failure.reason;
 }

@@ -1,6 +1,6 @@
 import { leaseOf, type PluggedInterface } from './interfaces.ts';
 import { type NamespacePlan, TABLE_NAME } from './model.ts';
-import { ROUTER_SYSCTLS } from './router.ts';
+import { CONNTRACK_SYSCTLS, ROUTER_SYSCTLS } from './router.ts';
 import type { Table } from './ruleset.ts';
 
 /**
@@ -30,7 +30,7 @@ export function planNatGateway(plugged: PluggedInterface): NamespacePlan {
   };
   return {
     ownership: 'whole',
-    sysctls: ROUTER_SYSCTLS,
+    sysctls: { ...ROUTER_SYSCTLS, ...CONNTRACK_SYSCTLS },
     ...leaseOf(plugged),
     neighbours: [],
     rules: [],

@@ -29,9 +29,15 @@ export class Place implements Disposable {
     return other?.inode === this.ns.inode;
   }
 
+  /** Sets kernel parameters. Those of IPv6 need no setting where the kernel does without IPv6. */
   setSysctls(wanted: Readonly<Record<string, string>>): void {
     for (const [key, value] of Object.entries(wanted)) {
-      if (sysctl.get(this.ns, key) !== value) sysctl.set(this.ns, key, value);
+      try {
+        if (sysctl.get(this.ns, key) !== value) sysctl.set(this.ns, key, value);
+      } catch (error) {
+        const missing = error instanceof SyscallError && error.code === 'ENOENT';
+        if (!missing || !key.startsWith('net.ipv6.')) throw error;
+      }
     }
   }
 

@@ -24,12 +24,12 @@ export function plan(state: CloudState, prefix: string): FabricPlan {
     ]),
     ...plugged
       .filter(({ eni }) => eni.kind === 'nat_gateway')
-      .map((interface_): [string, NamespacePlan] => [interface_.host.namespace, planNatGateway(interface_)]),
+      .map((found): [string, NamespacePlan] => [found.host.namespace, planNatGateway(found)]),
     ...planInstances(state, prefix, plugged),
   ]);
   const cables = [
     ...connectedVpcs(state).map((vpcId) => internetCable(vpcId, prefix)),
-    ...plugged.map((interface_) => interfaceCable(interface_, prefix)),
+    ...plugged.map((found) => interfaceCable(found, prefix)),
   ];
   return { namespaces, cables };
 }

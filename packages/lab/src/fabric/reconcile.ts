@@ -9,6 +9,7 @@ import {
   deleteNeighbour,
   deleteRoute,
   deleteRule,
+  LOCAL_TABLE,
   type NeighbourSpec,
   type Request,
   type Route,
@@ -20,7 +21,6 @@ import type { LinkRoute, NamespacePlan } from './model.ts';
 
 /** The kernel's own: its rules are the first and the last two, its routes come with addresses. */
 const KERNEL_PRIORITIES = [0, 32766, 32767];
-const LOCAL_TABLE = 255;
 const PROTOCOL_KERNEL = 2;
 
 /**
@@ -56,17 +56,16 @@ export function reconcile(rtnl: Rtnetlink, plan: NamespacePlan, up: readonly str
 type Changes = { add: Request[]; remove: Request[] };
 
 /** What `wanted` has and `actual` has not, and the other way round, by key. */
-function difference<W, A>(
-  wanted: readonly W[],
-  actual: readonly A[],
-  keyOfWanted: (item: W) => string,
-  keyOfActual: (item: A) => string,
-): { missing: W[]; surplus: A[] } {
-  const wantedKeys = new Set(wanted.map(keyOfWanted));
-  const actualKeys = new Set(actual.map(keyOfActual));
+function difference<Item, Wanted extends Item, Actual extends Item>(
+  wanted: readonly Wanted[],
+  actual: readonly Actual[],
+  key: (item: Item) => string,
+): { missing: Wanted[]; surplus: Actual[] } {
+  const wantedKeys = new Set(wanted.map(key));
+  const actualKeys = new Set(actual.map(key));
   return {
-    missing: wanted.filter((item) => !actualKeys.has(keyOfWanted(item))),
-    surplus: actual.filter((item) => !wantedKeys.has(keyOfActual(item))),
+    missing: wanted.filter((item) => !actualKeys.has(key(item))),
+    surplus: actual.filter((item) => !wantedKeys.has(key(item))),
   };
 }
 
@@ -75,7 +74,7 @@ function addressChanges(rtnl: Rtnetlink, plan: NamespacePlan, indexOf: (link: st
   const actual = rtnl.addresses({ family: 4 }).filter(({ address }) => address !== '127.0.0.1');
   const key = ({ index, address, prefixLength }: Pick<Address, 'index' | 'address' | 'prefixLength'>) =>
     `${index} ${address}/${prefixLength}`;
-  const { missing, surplus } = difference(wanted, actual, key, key);
+  const { missing, surplus } = difference(wanted, actual, key);
   return { add: missing.map((spec) => addAddress(spec)), remove: surplus.map((spec) => deleteAddress(spec)) };
 }
 
@@ -83,7 +82,7 @@ function neighbourChanges(rtnl: Rtnetlink, plan: NamespacePlan, indexOf: (link: 
   const wanted = plan.neighbours.map(({ link, address, mac }) => ({ index: indexOf(link), address, mac }));
   const actual = rtnl.neighbours({ family: 4 }).filter(({ state }) => state === 'permanent');
   const key = ({ index, address, mac }: NeighbourSpec) => `${index} ${address} ${mac}`;
-  const { missing, surplus } = difference(wanted, actual, key, key);
+  const { missing, surplus } = difference(wanted, actual, key);
   const kept = new Set(wanted.map(({ index, address }) => `${index} ${address}`));
   return {
     add: missing.map((spec) => addNeighbour(spec, 'replace')),
@@ -98,7 +97,7 @@ function routeChanges(rtnl: Rtnetlink, plan: NamespacePlan, indexOf: (link: stri
   const actual = rtnl
     .routes({ family: 4 })
     .filter(({ table, protocol }) => table !== LOCAL_TABLE && protocol !== PROTOCOL_KERNEL);
-  const { missing, surplus } = difference(wanted, actual, routeKey, routeKey);
+  const { missing, surplus } = difference(wanted, actual, routeKey);
   // A route that takes another's place does so in one step: no packet finds neither.
   const replaced = new Set(missing.map(placeOf));
   return {
@@ -139,6 +138,6 @@ function ruleChanges(rtnl: Rtnetlink, plan: NamespacePlan): Changes {
     const { action: _, protocol: __, fwmask: ___, ...rest } = rule as Record<string, unknown>;
     return JSON.stringify(Object.entries(rest).sort());
   };
-  const { missing, surplus } = difference(wanted, actual, key, key);
+  const { missing, surplus } = difference(wanted, actual, key);
   return { add: missing.map((rule) => addRule(rule)), remove: surplus.map((rule) => deleteRule(rule)) };
 }

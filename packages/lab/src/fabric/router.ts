@@ -8,7 +8,10 @@ export const ROUTER_SYSCTLS: Readonly<Record<string, string>> = {
   'net.ipv4.conf.default.send_redirects': '0',
   'net.ipv6.conf.all.disable_ipv6': '1',
   'net.ipv6.conf.default.disable_ipv6': '1',
-  // AWS tracks connections, not TCP windows; 180 s is its timeout of a UDP stream.
+};
+
+/** Of those that track connections: AWS does not look at TCP windows, and forgets a UDP stream after 180 s. */
+export const CONNTRACK_SYSCTLS: Readonly<Record<string, string>> = {
   'net.netfilter.nf_conntrack_tcp_be_liberal': '1',
   'net.netfilter.nf_conntrack_udp_timeout_stream': '180',
 };

@@ -13,7 +13,7 @@ import {
   TABLE_NAME,
 } from './model.ts';
 import { INTERNET_GATEWAY_LINK, LINK_LOCAL_SERVICES, portName } from './names.ts';
-import { ROUTER_SYSCTLS } from './router.ts';
+import { CONNTRACK_SYSCTLS, ROUTER_SYSCTLS } from './router.ts';
 import type { Table } from './ruleset.ts';
 import { INGRESS_STAGE, securityGroupRules } from './security-groups.ts';
 
@@ -53,6 +53,7 @@ export function planVpc(state: CloudState, vpc: Vpc, plugged: readonly PluggedIn
     ownership: 'whole',
     sysctls: {
       ...ROUTER_SYSCTLS,
+      ...CONNTRACK_SYSCTLS,
       // Each port answers ARP for every address that the VPC routes to another port.
       'net.ipv4.conf.all.proxy_arp': '1',
       // A NAT gateway passes the router's own ICMP errors on. Other interfaces do not own the router's addresses.

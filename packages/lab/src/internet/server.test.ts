@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { addAddress, NetNamespace, Rtnetlink, setLink } from '@enid/linux';
+import { collect } from '../lab/output.ts';
+import { INTERNET_CLIENT, INTERNET_SERVER, InternetServer } from './server.ts';
+
+const NAME = `enid-internet-test-${process.pid}`;
+let ns: NetNamespace;
+let server: InternetServer;
+before(async () => {
+  ns = NetNamespace.create(NAME);
+  using rtnl = Rtnetlink.open(ns);
+  const address = (address: typeof INTERNET_SERVER) => addAddress({ index: 1, address, prefixLength: 32 });
+  rtnl.execute([setLink('lo', { up: true }), address(INTERNET_SERVER), address(INTERNET_CLIENT)]);
+  server = await InternetServer.start(ns);
+});
+after(async () => {
+  await server.close();
+  ns.close();
+  NetNamespace.delete(NAME);
+});
+
+const inNamespace = (file: string, ...args: string[]) =>
+  ns.run(() => spawn(file, args, { stdio: 'pipe', detached: true }));
+
+test('tells who asks and who answers', async () => {
+  const { stdout } = await collect(
+    inNamespace('curl', '-sS', '--interface', INTERNET_CLIENT, `http://${INTERNET_SERVER}/`),
+  );
+  const answer = JSON.parse(stdout);
+  assert.deepEqual(answer.server, { address: INTERNET_SERVER, port: 80 });
+  assert.equal(answer.client.address, INTERNET_CLIENT);
+  assert.ok(answer.client.port > 0);
+});
+
+for (const protocol of ['tcp', 'udp']) {
+  test(`echoes ${protocol}`, async () => {
+    const { stdout } = await collect(
+      inNamespace('bash', '-c', `exec 3<>/dev/${protocol}/${INTERNET_SERVER}/7; echo hello >&3; head -1 <&3`),
+    );
+    assert.equal(stdout, 'hello\n');
+  });
+}
+
+test('is one at a time, and says so', async () => {
+  await assert.rejects(InternetServer.start(ns), { code: 'EADDRINUSE' });
+});
+
+test('ends its connections when it closes, and can be started again', async () => {
+  const client = inNamespace(
+    'bash',
+    '-c',
+    `exec 3<>/dev/tcp/${INTERNET_SERVER}/7; echo >&3; read <&3; echo begun; cat <&3`,
+  );
+  await once(client.stdout!, 'data');
+  const ended = once(client, 'exit');
+  await server.close();
+  await ended;
+  server = await InternetServer.start(ns);
+});
