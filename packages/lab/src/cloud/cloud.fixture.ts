@@ -3,7 +3,19 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { EC2Client } from '@aws-sdk/client-ec2';
+import {
+  AttachInternetGatewayCommand,
+  CreateInternetGatewayCommand,
+  CreateNetworkInterfaceCommand,
+  type CreateNetworkInterfaceCommandInput,
+  CreateSubnetCommand,
+  CreateVpcCommand,
+  DescribeSecurityGroupsCommand,
+  EC2Client,
+  ModifySubnetAttributeCommand,
+  RunInstancesCommand,
+  type RunInstancesCommandInput,
+} from '@aws-sdk/client-ec2';
 import type { Clock } from './clock.ts';
 import { Cloud, type CloudOptions } from './cloud.ts';
 import type { NetworkFabric } from './fabric.ts';
@@ -91,4 +103,64 @@ export function clientOf(cloud: Cloud, credentials: object = CREDENTIALS): EC2Cl
     credentials: credentials as typeof CREDENTIALS,
     maxAttempts: 1,
   });
+}
+
+export type Network = { vpcId: string; subnetId: string; otherSubnetId: string; groupId: string };
+
+/** A VPC, 10.0.0.0/16, with an internet gateway, a public subnet in zone a and a private one in zone b. */
+export async function buildNetwork(ec2: EC2Client, cidrs = ['10.0.1.0/24', '10.0.2.0/24']): Promise<Network> {
+  const { Vpc } = await ec2.send(new CreateVpcCommand({ CidrBlock: '10.0.0.0/16' }));
+  const VpcId = Vpc!.VpcId!;
+  const { InternetGateway } = await ec2.send(new CreateInternetGatewayCommand({}));
+  const { InternetGatewayId } = InternetGateway!;
+  await ec2.send(new AttachInternetGatewayCommand({ VpcId, InternetGatewayId }));
+  const [subnetId, otherSubnetId] = await Promise.all(
+    cidrs.map(async (CidrBlock, index) => {
+      const AvailabilityZone = index === 0 ? 'us-east-1a' : 'us-east-1b';
+      const { Subnet } = await ec2.send(new CreateSubnetCommand({ VpcId, CidrBlock, AvailabilityZone }));
+      return Subnet!.SubnetId!;
+    }),
+  );
+  await ec2.send(
+    new ModifySubnetAttributeCommand({ SubnetId: subnetId, MapPublicIpOnLaunch: { Value: true } }),
+  );
+  const { SecurityGroups } = await ec2.send(
+    new DescribeSecurityGroupsCommand({ Filters: [{ Name: 'vpc-id', Values: [VpcId] }] }),
+  );
+  return {
+    vpcId: VpcId,
+    subnetId: subnetId!,
+    otherSubnetId: otherSubnetId!,
+    groupId: SecurityGroups![0]!.GroupId!,
+  };
+}
+
+/** Launches an instance and waits until it runs. @returns its id. */
+export async function launch(
+  { ec2, clock }: TestCloud,
+  subnetId: string,
+  more: Partial<RunInstancesCommandInput> = {},
+): Promise<string> {
+  const { Instances } = await ec2.send(
+    new RunInstancesCommand({
+      ImageId: 'ami-0123456789abcdef0',
+      InstanceType: 't3.medium',
+      MinCount: 1,
+      MaxCount: 1,
+      SubnetId: subnetId,
+      ...more,
+    }),
+  );
+  await clock.advance(0);
+  return Instances![0]!.InstanceId!;
+}
+
+/** Makes an interface. @returns its id. */
+export async function createInterface(
+  { ec2 }: Pick<TestCloud, 'ec2'>,
+  SubnetId: string,
+  more: Partial<CreateNetworkInterfaceCommandInput> = {},
+): Promise<string> {
+  const { NetworkInterface } = await ec2.send(new CreateNetworkInterfaceCommand({ SubnetId, ...more }));
+  return NetworkInterface!.NetworkInterfaceId!;
 }
