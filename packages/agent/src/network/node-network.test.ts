@@ -338,7 +338,7 @@ test('what is stale goes and what is not ours stays', async (t) => {
   ];
   for (const command of stale) ip(bed.node, ...command);
   await network.reconcile([]);
-  await network.pods.close(); // the orphaned link goes in the background
+  await network.pods.settled(); // the orphaned link goes in the background
   assert.deepEqual(routing(bed), before);
   const names = ip(bed.node, 'link').map(({ ifname }: { ifname: string }) => ifname);
   assert.ok(names.includes('eni00112233445') && names.includes('enibridge'));

@@ -81,7 +81,7 @@ export class Pods implements AsyncDisposable {
     const sandbox = this.open(path);
     try {
       // The interface of an earlier attachment to the same sandbox may be on its way out.
-      if (this.#dying.size > 0 && sandbox.netlink.link(ifName)) await Promise.all(this.#dying.values());
+      if (sandbox.netlink.link(ifName)) await this.settled();
       if (sandbox.netlink.link(ifName)) throw interfaceExists(path, ifName);
       return sandbox;
     } catch (error) {
@@ -258,6 +258,11 @@ export class Pods implements AsyncDisposable {
       if (!orphan || this.#routesBy(link).some(({ protocol }) => protocol !== ROUTING_PROTOCOL)) continue;
       this.#reap(link).catch(() => {}); // tried again the next time
     }
+  }
+
+  /** Resolves when the links that are being deleted are gone. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#dying.values());
   }
 
   /** Lets the deletions that are under way finish. */
