@@ -9,14 +9,15 @@ import type { NetNamespace } from './netns.ts';
 import { Nftables } from './nftables.ts';
 import { addAddress } from './rtnetlink/address.ts';
 import { setLink } from './rtnetlink/link.ts';
+import { LOCAL_TABLE } from './rtnetlink/route.ts';
 import { Rtnetlink } from './rtnetlink/rtnetlink.ts';
 import { bindUdp, connectTcp, listenTcp, setTtl } from './sockets.ts';
-import { testNamespace, within } from './testing.ts';
+import { eventually, testNamespace, within } from './testing.ts';
 
 const address = parseIp('192.0.2.1');
 
 /** A namespace whose loopback is up and has the addresses. */
-function namespaceWith(t: TestContext, ...addresses: [Ip, number][]): NetNamespace {
+async function namespaceWith(t: TestContext, ...addresses: [Ip, number][]): Promise<NetNamespace> {
   const ns = testNamespace(t);
   using rtnetlink = Rtnetlink.open(ns);
   rtnetlink.execute([
@@ -25,11 +26,15 @@ function namespaceWith(t: TestContext, ...addresses: [Ip, number][]): NetNamespa
       addAddress({ index: 1, address: ip, prefixLength, noDad: true }),
     ),
   ]);
+  await eventually(ns, (rtnetlink) => {
+    const routes = rtnetlink.routes({ table: LOCAL_TABLE });
+    return addresses.every(([ip]) => routes.some(({ destination }) => destination.startsWith(`${ip}/`)));
+  });
   return ns;
 }
 
 test('TCP is served and used inside a namespace, with a TTL', async (t) => {
-  const ns = namespaceWith(t, [address, 32]);
+  const ns = await namespaceWith(t, [address, 32]);
   const nft = new Nftables(ns);
   await nft.apply(`table ip t {
     counter replies { }
@@ -62,7 +67,7 @@ test('TCP is served and used inside a namespace, with a TTL', async (t) => {
 });
 
 test('the TTL of one connection is set while it lasts', async (t) => {
-  const ns = namespaceWith(t, [address, 32]);
+  const ns = await namespaceWith(t, [address, 32]);
   const nft = new Nftables(ns);
   await nft.apply(`table ip t {
     counter limited { }
@@ -91,7 +96,7 @@ test('the TTL of one connection is set while it lasts', async (t) => {
 
 test('IPv6 too', async (t) => {
   const ip = parseIp('2001:db8::1');
-  const ns = namespaceWith(t, [ip, 128]);
+  const ns = await namespaceWith(t, [ip, 128]);
   const server = createServer((socket) => socket.end('six')).listen({ fd: listenTcp(ns, ip, 0, { ttl: 9 }) });
   t.after(() => server.close());
   await once(server, 'listening');
@@ -100,7 +105,7 @@ test('IPv6 too', async (t) => {
 });
 
 test('a refused connection is an error event', async (t) => {
-  const ns = namespaceWith(t);
+  const ns = await namespaceWith(t);
   const client = connectTcp(ns, parseIp('127.0.0.1'), 1);
   const [error] = await within(
     5000,
@@ -110,7 +115,7 @@ test('a refused connection is an error event', async (t) => {
 });
 
 test('UDP is served inside a namespace', async (t) => {
-  const ns = namespaceWith(t);
+  const ns = await namespaceWith(t);
   const localhost = parseIp('127.0.0.1');
   const [server, client] = [createSocket('udp4'), createSocket('udp4')];
   t.after(() => [server, client].map((socket) => socket.close()));
@@ -122,8 +127,8 @@ test('UDP is served inside a namespace', async (t) => {
   assert.equal(String(answer), 'there and back');
 });
 
-test('errors name the address', (t) => {
-  const ns = namespaceWith(t);
+test('errors name the address', async (t) => {
+  const ns = await namespaceWith(t);
   const fd = listenTcp(ns, parseIp('127.0.0.1'), 80);
   t.after(() => closeSync(fd));
   assert.throws(() => listenTcp(ns, parseIp('127.0.0.1'), 80), {

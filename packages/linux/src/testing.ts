@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import type { TestContext } from 'node:test';
 import { NetNamespace } from './netns.ts';
+import { monitor } from './rtnetlink/monitor.ts';
+import { Rtnetlink } from './rtnetlink/rtnetlink.ts';
 
 let count = 0;
 
@@ -39,4 +41,19 @@ export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Waits until something holds of a namespace, looking again at each change that the kernel tells. The kernel follows
+ * some changes later: routes and neighbours a link's carrier, the local route an IPv6 address.
+ */
+export async function eventually(ns: NetNamespace, holds: (rtnetlink: Rtnetlink) => boolean): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  using rtnetlink = Rtnetlink.open(ns);
+  const look = () => {
+    if (holds(rtnetlink)) resolve();
+  };
+  using _ = monitor(ns, ['link', 'address', 'route', 'neighbour'], look);
+  look();
+  await within(5000, promise);
 }

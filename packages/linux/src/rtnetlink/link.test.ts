@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIp } from '@enid/ip';
-import { ip, testNamespace, within } from '../testing.ts';
+import { eventually, ip, testNamespace } from '../testing.ts';
 import { addLink, deleteLink, type Link, type LinkSpec, setLink } from './link.ts';
-import { monitor } from './monitor.ts';
 import { Rtnetlink } from './rtnetlink.ts';
 
 /** The link as `ip -d -j link` prints it, in our words. */
@@ -105,12 +104,7 @@ test('links read as ip prints them', async (t) => {
     setLink('lo', { up: true }),
     setLink('v0', { up: true, alias: 'ours' }),
   ]);
-  // The kernel gets to know a little later that v0 has no carrier.
-  const settled = Promise.withResolvers<void>();
-  using _ = monitor(ns, ['link'], (event) => {
-    if (event.type === 'link' && event.link.operState === 'lowerlayerdown') settled.resolve();
-  });
-  if (rtnetlink.link('v0')!.operState !== 'lowerlayerdown') await within(5000, settled.promise);
+  await eventually(ns, (rtnetlink) => rtnetlink.link('v0')?.operState === 'lowerlayerdown');
   const read = rtnetlink.links();
   // biome-ignore lint/suspicious/noExplicitAny: iproute2's JSON
   const shown: any[] = ip(ns, '-d', 'link');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseIp } from '@enid/ip';
-import { ip, testNamespace } from '../testing.ts';
+import { eventually, ip, testNamespace } from '../testing.ts';
 import { addLink, setLink } from './link.ts';
 import { addNeighbour, deleteNeighbour, type NeighbourSpec } from './neighbour.ts';
 import { addClsact, deleteClsact } from './qdisc.ts';
@@ -18,16 +18,16 @@ const specs: NeighbourSpec[] = [
 // biome-ignore lint/suspicious/noExplicitAny: iproute2's JSON
 const printed = (json: any) => ({ address: json.dst, mac: json.lladdr, state: json.state[0].toLowerCase() });
 
-test('neighbours read as ip prints them, and what was read can be made again', (t) => {
+test('neighbours read as ip prints them, and what was read can be made again', async (t) => {
   const ns = testNamespace(t);
   using rtnetlink = Rtnetlink.open(ns);
   rtnetlink.execute([
     addLink({ kind: 'veth', name: 'v0', index: 10, peer: { name: 'v1', index: 11 } }),
-    // Both ends, and first: losing its carrier would take a link's entries away, permanent ones apart.
-    setLink('v1', { up: true }),
     setLink('v0', { up: true }),
-    ...specs.map((spec) => addNeighbour(spec)),
+    setLink('v1', { up: true }),
   ]);
+  await eventually(ns, (rtnetlink) => rtnetlink.link('v0')?.operState === 'up');
+  rtnetlink.execute(specs.map((spec) => addNeighbour(spec)));
   // The kernel has entries of its own for multicast once a link is up.
   const entries = () => rtnetlink.neighbours({ index: 10 }).filter(({ mac: own }) => own === mac);
   const neighbours = entries();

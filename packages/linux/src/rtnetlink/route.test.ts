@@ -3,10 +3,10 @@ import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { parseCidr, parseIp } from '@enid/ip';
 import * as sysctl from '../sysctl.ts';
-import { ip, testNamespace } from '../testing.ts';
+import { eventually, ip, testNamespace } from '../testing.ts';
 import { addAddress } from './address.ts';
 import { addLink, setLink } from './link.ts';
-import { addRoute, deleteRoute, MAIN_TABLE, type Route, type RouteSpec } from './route.ts';
+import { addRoute, deleteRoute, LOCAL_TABLE, MAIN_TABLE, type Route, type RouteSpec } from './route.ts';
 import { Rtnetlink } from './rtnetlink.ts';
 
 const protocols: Record<string, number> = { kernel: 2, boot: 3, static: 4, ra: 9 };
@@ -44,7 +44,7 @@ function printed(family: 4 | 6, json: any): object {
 }
 
 /** A namespace with a link of index 10, up, that has 10.0.0.1/24 and 2001:db8::1/64. */
-function namespace(t: TestContext) {
+async function namespace(t: TestContext) {
   const ns = testNamespace(t);
   // No link-local addresses, whose routes come when duplicate address detection is through.
   sysctl.set(ns, 'net.ipv6.conf.default.addr_gen_mode', 1);
@@ -54,9 +54,17 @@ function namespace(t: TestContext) {
     setLink('lo', { up: true }),
     addLink({ kind: 'veth', name: 'v0', index: 10, up: true, peer: { name: 'v1', index: 11 } }),
     setLink('v1', { up: true }),
+  ]);
+  rtnetlink.execute([
     addAddress({ index: 10, address: parseIp('10.0.0.1'), prefixLength: 24 }),
     addAddress({ index: 10, address: parseIp('2001:db8::1'), prefixLength: 64, noDad: true }),
   ]);
+  // What the kernel makes for IPv6 when a link has a carrier and an address is through.
+  const later = ['ff00::/8 10', 'ff00::/8 11', '2001:db8::1/128 10'];
+  await eventually(ns, () => {
+    const routes = rtnetlink.routes({ table: LOCAL_TABLE, family: 6 });
+    return later.every((text) => routes.some(({ destination, oif }) => `${destination} ${oif}` === text));
+  });
   return { ns, rtnetlink };
 }
 
@@ -114,8 +122,8 @@ for (const [family, specs] of [
   [4, v4],
   [6, v6],
 ] as const) {
-  test(`IPv${family} routes read as ip prints them, and what was read can be made again`, (t) => {
-    const { ns, rtnetlink } = namespace(t);
+  test(`IPv${family} routes read as ip prints them, and what was read can be made again`, async (t) => {
+    const { ns, rtnetlink } = await namespace(t);
     const before = rtnetlink.routes({ family });
     rtnetlink.execute(specs.map((spec) => addRoute(spec)));
     const routes = rtnetlink.routes({ family });
@@ -146,8 +154,8 @@ for (const [family, specs] of [
   });
 }
 
-test('routes are filtered by table, family and link', (t) => {
-  const { rtnetlink } = namespace(t);
+test('routes are filtered by table, family and link', async (t) => {
+  const { rtnetlink } = await namespace(t);
   rtnetlink.execute([...v4, ...v6].map((spec) => addRoute(spec)));
   const count = (filter: Parameters<Rtnetlink['routes']>[0]) => rtnetlink.routes(filter).length;
   assert.equal(count({ table: 3 }), 2);
@@ -160,8 +168,8 @@ test('routes are filtered by table, family and link', (t) => {
   }
 });
 
-test('create, replace and append', (t) => {
-  const { rtnetlink } = namespace(t);
+test('create, replace and append', async (t) => {
+  const { rtnetlink } = await namespace(t);
   const to = (host: number): RouteSpec => ({
     destination: parseCidr('10.1.0.0/16'),
     gateway: parseIp(`10.0.0.${host}`),
@@ -185,8 +193,8 @@ test('create, replace and append', (t) => {
   assert.throws(() => addRoute({ destination: 'default', oif: 1 }), /needs the family/);
 });
 
-test('a dump of many parts is complete', (t) => {
-  const { rtnetlink } = namespace(t);
+test('a dump of many parts is complete', async (t) => {
+  const { rtnetlink } = await namespace(t);
   const wanted = Array.from({ length: 5000 }, (_, i) => `172.16.${i >> 8}.${i & 255}/32`);
   rtnetlink.execute(wanted.map((text) => addRoute({ destination: parseCidr(text), oif: 10, table: 7 })));
   const found: Route[] = rtnetlink.routes({ table: 7 });
