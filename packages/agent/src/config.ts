@@ -115,7 +115,7 @@ const tags = variable(
   },
 );
 
-const hostPort = variable('an address with a port, such as 127.0.0.1:61679, or a unix: path', (text) => {
+const hostPort = variable('an address with a port, such as 127.0.0.1:61679', (text) => {
   const [, host, port] = /^\[?([^\]/]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
   return host !== undefined && Number(port) <= 65535 ? { host, port: Number(port) } : undefined;
 });

@@ -6,7 +6,7 @@
  * its tags again.
  */
 
-import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
+import type { Ec2, Ec2Eni, Tags } from '../aws/ec2.ts';
 import { AwsError } from '../aws/errors.ts';
 import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/metadata.ts';
 import type { Clock } from '../clock.ts';
@@ -89,6 +89,17 @@ export class EniLifecycle {
     if (eni) await this.#delete(id);
   }
 
+  /**
+   * Completes what an attached ENI should have: tags, and for one that an agent made that it is deleted with the
+   * instance.
+   */
+  async claim(eni: Ec2Eni): Promise<void> {
+    const { ec2, identity } = this.#options;
+    if (eni.tags[TAG.instance] === undefined) await ec2.tag(eni.id, this.#tags());
+    if (eni.attachment && !eni.attachment.deleteOnTermination && isOwn(eni, identity.instanceId))
+      await ec2.setDeleteOnTermination(eni.id, eni.attachment.id);
+  }
+
   /** Deletes the unattached ENIs that agents of this instance left behind. */
   async deleteOwnLeftovers(): Promise<void> {
     const { ec2, identity } = this.#options;
@@ -113,15 +124,9 @@ export class EniLifecycle {
   }
 
   async #create(primary: MetadataEni, addressCount: number): Promise<Ec2Eni> {
-    const { ec2, identity, settings, clusterName, clock, log } = this.#options;
-    const { instanceId } = identity;
-    const tags = tagsForEni({
-      instanceId,
-      clusterName,
-      additional: settings.additionalEniTags,
-      now: clock.now(),
-    });
-    const description = `${DESCRIPTION_PREFIX}${instanceId}`;
+    const { ec2, identity, log } = this.#options;
+    const tags = this.#tags();
+    const description = `${DESCRIPTION_PREFIX}${identity.instanceId}`;
     const { securityGroups } = primary;
     let failure: AwsError | undefined;
     for (const subnetId of await this.#subnets(primary)) {
@@ -142,6 +147,12 @@ export class EniLifecycle {
         `no subnet of ${identity.availabilityZone} may take ENIs: tag one with ${TAG.subnetRole}=1, or set ENABLE_SUBNET_DISCOVERY=false`,
       )
     );
+  }
+
+  #tags(): Tags {
+    const { identity, settings, clusterName, clock } = this.#options;
+    const { instanceId } = identity;
+    return tagsForEni({ instanceId, clusterName, additional: settings.additionalEniTags, now: clock.now() });
   }
 
   async #subnets(primary: MetadataEni): Promise<string[]> {

@@ -9,7 +9,7 @@ import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { NodeNetwork } from '../seams.ts';
 import { type CheckpointStore, readCheckpoint } from './checkpoint.ts';
-import { isManaged, TAG, tagsForEni } from './eni-policy.ts';
+import { isManaged } from './eni-policy.ts';
 
 export type WarmPoolOptions = {
   /** Absent: EC2 is never called, metadata alone tells what there is. */
@@ -33,6 +33,8 @@ export type Findings = {
   readonly pool: Pool;
   /** ENIs to take up, with the addresses that they really have. */
   readonly enis: readonly { readonly eni: MetadataEni; readonly addresses: readonly Ipv4[] }[];
+  /** The same as EC2 describes them, when it answered. */
+  readonly described: readonly Ec2Eni[];
   /** ENIs of network card 0 that are not the agent's. */
   readonly foreign: ReadonlySet<string>;
   /** Whether EC2 confirmed the above. */
@@ -82,9 +84,16 @@ export async function investigate(options: WarmPoolOptions): Promise<Findings> {
     pool = { ...pool, released: new Map(others.map((address) => [address, othersReleasedAt])) };
   }
   pool = expire(pool, clock.now());
-  if (described && settings.provisioning) tagManaged(options, managed as Ec2Eni[]);
   const confirmed = !ec2 || (described !== undefined && enis.length === managed.length);
-  return { primary, limits, pool, enis, foreign, confirmed };
+  return {
+    primary,
+    limits,
+    pool,
+    enis,
+    described: described ? (managed as Ec2Eni[]) : [],
+    foreign,
+    confirmed,
+  };
 }
 
 /** Divides the ENIs of network card 0 into those that pods may use and those that are somebody else's. */
@@ -98,17 +107,4 @@ export function divide(
     managed: cardZero.filter(isOurs),
     foreign: new Set(cardZero.filter((eni) => !isOurs(eni)).map(({ id }) => id)),
   };
-}
-
-/** Tags the ENIs that are used but were not made by an agent, in the background; a failure is only logged. */
-function tagManaged(
-  { ec2, identity, settings, clusterName, clock, log }: WarmPoolOptions,
-  enis: Ec2Eni[],
-): void {
-  const tags = { instanceId: identity.instanceId, clusterName, additional: settings.additionalEniTags };
-  for (const eni of enis.filter((candidate) => candidate.tags[TAG.instance] === undefined)) {
-    ec2!.tag(eni.id, tagsForEni({ ...tags, now: clock.now() })).catch((error: unknown) => {
-      log.warn({ err: error, eni: eni.id }, 'ENI could not be tagged');
-    });
-  }
 }

@@ -106,6 +106,8 @@ export class WarmPool implements AddressPool {
     inProgress: new Map(),
   };
   readonly #becameReady = Promise.withResolvers<void>();
+  /** ENIs that were found attached and whose tags and attributes are still to be looked after. */
+  readonly #unclaimed: Map<string, Ec2Eni>;
   #primary: MetadataEni;
   #foreign: ReadonlySet<string>;
   #pool: Pool;
@@ -127,6 +129,7 @@ export class WarmPool implements AddressPool {
     this.#primary = findings.primary;
     this.#limits = findings.limits;
     this.#foreign = findings.foreign;
+    this.#unclaimed = new Map(findings.described.map((eni) => [eni.id, eni]));
     this.#pool = findings.pool;
     this.#lifecycle = ec2 && new EniLifecycle({ ...options, ec2 });
     this.#checkpoint = new CheckpointWriter(options.store, () => encodeCheckpoint(this.#pool));
@@ -333,7 +336,10 @@ export class WarmPool implements AddressPool {
     let grew = false;
     if (this.#lifecycle && this.#options.settings.provisioning) {
       for (const action of this.#plan()) grew = (await this.#carryOut(action)) || grew;
-      if (!grew) await this.#cleanUp(this.#lifecycle);
+      if (!grew) {
+        await this.#claim(this.#lifecycle);
+        await this.#cleanUp(this.#lifecycle);
+      }
     }
     if (!grew && this.#now >= this.#reconcileAt) {
       this.#reconcileAt = this.#now + RECONCILE_INTERVAL;
@@ -385,6 +391,7 @@ export class WarmPool implements AddressPool {
       if (this.#stop.signal.aborted) return false;
       const full = error instanceof AwsError && error.isSubnetFull;
       const { retryAt } = this.#backoff.fail((error as Error).message, this.#now, full);
+      this.#ownLeftoversAt = this.#now; // EC2 may have made an ENI without our hearing of it.
       log.warn({ err: error, retryAt: new Date(retryAt) }, 'no more addresses could be had');
       return false;
     } finally {
@@ -501,6 +508,19 @@ export class WarmPool implements AddressPool {
     }
   }
 
+  /** What fails is left until EC2 is asked for the ENI again. */
+  async #claim(lifecycle: EniLifecycle): Promise<void> {
+    for (const eni of this.#unclaimed.values()) {
+      this.#unclaimed.delete(eni.id);
+      await lifecycle.claim(eni).catch((error: unknown) => {
+        this.#options.log.warn(
+          { err: error, eni: eni.id },
+          'tags and attributes of the ENI could not be set',
+        );
+      });
+    }
+  }
+
   async #cleanUp(lifecycle: EniLifecycle): Promise<void> {
     const due = async (at: number, task: () => Promise<void>): Promise<number> => {
       if (this.#now < at) return at;
@@ -535,6 +555,7 @@ export class WarmPool implements AddressPool {
     const described = (await ec2.attachedEnis()).filter((eni) => eni.attachment?.status.startsWith('attach'));
     const { managed, foreign } = divide(described, this.#options);
     this.#foreign = foreign;
+    for (const eni of managed) this.#unclaimed.set(eni.id, eni);
     return managed;
   }
 

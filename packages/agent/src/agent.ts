@@ -1,0 +1,165 @@
+/** The node daemon put together: what is started, in which order, and stopped in the opposite one. */
+import { once } from 'node:events';
+import { AwsEc2, type CallObserver } from './aws/ec2.ts';
+import { AwsError } from './aws/errors.ts';
+import { Imds, type InstanceIdentity, type MetadataEni } from './aws/metadata.ts';
+import { systemClock } from './clock.ts';
+import { type Config, readConfig } from './config.ts';
+import { installExecutable, removeConflist, writeConflist } from './conflist.ts';
+import { type HttpService, serveHttp } from './http.ts';
+import { introspectionRoutes } from './introspection.ts';
+import { type Logger, openLog } from './log.ts';
+import { NetworkUpkeep } from './network-upkeep.ts';
+import { CheckpointFile } from './pool/checkpoint.ts';
+import { nodeEniOf } from './pool/eni-policy.ts';
+import { WarmPool } from './pool/warm-pool.ts';
+
+const METRICS = { host: '0.0.0.0', port: 61_678 };
+
+/**
+ * Runs the agent in the network namespace of its node until SIGTERM or SIGINT. Pods keep their network.
+ * @param env Amazon's variables, see `config.ts`.
+ * @throws {ConfigError} for a variable that cannot be used.
+ * @throws {CheckpointError} for a checkpoint that cannot be read.
+ * @throws {AwsError} when the instance cannot be found out.
+ */
+export async function runAgent(env: NodeJS.ProcessEnv): Promise<void> {
+  const config = readConfig(env);
+  const log = openLog(config.log);
+  try {
+    await using _agent = await startAgent(config, env, log);
+    // Until here a signal ends the process on the spot: the next start finds its way from any instant.
+    const [signal] = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+    log.info({ signal }, 'the agent stops');
+  } catch (error) {
+    log.error({ err: error }, 'the agent ends');
+    throw error;
+  }
+}
+
+async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const clock = systemClock;
+  for (const variable of config.withoutEffect) log.warn({ variable }, 'this setting has no effect');
+
+  // The AWS SDK takes longest to load: the rest goes on meanwhile.
+  const sdk = config.pool.imdsOnly ? undefined : AwsEc2.load();
+  sdk?.catch(() => {}); // Awaited further down.
+  const [
+    { LinuxNodeNetwork },
+    { CniServer },
+    { CniPlugin },
+    metrics,
+    { identity, primary, vpcCidrs, metadata },
+  ] = await Promise.all([
+    import('./network/node-network.ts'),
+    import('./cni/server.ts'),
+    import('./cni/plugin.ts'),
+    config.metrics ? import('./metrics.ts').then(({ AgentMetrics }) => new AgentMetrics()) : undefined,
+    readInstance(),
+  ]);
+  log.info({ ...identity, primaryEni: primary.id }, 'the agent starts');
+
+  const network = new LinuxNodeNetwork(config.network);
+  stack.defer(() => network.close());
+  const primaryEni = nodeEniOf(primary);
+  await network.setup({ primaryEni, vpcCidrs });
+
+  const ec2 = sdk && openEc2(await sdk, identity, metrics?.observeCall);
+  stack.defer(() => ec2?.close());
+  const pool = await WarmPool.start({
+    ec2,
+    metadata,
+    network,
+    clock,
+    log,
+    identity,
+    random: Math.random,
+    store: new CheckpointFile(config.pool.checkpointPath),
+    settings: config.pool,
+    clusterName: config.clusterName,
+  });
+  stack.defer(() => pool.stop());
+
+  // A node without pods is shown as not ready until an address is there. One with pods goes on being ready: else
+  // each restart of the agent would take it out of every load balancer.
+  if (pool.assignments().length === 0) await removeConflist(config.cni);
+  const upkeep = stack.use(new NetworkUpkeep({ network, pool, metadata, primaryEni, clock, log }));
+  await upkeep.start();
+
+  const plugin = new CniPlugin(pool, network.pods);
+  stack.use(
+    await CniServer.listen(
+      config.cni.socketPath,
+      (request) => plugin.handle(request),
+      ({ command, containerId, milliseconds, error }) => {
+        const call = { command, containerId, milliseconds: Math.round(milliseconds * 100) / 100 };
+        if (error) log.warn({ ...call, code: error.code, details: error.details }, error.message);
+        else log.debug(call, 'CNI call answered');
+      },
+    ),
+  );
+  // Before the CNI server lets its calls finish: none of them waits for an ENI any more.
+  stack.defer(() => pool.stop());
+  pool.whenReady
+    .then(async () => {
+      await installExecutable(config.cni.binDir);
+      await writeConflist(config.cni);
+      log.info({ directory: config.cni.confDir }, 'the node is ready for pods');
+    })
+    .catch((error: unknown) => log.error({ err: error }, 'the node could not be made known as ready'));
+
+  const view = () => pool.view;
+  if (config.introspection) {
+    stack.use(await serve('introspection', config.introspection, introspectionRoutes(view, env), log));
+  }
+  if (metrics) {
+    metrics.showPool(view, clock);
+    const { registry } = metrics;
+    const answer = async () => ({ type: registry.contentType, body: await registry.metrics() });
+    stack.use(await serve('metrics', METRICS, { '/metrics': answer }, log));
+  }
+  return stack.move();
+}
+
+async function readInstance(): Promise<{
+  metadata: Imds;
+  identity: InstanceIdentity;
+  primary: MetadataEni;
+  vpcCidrs: Awaited<ReturnType<Imds['vpcCidrs']>>;
+}> {
+  const metadata = await Imds.open(systemClock);
+  const [identity, enis] = await Promise.all([metadata.identity(), metadata.enis()]);
+  const primary = enis.find(({ mac }) => mac === identity.mac);
+  if (!primary) {
+    throw new AwsError(
+      'Metadata',
+      'GetMetadata',
+      `instance metadata does not show the primary ENI, ${identity.mac}`,
+    );
+  }
+  return { metadata, identity, primary, vpcCidrs: await metadata.vpcCidrs(primary.mac) };
+}
+
+function openEc2(
+  sdk: Awaited<ReturnType<typeof AwsEc2.load>>,
+  { region, instanceId }: InstanceIdentity,
+  observe: CallObserver | undefined,
+): AwsEc2 {
+  return AwsEc2.open(sdk, { region, instanceId, ...(observe && { observe }) });
+}
+
+/** Serves over HTTP. Whoever holds the port does not keep pods from running: that is only logged. */
+async function serve(
+  name: string,
+  at: { host: string; port: number },
+  routes: Parameters<typeof serveHttp>[1],
+  log: Logger,
+): Promise<HttpService | undefined> {
+  try {
+    return await serveHttp(at, routes);
+  } catch (error) {
+    log.error({ err: error, ...at }, `${name} cannot be served: free the port, or set another`);
+    return undefined;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Promise under test: kill the agent at any instant, or let any step fail, and no address is lost, none is given out
+ * twice, and no ENI is left behind. A life of the agent is played again and again, each time it is killed, or fails,
+ * one step later; the agent that follows, or the same one, has to put everything right.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Ipv4 } from '@enid/ip';
+import { countsOf } from '@enid/ipam';
+import { pino } from 'pino';
+import { AwsError } from '../aws/errors.ts';
+import { readConfig } from '../config.ts';
+import type { SandboxKey } from '../seams.ts';
+import { TestClock } from '../test-clock.ts';
+import { FakeCloud, IDENTITY, type Session } from './fake-cloud.ts';
+import { WarmPool } from './warm-pool.ts';
+
+const LOG = pino({ level: process.env.LOG ?? 'silent' });
+const COOLDOWN = 30_000;
+const keyOf = (pod: number): SandboxKey => ({ network: 'aws-cni', containerId: `c${pod}`, ifName: 'eth0' });
+
+/** A node through the lives of its agents, and what its runtime was told. */
+class Node {
+  readonly clock = new TestClock();
+  readonly cloud = new FakeCloud(this.clock);
+  /** What pods hold for certain: ADD was answered, and no DEL was sent since. */
+  readonly held = new Map<number, Ipv4>();
+  /** Pods whose ADD or DEL was never answered: whether they hold an address is open. */
+  readonly open = new Set<number>();
+  readonly releasedAt = new Map<Ipv4, number>();
+  #pool: WarmPool | undefined;
+
+  async boot(session: Session): Promise<void> {
+    this.#pool = undefined;
+    const settings = readConfig({ WARM_ENI_TARGET: '1' }).pool;
+    WarmPool.start({
+      ec2: session,
+      metadata: session,
+      network: session,
+      store: session,
+      clock: this.clock,
+      random: () => 0.5,
+      log: LOG,
+      identity: IDENTITY,
+      settings,
+    }).then(
+      (pool) => {
+        this.#pool = pool;
+      },
+      () => {},
+    );
+    await this.clock.advance(5000);
+  }
+
+  get pool(): WarmPool | undefined {
+    return this.#pool;
+  }
+
+  /** Begins an ADD; it is accounted for when it is answered. */
+  add(pod: number): void {
+    if (!this.#pool) return;
+    this.open.add(pod);
+    this.#pool.assign(keyOf(pod), { k8sPodName: `pod-${pod}` }).then(
+      ({ address }) => {
+        assert.ok(![...this.held.values()].includes(address), `${address} was given to two pods`);
+        const released = this.releasedAt.get(address) ?? -Infinity;
+        assert.ok(this.clock.now() >= released + COOLDOWN, `${address} was given out while it rests`);
+        this.held.set(pod, address);
+        this.open.delete(pod);
+      },
+      () => this.open.delete(pod),
+    );
+  }
+
+  delete(pod: number): void {
+    if (!this.#pool) return;
+    const address = this.held.get(pod);
+    this.held.delete(pod);
+    this.open.add(pod);
+    this.#pool.release(keyOf(pod)).then(
+      () => {
+        // Only from its answer on can the runtime rely on it.
+        if (address) this.releasedAt.set(address, this.clock.now());
+        this.open.delete(pod);
+      },
+      () => {
+        if (address) this.held.set(pod, address);
+        this.open.delete(pod);
+      },
+    );
+  }
+
+  /** A life: pods fill two ENIs and a half, most go, ENIs are given back, some come again. */
+  async live(): Promise<void> {
+    const pods = [...Array(12).keys()];
+    for (const pod of pods) this.add(pod);
+    await this.clock.advance(15_000);
+    for (const pod of pods.slice(3)) this.delete(pod);
+    await this.clock.advance(20_000);
+    for (const pod of [20, 21]) this.add(pod);
+    await this.clock.advance(120_000);
+    this.delete(20);
+    this.add(22);
+    await this.clock.advance(20_000);
+  }
+
+  /** What must hold once the next agent has had time. */
+  verify(): void {
+    const pool = this.#pool!;
+    const assignments = pool.assignments();
+    const addresses = assignments.map(({ address }) => address);
+    assert.equal(new Set(addresses).size, addresses.length, 'two allocations have one address');
+    for (const [pod, address] of this.held) {
+      assert.equal(pool.lookup(keyOf(pod))?.address, address, `the allocation of pod ${pod} is lost`);
+    }
+    const known = new Set([...this.held.keys(), ...this.open].map((pod) => keyOf(pod).containerId));
+    for (const { key } of assignments)
+      assert.ok(known.has(key.containerId), `${key.containerId} holds for ever`);
+    const inUse = new Set(pool.view.pool.enis.map(({ id }) => id));
+    for (const eni of this.cloud.enis.values()) {
+      assert.ok(eni.attachment, `${eni.id} was left behind unattached`);
+      assert.ok(inUse.has(eni.id), `${eni.id} is attached and not used`);
+      assert.ok(eni.attachment.deleteOnTermination, `${eni.id} would outlive the instance`);
+    }
+    const carried = pool.view.pool.enis.flatMap(({ slots }) => slots.map(({ address }) => address));
+    const real = [...this.cloud.enis.values()].flatMap((eni) => eni.addresses);
+    assert.deepEqual(carried.sort(), real.sort(), 'the pool does not know what the ENIs carry');
+    const { available, total } = countsOf(pool.view.pool, this.clock.now());
+    assert.ok(available >= 5 || total === 15, 'the pool is short');
+    assert.ok(available < 10, 'the pool keeps an ENI that nothing needs');
+  }
+}
+
+/**
+ * Plays a life in which the agent is killed at the given step, or the step fails.
+ * @returns the step's name, or undefined when the life was shorter.
+ */
+async function play(how: 'kill' | 'fail', at: number): Promise<string | undefined> {
+  const node = new Node();
+  await node.clock.advance(5000);
+  let steps = 0;
+  let last: string | undefined;
+  const session = node.cloud.session((step) => {
+    if (++steps !== at) return;
+    last = step;
+    if (how === 'fail') throw new AwsError('InternalError', step, `${step} failed`);
+    session.kill();
+  });
+  await node.boot(session);
+  await node.live();
+  if (last === undefined) return undefined;
+
+  if (how === 'kill' || !node.pool) {
+    const before = new Map(node.held);
+    await node.boot(node.cloud.session());
+    for (const [pod, address] of before) assert.equal(node.pool!.lookup(keyOf(pod))?.address, address);
+  }
+  for (const pod of [40, 41, 42]) node.add(pod);
+  await node.clock.advance(300_000);
+  node.verify();
+  // The runtime repeats the DEL of what it was not answered.
+  for (const pod of node.open) node.delete(pod);
+  await node.clock.advance(300_000);
+  assert.equal(node.pool!.assignments().length, node.held.size);
+  node.verify();
+  return last;
+}
+
+for (const [how, title] of [
+  ['kill', 'an agent that is killed at any step is put right by the next'],
+  ['fail', 'an agent puts right whatever step fails, whether it took effect or not'],
+] as const) {
+  test(title, async () => {
+    const seen = new Set<string>();
+    for (let at = 1; ; at++) {
+      const step = await play(how, at).catch((cause: Error) => {
+        throw new Error(`${how} at step ${at}: ${cause.message}`, { cause });
+      });
+      if (step === undefined) break;
+      seen.add(step);
+    }
+    for (const call of ['Create', 'Attach', 'Modify', 'Detach', 'Delete']) {
+      for (const when of ['before', 'after']) {
+        const step = `${when} ${call}NetworkInterface`;
+        assert.ok(
+          [...seen].some((other) => other.startsWith(step)),
+          `no life came to ${step}`,
+        );
+      }
+    }
+    for (const step of ['write', 'setEnis', 'AssignPrivateIpAddresses']) assert.ok(seen.has(`after ${step}`));
+  });
+}
