@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { LabStatus } from '@enid/lab';
+import type { LabStatus } from '@enid/lab/status';
 import { machineNetwork, run, start, tracesOf } from './enid.ts';
 
 const NAME = 'labtest';

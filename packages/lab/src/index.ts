@@ -1,5 +1,7 @@
-/** The lab: a VPC under emulated AWS APIs, nodes in it, and the demo that shows them at work. */
-export { type CheckResult, runDemo } from './demo/demo.ts';
+/**
+ * The lab: a VPC under emulated AWS APIs, and nodes and pods in it. What needs the AWS SDK, which takes a while to
+ * load, is exported by paths of its own: `@enid/lab/up`, `/status`, `/demo`, `/cloud`.
+ */
 export {
   type Attachment,
   CniError,
@@ -7,10 +9,8 @@ export {
   CniRuntime,
   type CniRuntimeOptions,
 } from './lab/cni-runtime.ts';
-export { Lab, LabError, type LabOptions, type Progress } from './lab/lab.ts';
+export { Lab, LabError, type LabRecord } from './lab/lab.ts';
 export { type Host, LabNode } from './lab/node.ts';
 export type { Pod } from './lab/pod.ts';
-export { describeLab, type LabStatus, labStatus } from './lab/status.ts';
 export { until } from './lab/until.ts';
 export { runWhoami } from './lab/whoami.ts';
-export { runLabCloud } from './lab-cloud.ts';

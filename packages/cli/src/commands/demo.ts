@@ -9,7 +9,7 @@ export default function demo(program: Command): void {
     .option('--keep', 'leave the lab running afterwards, under the name "demo"')
     .action(async (options: { json?: boolean; keep?: boolean }) => {
       requireRoot('enid demo');
-      const { runDemo } = await import('@enid/lab');
+      const { runDemo } = await import('@enid/lab/demo');
       const ok = await runDemo(host, { json: options.json === true, keep: options.keep === true });
       process.exitCode = ok ? 0 : 1;
     });

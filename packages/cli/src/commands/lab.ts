@@ -40,9 +40,12 @@ export default function lab(program: Command): void {
         instanceType: string;
         set?: Record<string, string>;
       }) => {
-        const { Lab, describeLab } = await import('@enid/lab');
+        const [{ labUp }, { describeLab }] = await Promise.all([
+          import('@enid/lab/up'),
+          import('@enid/lab/status'),
+        ]);
         const started = await interruptible(options.name, () =>
-          Lab.up({ ...options, env: options.set ?? {} }, host, (line) => console.error(line)),
+          labUp({ ...options, env: options.set ?? {} }, host, (line) => console.error(line)),
         );
         console.log(await describeLab(started));
       },
@@ -51,7 +54,8 @@ export default function lab(program: Command): void {
   command('status', 'show the nodes, ENIs and pods of a lab')
     .option('--json', 'as JSON')
     .action(async (options: { name: string; json?: boolean }) => {
-      const { Lab, describeLab, labStatus } = await import('@enid/lab');
+      const { Lab } = await import('@enid/lab');
+      const { describeLab, labStatus } = await import('@enid/lab/status');
       const open = Lab.open(options.name, host);
       console.log(options.json ? JSON.stringify(await labStatus(open), null, 2) : await describeLab(open));
     });
@@ -104,7 +108,7 @@ export default function lab(program: Command): void {
     .command('cloud', { hidden: true })
     .requiredOption('--name <lab>')
     .action(async (options: { name: string }) => {
-      const { runLabCloud } = await import('@enid/lab');
+      const { runLabCloud } = await import('@enid/lab/cloud');
       await runLabCloud(options.name);
     });
   group

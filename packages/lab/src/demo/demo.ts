@@ -1,6 +1,8 @@
 import type { EC2Client } from '@aws-sdk/client-ec2';
+import { ec2Client } from '../lab/ec2.ts';
 import { Lab } from '../lab/lab.ts';
 import type { Host } from '../lab/node.ts';
+import { labUp } from '../lab/up.ts';
 import { addresses } from './checks/addresses.ts';
 import { agentRestart } from './checks/agent-restart.ts';
 import { internet } from './checks/internet.ts';
@@ -48,7 +50,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
   const checks: CheckResult[] = [];
   try {
     await Lab.down(NAME); // What a killed run left.
-    const lab = await Lab.up(
+    const lab = await labUp(
       {
         name: NAME,
         nodes: 2,
@@ -58,9 +60,10 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
       host,
       say,
     );
+    const ec2 = ec2Client(lab.record);
     for (const { name, run } of CHECKS) {
       const evidence = new Evidence();
-      const failure = await run({ lab, ec2: lab.ec2(), evidence }).then(
+      const failure = await run({ lab, ec2, evidence }).then(
         () => undefined,
         (error: Error) => error,
       );

@@ -1,4 +1,5 @@
 import { DescribeInstancesCommand, DescribeNetworkInterfacesCommand } from '@aws-sdk/client-ec2';
+import { ec2Client } from './ec2.ts';
 import type { Lab } from './lab.ts';
 
 export type LabStatus = {
@@ -29,7 +30,7 @@ export type LabStatus = {
 
 /** What a lab is made of now, from its EC2 API and its records. */
 export async function labStatus(lab: Lab): Promise<LabStatus> {
-  const ec2 = lab.ec2();
+  const ec2 = ec2Client(lab.record);
   const [{ Reservations }, { NetworkInterfaces }] = await Promise.all([
     ec2.send(new DescribeInstancesCommand({})),
     ec2.send(new DescribeNetworkInterfacesCommand({})),

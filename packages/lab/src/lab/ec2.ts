@@ -1,0 +1,7 @@
+import { EC2Client } from '@aws-sdk/client-ec2';
+import { CREDENTIALS } from './credentials.ts';
+
+/** A client of a lab's EC2 API, from the host, with the rights of the account. */
+export function ec2Client(cloud: { readonly ec2Endpoint: string; readonly region: string }): EC2Client {
+  return new EC2Client({ endpoint: cloud.ec2Endpoint, region: cloud.region, credentials: CREDENTIALS });
+}
