@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { Ec2Api } from './api.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { type Credentials, Keyring } from './credentials.ts';
+import { type Credentials, Keyring, type RoleCredentials } from './credentials.ts';
 import type { NetworkFabric } from './fabric.ts';
 import { Faults } from './faults.ts';
 import { ec2App, metadataListener } from './http.ts';
@@ -50,8 +50,11 @@ export type CloudOptions = {
  */
 export class Cloud {
   readonly faults: Faults;
+  /** The metadata service, whoever carries its requests. */
+  readonly metadata: Imds;
   readonly #fabric: NetworkFabric;
   readonly #port: number;
+  readonly #keyring: Keyring;
   readonly #store: Store;
   readonly #api: Ec2Api;
   readonly #transitions: Transitions;
@@ -87,6 +90,7 @@ export class Cloud {
     );
     const settings = () => this.#settings;
     const keyring = new Keyring(options.credentials, seed, clock);
+    this.#keyring = keyring;
     this.#transitions = new Transitions(clock, settings, (step) =>
       this.#store.transact(step).catch((error) => {
         log.error({ err: error }, 'a change that was due was refused, and will be tried again');
@@ -104,10 +108,10 @@ export class Cloud {
       log,
       seed,
     });
-    const imds = new Imds({ store: this.#store, keyring, settings, clock, secret: seed });
+    this.metadata = new Imds({ store: this.#store, keyring, settings, clock, secret: seed });
     this.#endpoints = new NodeEndpoints(fabric, {
       ec2: () => (request, response) => this.#node!.routing(request, response),
-      metadata: (vpcId) => metadataListener(imds, vpcId),
+      metadata: (vpcId) => metadataListener(this.metadata, vpcId),
     });
   }
 
@@ -123,6 +127,11 @@ export class Cloud {
   /** Changes settings; delays that have begun stay as they were. */
   change(settings: Partial<Settings>): void {
     this.#settings = { ...this.#settings, ...settings };
+  }
+
+  /** Temporary keys of an instance's role, as its metadata service hands them out. */
+  credentialsOf(instanceId: string): RoleCredentials {
+    return this.#keyring.forInstance(instanceId);
   }
 
   /** EC2's endpoint for the host, once started: `http://127.0.0.1:<port>`. */
