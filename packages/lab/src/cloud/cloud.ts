@@ -129,6 +129,11 @@ export class Cloud {
     this.#settings = { ...this.#settings, ...settings };
   }
 
+  /** Resolves when the changes begun so far hold, or were refused. */
+  async settled(): Promise<void> {
+    await this.#store.settled();
+  }
+
   /** Temporary keys of an instance's role, as its metadata service hands them out. */
   credentialsOf(instanceId: string): RoleCredentials {
     return this.#keyring.forInstance(instanceId);
