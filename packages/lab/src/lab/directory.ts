@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
@@ -9,8 +10,9 @@ export class LabNameError extends Error {
 }
 
 /**
- * Where one lab keeps what it must find again: `/run/enid/<lab>`, gone with the machine's boot as the namespaces
- * are. Everything in the kernel that belongs to the lab carries its {@link prefix}.
+ * Where one lab keeps what it must find again: `/run/enid/<lab>`, in memory as a node's own /run is, and gone with
+ * the machine's boot as the namespaces are. Everything in the kernel that belongs to the lab carries its
+ * {@link prefix}.
  */
 export class LabDirectory {
   readonly lab: string;
@@ -49,15 +51,22 @@ export class LabDirectory {
     mkdirSync(LABS, { recursive: true, mode: 0o700 });
     try {
       mkdirSync(this.path, { mode: 0o700 });
-      return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
       throw error;
     }
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=0700,nosuid,nodev', this.prefix, this.path]);
+    return true;
   }
 
+  /** Idempotent. */
   remove(): void {
+    if (this.#isMounted()) execFileSync('umount', [this.path]);
     rmSync(this.path, { recursive: true, force: true });
+  }
+
+  #isMounted(): boolean {
+    return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${this.path} `);
   }
 
   /** Writes a record that a reader sees whole or not at all. */
