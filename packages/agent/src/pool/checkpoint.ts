@@ -5,14 +5,20 @@
  * early. A file without it was left by Amazon's agent: then every address that it does not name is taken to have been
  * released when the file was last written.
  */
-import { mkdir, open, readFile, rename, stat } from 'node:fs/promises';
+import { closeSync, fdatasync, fsync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { AddressError, type Ipv4, parseIpv4 } from '@enid/ip';
 import type { Allocation, Pool } from '@enid/ipam';
 import { z } from 'zod';
 
 const VERSION = 'vpc-cni-ipam/1';
+/** In a millisecond. */
 const NANOSECONDS = 1_000_000;
+
+const synchronizeData = promisify(fdatasync);
+const synchronize = promisify(fsync);
 
 /** The checkpoint cannot be read or written. */
 export class CheckpointError extends Error {
@@ -46,17 +52,32 @@ export class CheckpointFile implements CheckpointStore {
   }
 
   async write(text: string): Promise<void> {
-    const directory = dirname(this.name);
-    await mkdir(directory, { recursive: true });
     const temporary = `${this.name}.tmp`;
-    {
-      await using file = await open(temporary, 'w', 0o600);
-      await file.writeFile(text);
-      await file.datasync();
+    const file = this.#create(temporary);
+    try {
+      // What does not wait for a disk is done on the spot: each turn of the thread pool would cost a pod more.
+      writeFileSync(file, text);
+      await synchronizeData(file);
+    } finally {
+      closeSync(file);
     }
-    await rename(temporary, this.name);
-    await using handle = await open(directory, 'r');
-    await handle.sync(); // Else the rename may be lost with the machine.
+    renameSync(temporary, this.name);
+    const directory = openSync(dirname(this.name), 'r');
+    try {
+      await synchronize(directory); // Else the rename may be lost with the machine.
+    } finally {
+      closeSync(directory);
+    }
+  }
+
+  #create(path: string): number {
+    try {
+      return openSync(path, 'w', 0o600);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      mkdirSync(dirname(path), { recursive: true });
+      return openSync(path, 'w', 0o600);
+    }
   }
 }
 
