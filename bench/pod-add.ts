@@ -1,15 +1,15 @@
 /**
  * Times the CNI executable against Debian's `ptp` with `host-local`, in one run on one node of a lab, so that the
- * machine's noise is in both.
+ * machine's noise is in both. Each plugin's executable is called as a runtime calls it.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Attachment, CniRuntime, type Host, Lab, type LabNode, until } from '@enid/lab';
+import { type Host, Lab, until } from '@enid/lab';
 import type { LabStatus } from '@enid/lab/status';
 import { NetNamespace, Rtnetlink } from '@enid/linux';
+import { finish, launch } from './launcher.ts';
 
 const NAME = 'bench';
 const BURST = 50;
@@ -25,8 +25,11 @@ export type PodAddResult = {
   ratio: { add_p50: number; del_p50: number; burst50: number };
 };
 
+/** A CNI plugin, and how it fared. Times are milliseconds. */
 type Contender = {
-  readonly runtime: CniRuntime;
+  readonly plugin: string;
+  readonly config: string;
+  readonly env: readonly string[];
   readonly add: number[];
   readonly del: number[];
   burst: number;
@@ -41,9 +44,9 @@ function percentiles(samples: readonly number[]): Percentiles {
   return { p50: at(0.5), p99: at(0.99) };
 }
 
-async function timed(work: () => Promise<unknown>): Promise<number> {
+function timed(work: () => void): number {
   const start = performance.now();
-  await work();
+  work();
   return performance.now() - start;
 }
 
@@ -56,7 +59,7 @@ export async function podAdd(
   pods: number,
   progress: (line: string) => void,
 ): Promise<PodAddResult> {
-  const scratch = mkdtempSync(join(tmpdir(), 'enid-bench-'));
+  const scratch = mkdtempSync('/dev/shm/enid-bench-');
   try {
     await labCommand(host, 'down'); // What a killed run left.
     // Addresses enough for all pods and the burst, all of them warm before the clock starts.
@@ -77,20 +80,30 @@ export async function podAdd(
       'the pool to fill',
       120_000,
     );
+    using namespace = node.openNamespace();
+    const scope = { namespace, scratch };
     const contenders = {
-      enid: { runtime: node.cniRuntime(), add: [], del: [], burst: 0 } as Contender,
-      ptp: { runtime: ptpRuntime(node, host, scratch), add: [], del: [], burst: 0 } as Contender,
+      enid: contender(join(host.cniBin[0]!, 'aws-cni'), { type: 'aws-cni' }, node.cniEnv),
+      ptp: contender(join(host.cniBin[1]!, 'ptp'), {
+        type: 'ptp',
+        mtu: 9001,
+        ipam: {
+          type: 'host-local',
+          ranges: [[{ subnet: '10.200.0.0/16' }]],
+          dataDir: join(scratch, 'host-local'),
+        },
+      }),
     };
     progress(
       `wiring and unwiring ${pods} pods one after another, in rounds of ${ROUND}, each plugin in turn`,
     );
     for (let done = 0; done < pods; done += ROUND) {
       for (const contender of Object.values(contenders)) {
-        await round(lab, node, contender, Math.min(ROUND, pods - done));
+        await round(contender, scope, Math.min(ROUND, pods - done));
       }
     }
     progress(`wiring ${BURST} pods at once`);
-    for (const contender of Object.values(contenders)) await burst(lab, node, contender);
+    for (const contender of Object.values(contenders)) await burst(contender, scope);
     const figures = ({ add, del, burst }: Contender) => ({
       add_ms: percentiles(add),
       del_ms: percentiles(del),
@@ -123,71 +136,72 @@ async function labCommand(host: Host, command: string, ...args: string[]): Promi
   return stdout;
 }
 
-async function round(
-  lab: Lab,
-  node: LabNode,
-  { runtime, add, del }: Contender,
-  count: number,
-): Promise<void> {
-  const pods = sandboxes(lab, count);
-  for (const pod of pods) add.push(await timed(() => runtime.add(pod)));
-  for (const pod of pods) del.push(await timed(() => runtime.del(pod)));
+function contender(plugin: string, config: object, env: NodeJS.ProcessEnv = {}): Contender {
+  return {
+    plugin,
+    config: JSON.stringify({ cniVersion: '1.0.0', name: 'bench', ...config }),
+    env: Object.entries({ PATH: process.env.PATH, CNI_PATH: dirname(plugin), ...env }).map(
+      ([k, v]) => `${k}=${v}`,
+    ),
+    add: [],
+    del: [],
+    burst: 0,
+  };
+}
+
+/** Has the plugin do one thing for some pods, all at once, on the node. */
+function call(
+  { plugin, config, env }: Contender,
+  command: string,
+  node: NodeScope,
+  pods: readonly Pod[],
+): void {
+  const started = pods.map((pod) => {
+    const variables = [
+      ...env,
+      `CNI_COMMAND=${command}`,
+      `CNI_CONTAINERID=${pod.containerId}`,
+      `CNI_NETNS=/run/netns/${pod.netns}`,
+      'CNI_IFNAME=eth0',
+      `CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=bench;K8S_POD_NAME=${pod.name}`,
+    ];
+    return node.namespace.run(() => launch(plugin, variables, config, node.scratch, pod.name));
+  });
+  for (const process of started) finish(process);
+}
+
+async function round(contender: Contender, node: NodeScope, count: number): Promise<void> {
+  const pods = sandboxes(count);
+  for (const pod of pods) contender.add.push(timed(() => call(contender, 'ADD', node, [pod])));
+  for (const pod of pods) contender.del.push(timed(() => call(contender, 'DEL', node, [pod])));
   await settle(node, pods);
 }
 
-async function burst(lab: Lab, node: LabNode, contender: Contender): Promise<void> {
-  const pods = sandboxes(lab, BURST);
-  contender.burst = await timed(() => Promise.all(pods.map((pod) => contender.runtime.add(pod))));
-  for (const pod of pods) await contender.runtime.del(pod);
+async function burst(contender: Contender, node: NodeScope): Promise<void> {
+  const pods = sandboxes(BURST);
+  contender.burst = timed(() => call(contender, 'ADD', node, pods));
+  for (const pod of pods) call(contender, 'DEL', node, [pod]);
   await settle(node, pods);
 }
 
 /** Waits until nothing of a round is left, so that what one plugin does in the background costs the other nothing. */
-async function settle(node: LabNode, pods: readonly Attachment[]): Promise<void> {
-  using namespace = node.openNamespace();
+async function settle({ namespace }: NodeScope, pods: readonly Pod[]): Promise<void> {
   using rtnetlink = Rtnetlink.open(namespace);
   const veths = () =>
     rtnetlink.links().filter((link) => link.kind === 'veth' && !/^eth\d+$/.test(link.name)).length;
   await until(veths, (count) => count === 0, 'the links of deleted pods to go');
-  for (const pod of pods) NetNamespace.delete(basename(pod.netns));
+  for (const { netns } of pods) NetNamespace.delete(netns);
 }
 
 /** Pods' empty network namespaces, as a runtime has them before ADD. */
-function sandboxes(lab: Lab, count: number): Attachment[] {
+function sandboxes(count: number): Pod[] {
   return Array.from({ length: count }, (_, n) => {
-    const netns = `${lab.directory.prefix}-pod-${n}`;
+    const netns = `enid-${NAME}-pod-${n}`;
     NetNamespace.create(netns).close();
-    return {
-      containerId: `pod-${n}-${process.hrtime.bigint()}`,
-      netns: `/run/netns/${netns}`,
-      ifName: 'eth0',
-      args: { IgnoreUnknown: '1', K8S_POD_NAMESPACE: 'bench', K8S_POD_NAME: `pod-${n}` },
-    };
+    return { name: `pod-${n}`, netns, containerId: `pod-${n}-${process.hrtime.bigint()}` };
   });
 }
 
-/** Debian's reference plugins, on the same node. */
-function ptpRuntime(node: LabNode, host: Host, scratch: string): CniRuntime {
-  const network = {
-    cniVersion: '1.0.0',
-    name: 'bench-ptp',
-    plugins: [
-      {
-        type: 'ptp',
-        mtu: 9001,
-        ipam: {
-          type: 'host-local',
-          ranges: [[{ subnet: '10.200.0.0/16' }]],
-          dataDir: join(scratch, 'host-local'),
-        },
-      },
-    ],
-  };
-  writeFileSync(join(scratch, '10-ptp.conflist'), JSON.stringify(network));
-  return new CniRuntime({
-    binPath: host.cniBin.slice(1),
-    confDir: scratch,
-    env: { PATH: process.env.PATH },
-    namespace: node.record.namespace,
-  });
-}
+type Pod = { readonly name: string; readonly netns: string; readonly containerId: string };
+
+type NodeScope = { readonly namespace: NetNamespace; readonly scratch: string };

@@ -83,7 +83,7 @@ export class LabNode {
       namespace,
       env: {
         PATH: process.env.PATH,
-        ...this.#cniEnv,
+        ...this.cniEnv,
         ...this.#agentEnv(confDir),
         ...this.record.env,
         ...env,
@@ -122,7 +122,7 @@ export class LabNode {
     return new CniRuntime({
       binPath: this.#host.cniBin,
       confDir: this.file('net.d'),
-      env: { PATH: process.env.PATH, ...this.#cniEnv },
+      env: { PATH: process.env.PATH, ...this.cniEnv },
       namespace: this.record.namespace,
     });
   }
@@ -131,7 +131,8 @@ export class LabNode {
     return `agent-${this.name}`;
   }
 
-  get #cniEnv() {
+  /** What the CNI executable needs to find this node's agent. */
+  get cniEnv(): NodeJS.ProcessEnv {
     return { ENID_CNI_SOCKET: this.file('enid.sock') };
   }
 
