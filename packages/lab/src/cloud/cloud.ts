@@ -125,7 +125,7 @@ export class Cloud {
   }
 
   /** Changes settings; delays that have begun stay as they were. */
-  change(settings: Partial<Settings>): void {
+  configure(settings: Partial<Settings>): void {
     this.#settings = { ...this.#settings, ...settings };
   }
 
@@ -154,7 +154,7 @@ export class Cloud {
     this.#host = await ec2App(this.#api, {
       faults: this.faults,
       settings: () => this.#settings,
-      change: (settings) => this.change(settings),
+      configure: (settings) => this.configure(settings),
       state: () => this.state,
     });
     await this.#fabric.sync(this.state);

@@ -46,6 +46,16 @@ export function invalidCombination(message: string): Ec2Error {
   return new Ec2Error('InvalidParameterCombination', message);
 }
 
+/** Refuses a request that asks for IPv6, which the lab's VPCs do not have. */
+export function refuseIpv6(input: object): void {
+  const asked = Object.entries(input).find(([name, value]) => name.includes('Ipv6') && value);
+  if (!asked) return;
+  throw new Ec2Error(
+    'InvalidParameterValue',
+    `${asked[0]}: the VPCs of the lab have IPv4 CIDR blocks alone.`,
+  );
+}
+
 /** DependencyViolation: something still needs the resource, and is named. */
 export function dependencyViolation(resource: string, id: string, dependents: readonly string[]): Ec2Error {
   return new Ec2Error(

@@ -16,7 +16,7 @@ const BODY_LIMIT = 256 * 1024;
 export type LabControl = {
   readonly faults: Faults;
   settings(): Settings;
-  change(settings: Settings): void;
+  configure(settings: Settings): void;
   state(): CloudState;
 };
 
@@ -73,7 +73,7 @@ async function labRoutes(app: FastifyInstance, { control }: { control: LabContro
 
   app.get('/settings', () => control.settings());
   app.post('/settings', (request) => {
-    control.change(parse(settingsSchema, { ...control.settings(), ...Object(request.body) }));
+    control.configure(parse(settingsSchema, { ...control.settings(), ...Object(request.body) }));
     return control.settings();
   });
 
@@ -96,7 +96,7 @@ export function metadataListener(imds: Imds, vpcId: string): RequestListener {
       vpcId,
       address: request.socket.remoteAddress ?? '',
       method: request.method ?? '',
-      path: new URL(request.url ?? '/', 'http://imds').pathname,
+      path: (request.url ?? '/').split('?', 1)[0]!,
       headers: request.headers,
     });
     if (!answer) {

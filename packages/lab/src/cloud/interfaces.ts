@@ -157,11 +157,10 @@ export function createInterface(
   };
   state.networkInterfaces[id] = eni;
   const { addresses, prefixes } = takeSecondary(context, subnet, request);
-  const made = state.networkInterfaces[id];
-  made.secondaryIps = addresses;
-  made.prefixes = prefixes;
-  checkSlots(slotsOf(made), undefined);
-  return made;
+  eni.secondaryIps = addresses;
+  eni.prefixes = prefixes;
+  checkSlots(slotsOf(eni), undefined);
+  return eni;
 }
 
 /**

@@ -8,6 +8,9 @@ export type Metadata = string | undefined | { readonly [name: string]: Metadata 
 const lines = (values: readonly string[]): string | undefined =>
   values.length > 0 ? values.join('\n') : undefined;
 
+const groupNames = (state: CloudState, { groups }: NetworkInterface): string | undefined =>
+  lines(groups.map((id) => state.securityGroups[id]!.name));
+
 function describeInterface(state: CloudState, eni: NetworkInterface): Metadata {
   const subnet = state.subnets[eni.subnetId]!;
   const vpc = state.vpcs[eni.vpcId]!;
@@ -29,7 +32,7 @@ function describeInterface(state: CloudState, eni: NetworkInterface): Metadata {
     'public-hostname': primaryPublicIp && publicDnsName(state.region, primaryPublicIp),
     'public-ipv4s': lines(publicIps.map(([, { publicIp }]) => publicIp)),
     'security-group-ids': lines(eni.groups),
-    'security-groups': lines(eni.groups.map((id) => state.securityGroups[id]!.name)),
+    'security-groups': groupNames(state, eni),
     'subnet-id': eni.subnetId,
     'subnet-ipv4-cidr-block': subnet.cidr,
     'vpc-id': eni.vpcId,
@@ -144,7 +147,7 @@ export function metadataOf(
       'public-hostname': publicIp && publicDnsName(region, publicIp),
       'public-ipv4': publicIp,
       'reservation-id': instance.reservationId,
-      'security-groups': lines(primary?.[1].groups.map((id) => now.securityGroups[id]!.name) ?? []),
+      'security-groups': primary && groupNames(...primary),
       services: { domain: 'amazonaws.com', partition: 'aws' },
       tags:
         instance.metadataOptions.instanceMetadataTags === 'enabled'

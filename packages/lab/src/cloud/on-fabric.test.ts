@@ -63,6 +63,7 @@ suite('a node', () => {
         await run(namespace, 'curl', '-sS', '--fail', '-H', header, `http://169.254.169.254/latest/${path}`);
       assert.equal((await get('meta-data/instance-id')).stdout, id);
       assert.match((await get('meta-data/nothing')).stderr, /404/);
+      assert.match((await get('/../%zz?//')).stderr, /404/);
     }
     const script = `
       import { DescribeInstancesCommand, CreateNetworkInterfaceCommand, EC2Client } from '@aws-sdk/client-ec2';

@@ -253,13 +253,19 @@ export function routeTableOf(state: CloudState, subnetId: string): RouteTable | 
 /** `blackhole` when the target of a route cannot take packets, else `active`. */
 export function routeState(state: CloudState, route: Route, vpcId: string): 'active' | 'blackhole' {
   const { target } = route;
-  const works = {
-    local: () => true,
-    'internet-gateway': (id: string) => state.internetGateways[id]?.vpcId === vpcId,
-    'nat-gateway': (id: string) => ['pending', 'available'].includes(state.natGateways[id]?.state ?? ''),
-    'network-interface': (id: string) => state.networkInterfaces[id]?.attachment?.status === 'attached',
-  }[target.kind](target.kind === 'local' ? '' : target.id);
-  return works ? 'active' : 'blackhole';
+  const takesPackets = (): boolean => {
+    switch (target.kind) {
+      case 'local':
+        return true;
+      case 'internet-gateway':
+        return state.internetGateways[target.id]?.vpcId === vpcId;
+      case 'nat-gateway':
+        return ['pending', 'available'].includes(state.natGateways[target.id]?.state ?? '');
+      case 'network-interface':
+        return state.networkInterfaces[target.id]?.attachment?.status === 'attached';
+    }
+  };
+  return takesPackets() ? 'active' : 'blackhole';
 }
 
 /** Every address and prefix that an interface owns: primary, secondaries, then the delegated prefixes. */

@@ -7,7 +7,7 @@ import type {
 } from '@aws-sdk/client-ec2';
 import type { Draft } from 'immer';
 import { takePublicAddress } from '../addressing.ts';
-import { Ec2Error, invalidCombination, invalidValue, missingParameter } from '../errors.ts';
+import { Ec2Error, invalidCombination, invalidValue, missingParameter, refuseIpv6 } from '../errors.ts';
 import { describe, type FilterTable } from '../filters.ts';
 import { type InstanceType, instanceType } from '../instance-types.ts';
 import { attachInterface, checkGroups, createInterface, releasePublicIp } from '../interfaces.ts';
@@ -370,6 +370,7 @@ export const operations: Operations = {
       (instance) => token && instance.clientToken === token,
     );
     if (again.length > 0) return describeReservation(context, again);
+    for (const part of [input, ...(input.NetworkInterfaces ?? [])]) refuseIpv6(part);
     if (imageId === undefined) throw missingParameter('ImageId');
     if (!/^ami-[0-9a-f]+$/.test(imageId)) {
       throw new Ec2Error('InvalidAMIID.Malformed', `Invalid id: "${imageId}" (expecting "ami-...")`);

@@ -5,7 +5,7 @@ import type {
   PrivateIpAddressSpecification,
 } from '@aws-sdk/client-ec2';
 import type { Draft } from 'immer';
-import { Ec2Error, invalidCombination } from '../errors.ts';
+import { Ec2Error, invalidCombination, refuseIpv6 } from '../errors.ts';
 import { describe, type FilterTable } from '../filters.ts';
 import { instanceType } from '../instance-types.ts';
 import { attachInterface, checkGroups, createInterface, deleteInterface } from '../interfaces.ts';
@@ -153,16 +153,6 @@ export function readAddresses(input: {
     prefixes: input.Ipv4Prefixes?.map(({ Ipv4Prefix }) => Ipv4Prefix ?? ''),
     prefixCount: input.Ipv4PrefixCount,
   };
-}
-
-function refuseIpv6(input: object): void {
-  const parameter = Object.entries(input).find(([name, value]) => /^Ipv6|PrimaryIpv6/.test(name) && value);
-  if (parameter) {
-    throw new Ec2Error(
-      'InvalidParameterValue',
-      `${parameter[0]}: the subnets of the lab have no IPv6 CIDR block.`,
-    );
-  }
 }
 
 function findAttachment({ state }: Context, id: string): Draft<NetworkInterface> {

@@ -2,7 +2,7 @@ import type { Subnet as Ec2Subnet } from '@aws-sdk/client-ec2';
 import { contains, networkOf, overlaps, prefixLength } from '@enid/ip';
 import type { Draft } from 'immer';
 import { availableAddresses, checkCidr } from '../addressing.ts';
-import { dependencyViolation, Ec2Error, invalidValue, missingParameter } from '../errors.ts';
+import { dependencyViolation, Ec2Error, invalidValue, missingParameter, refuseIpv6 } from '../errors.ts';
 import { describe, type FilterTable } from '../filters.ts';
 import { arn, zoneId } from '../names.ts';
 import type { Context, Operations } from '../operation.ts';
@@ -69,6 +69,7 @@ function zoneOf({ state }: Context, name: string | undefined, id: string | undef
 export const operations: Operations = {
   CreateSubnet(input, context) {
     const { state, quotas } = context;
+    refuseIpv6(input);
     const vpc = find(state, 'vpc', input.VpcId);
     if (input.CidrBlock === undefined) throw missingParameter('cidrBlock');
     const cidr = checkCidr(input.CidrBlock, 'cidrBlock');

@@ -2,7 +2,13 @@ import type { Vpc as Ec2Vpc } from '@aws-sdk/client-ec2';
 import { contains, type Ipv4Cidr, networkOf, overlaps, parseIpv4Cidr, prefixLength } from '@enid/ip';
 import type { Draft } from 'immer';
 import { checkCidr } from '../addressing.ts';
-import { dependencyViolation, Ec2Error, invalidCombination, missingParameter } from '../errors.ts';
+import {
+  dependencyViolation,
+  Ec2Error,
+  invalidCombination,
+  missingParameter,
+  refuseIpv6,
+} from '../errors.ts';
 import { describe, type FilterTable } from '../filters.ts';
 import type { Context, Operations } from '../operation.ts';
 import { find } from '../resources.ts';
@@ -81,6 +87,7 @@ const localRoute = (destination: Ipv4Cidr) => ({
 export const operations: Operations = {
   CreateVpc(input, context) {
     const { state, quotas } = context;
+    refuseIpv6(input);
     if (input.CidrBlock === undefined) throw missingParameter('cidrBlock');
     const cidr = checkVpcCidr(input.CidrBlock, 'cidrBlock');
     if (Object.keys(state.vpcs).length >= quotas.vpcs) {
@@ -141,6 +148,7 @@ export const operations: Operations = {
   },
 
   AssociateVpcCidrBlock(input, context) {
+    refuseIpv6(input);
     const vpc = find(context.state, 'vpc', input.VpcId);
     if (input.CidrBlock === undefined) throw missingParameter('cidrBlock');
     const cidr = checkVpcCidr(input.CidrBlock, 'cidrBlock');
