@@ -184,6 +184,19 @@ test('links are changed, renamed, moved and deleted', (t) => {
   assert.equal(rta.link('v1'), undefined, 'the peer goes with it');
 });
 
+test('a link can go up without an IPv6 link-local address', (t) => {
+  const ns = testNamespace(t);
+  using rtnetlink = Rtnetlink.open(ns);
+  rtnetlink.execute([
+    addLink({ kind: 'veth', name: 'v0', peer: { name: 'v1' } }),
+    setLink('v0', { addrGenMode: 'none' }),
+    setLink('v0', { up: true }),
+    setLink('v1', { up: true }),
+  ]);
+  assert.equal(ip(ns, '-d', 'link', 'show', 'dev', 'v0')[0].inet6_addr_gen_mode, 'none');
+  assert.deepEqual(rtnetlink.addresses({ index: rtnetlink.link('v0')!.index }), []);
+});
+
 test('errors carry the name of the errno, the request and what the kernel said', (t) => {
   const ns = testNamespace(t);
   using rtnetlink = Rtnetlink.open(ns);

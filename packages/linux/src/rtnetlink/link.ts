@@ -2,7 +2,7 @@ import { familyOf, type Ip } from '@enid/ip';
 import { Attributes, MalformedMessageError, type MessageWriter, structure } from '../netlink/attributes.ts';
 import { buildRequest, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, type Request } from '../netlink/message.ts';
 import type { NetNamespace } from '../netns.ts';
-import { defined, Names, writeLinkName } from './values.ts';
+import { defined, familyNumber, Names, writeLinkName } from './values.ts';
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -22,6 +22,7 @@ const IFLA_TXQLEN = 13;
 const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
+const IFLA_AF_SPEC = 26;
 const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
@@ -32,6 +33,7 @@ const RTEXT_FILTER_SKIP_STATS = 8;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
+const IFLA_INET6_ADDR_GEN_MODE = 8;
 
 const IFLA_VXLAN_ID = 1;
 const IFLA_VXLAN_GROUP = 2;
@@ -42,6 +44,8 @@ const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
 const IFLA_VXLAN_GROUP6 = 16;
 const IFLA_VXLAN_LOCAL6 = 17;
+
+const addrGenModes = new Names({ eui64: 0, none: 1, 'stable-privacy': 2, random: 3 });
 
 const operStates = new Names({
   unknown: 0,
@@ -162,6 +166,11 @@ export type LinkChange = {
   txQueueLength?: number;
   /** Moves it there, where it is down and has no addresses. */
   netns?: NetNamespace;
+  /**
+   * How the link makes its IPv6 link-local address when it goes up; `none`: not at all. Has to be set by a request
+   * before that one. EAFNOSUPPORT when the kernel, or a link by its small MTU, does without IPv6.
+   */
+  addrGenMode?: 'eui64' | 'none' | 'stable-privacy' | 'random';
 };
 
 /**
@@ -200,6 +209,8 @@ export function setLink(link: number | string, change: LinkChange & { name?: str
     writer.attributeS32(IFLA_NET_NS_FD, change.netns?.fd);
     writer.attributeString(IFLA_IFALIAS, change.alias);
     writeMembership(writer, change);
+    const mode = change.addrGenMode;
+    if (mode !== undefined) writer.attribute(IFLA_AF_SPEC, () => writeAddrGenMode(writer, mode));
   });
 }
 
@@ -304,6 +315,13 @@ function writeMembership(
   writer.attributeU32(IFLA_MASTER, change.master);
   writer.attributeU32(IFLA_GROUP, change.group);
   writer.attributeU32(IFLA_TXQLEN, change.txQueueLength);
+}
+
+/** What AF_INET6 keeps of a link. */
+function writeAddrGenMode(writer: MessageWriter, mode: NonNullable<LinkChange['addrGenMode']>): void {
+  writer.attribute(familyNumber(6), () =>
+    writer.attributeU8(IFLA_INET6_ADDR_GEN_MODE, addrGenModes.number(mode)),
+  );
 }
 
 /** VETH_INFO_PEER: a whole link message inside an attribute. */
