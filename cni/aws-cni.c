@@ -6,7 +6,7 @@
  * small static program and not that of a language runtime.
  *
  *   to the agent:    every CNI_* variable of the environment as "KEY=VALUE\0", one more "\0", then stdin to EOF
- *   from the agent:  one byte, '0' or '1', which becomes the exit status, then what goes to stdout, to EOF
+ *   from the agent:  one byte, '0' or '1', which becomes the exit status, then what goes to stdout and a newline
  *
  * Two things it answers by itself: VERSION, which needs no agent, and the error of an agent that is not there.
  *
@@ -81,10 +81,10 @@ static void fail(int code, const char *socket_path, const char *cause, const cha
 }
 
 /*
- * Reads fd to its end, or to the limit.
+ * Reads fd to its end, to the limit, or until what has been read ends with `last` (a byte; -1 for none).
  * Returns 0, or the errno of the failure: EFBIG past the limit, EAGAIN when a socket's timeout passed.
  */
-static int read_all(int fd, struct buffer *into) {
+static int read_all(int fd, struct buffer *into, int last) {
   size_t capacity = 0;
   for (;;) {
     if (into->length + 1 >= capacity) {
@@ -97,7 +97,7 @@ static int read_all(int fd, struct buffer *into) {
     if (got < 0) return errno;
     into->length += (size_t)got;
     into->data[into->length] = '\0';
-    if (got == 0) return 0;
+    if (got == 0 || into->data[into->length - 1] == last) return 0;
     if (into->length > MAX_BYTES) return EFBIG;
   }
 }
@@ -114,15 +114,24 @@ static int send_all(int fd, const char *data, size_t length) {
   return 0;
 }
 
-static int send_request(int fd, const struct buffer *config) {
-  int error = 0;
-  for (char **variable = environ; *variable != NULL && error == 0; variable++) {
-    if (strncmp(*variable, "CNI_", 4) == 0) error = send_all(fd, *variable, strlen(*variable) + 1);
+/* Appends to a buffer that is large enough. */
+static void append(struct buffer *to, const char *data, size_t length) {
+  memcpy(to->data + to->length, data, length);
+  to->length += length;
+}
+
+/* The whole call as one message, so that the agent is woken once. */
+static struct buffer make_request(const struct buffer *config) {
+  size_t size = 1 + config->length;
+  for (char **variable = environ; *variable != NULL; variable++) size += strlen(*variable) + 1;
+  struct buffer request = {.data = malloc(size)};
+  if (request.data == NULL) fail(IO_FAILURE, NULL, "out of memory", strerror(errno));
+  for (char **variable = environ; *variable != NULL; variable++) {
+    if (strncmp(*variable, "CNI_", 4) == 0) append(&request, *variable, strlen(*variable) + 1);
   }
-  if (error == 0) error = send_all(fd, "", 1);
-  if (error == 0) error = send_all(fd, config->data, config->length);
-  if (error == 0 && shutdown(fd, SHUT_WR) != 0) error = errno;
-  return error;
+  append(&request, "", 1);
+  append(&request, config->data, config->length);
+  return request;
 }
 
 int main(void) {
@@ -131,7 +140,7 @@ int main(void) {
   if (path == NULL || *path == '\0') path = DEFAULT_SOCKET;
 
   struct buffer config = {0};
-  int error = read_all(STDIN_FILENO, &config);
+  int error = read_all(STDIN_FILENO, &config, -1);
   if (error != 0) {
     fail(IO_FAILURE, NULL, "cannot read the network configuration from standard input", strerror(error));
   }
@@ -177,13 +186,15 @@ int main(void) {
 
   /* An agent that refuses early may answer before it has read everything, so its answer is read in any case. */
   struct buffer answer = {0};
-  int send_error = send_request(fd, &config);
-  error = read_all(fd, &answer);
+  struct buffer request = make_request(&config);
+  int send_error = send_all(fd, request.data, request.length);
+  shutdown(fd, SHUT_WR);
+  error = read_all(fd, &answer, '\n');
   if (error == EAGAIN || send_error == EAGAIN) {
     fail(down, path, "the enid agent of this node does not answer",
          "It is stopped or overloaded; see the log of the aws-node pod on this node.");
   }
-  /* Every answer ends with a newline; one that does not was cut off when the agent was killed. */
+  /* An answer without a newline at its end was cut off when the agent was killed. */
   if (answer.length < 2 || (answer.data[0] != '0' && answer.data[0] != '1') ||
       answer.data[answer.length - 1] != '\n') {
     fail(down, path, "the enid agent of this node ended before it had answered",

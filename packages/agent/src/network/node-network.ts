@@ -11,7 +11,6 @@ import {
   MAIN_TABLE,
   NetNamespace,
   Nftables,
-  type Request,
   Rtnetlink,
   setLink,
   sysctl,
@@ -69,25 +68,30 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
 
   async setEnis(enis: readonly NodeEni[]): Promise<void> {
     this.#enis = enis;
-    const waits = await Promise.allSettled(
-      enis.map((eni) => waitForEniLink(this.#ns, this.#netlink, eni, LINK_TIMEOUT)),
+    const ready = await Promise.allSettled(
+      enis.map(async (eni) => {
+        const link = await waitForEniLink(this.#ns, this.#netlink, eni, LINK_TIMEOUT);
+        this.#restoreEni(link, eni);
+      }),
     );
-    this.#restoreEnis(this.#netlink.links(), enis);
-    const failed = waits.find((wait) => wait.status === 'rejected');
-    if (failed) throw failed.reason;
+    for (const eni of ready) if (eni.status === 'rejected') throw eni.reason;
   }
 
   async reconcile(assignments: readonly Assignment[]): Promise<void> {
     // Up to the first await this is one step for everybody else: no pod is added or removed in the middle of it.
     const links = this.#netlink.links();
     const inUse = new Map([...this.#enis, ...assignments.map(({ eni }) => eni)].map((eni) => [eni.id, eni]));
+    const there = [...inUse.values()].flatMap((eni) => {
+      const link = linkOfEni(links, eni);
+      return link ? [{ eni, link }] : [];
+    });
     const errors = [
       () => this.pods.removeOrphans(assignments, links),
-      () => this.#restoreEnis(links, [...inUse.values()]),
-      () => this.#restoreRouting(assignments, links, [...inUse.values()]),
+      ...there.map(({ link, eni }) => this.#restoreEni.bind(this, link, eni)),
+      () => this.#restoreRouting(assignments, links, there),
       () => this.#setup && this.#restoreSysctls(this.#setup),
     ].flatMap(errorOf);
-    if (this.#setup) await this.#restoreNat(this.#setup);
+    if (this.#setup) await this.#restoreNat(this.#setup).catch((error: Error) => errors.push(error));
     if (errors.length > 0) throw new AggregateError(errors, errors.map(({ message }) => message).join('; '));
   }
 
@@ -108,54 +112,42 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
     if (link && usesMark(this.#options)) sysctl.set(this.#ns, `net/ipv4/conf/${link.name}/rp_filter`, 2);
   }
 
-  /** Links up, MTU, and on secondary ENIs the ENI's own address. and what is missing of its table. */
-  #restoreEnis(links: readonly Link[], enis: readonly NodeEni[]): void {
-    for (const eni of enis) {
-      const link = linkOfEni(links, eni);
-      if (!link) continue;
-      const { index } = link;
-      const mtu = this.#options.eniMtu;
-      const requests: Request[] = [];
-      if (!link.up || link.mtu !== mtu) requests.push(setLink(index, { up: true, mtu }));
-      if (!eni.primary) {
-        const addresses = this.#netlink.addresses({ index, family: 4 });
-        if (!addresses.some(({ address }) => address === eni.primaryIp)) {
-          const block = { address: eni.primaryIp, prefixLength: prefixLength(eni.subnetCidr) };
-          requests.push(addAddress({ index, ...block, noPrefixRoute: true }));
-        }
-        // An address that DHCP gave the link brings a route to the whole subnet in the main table, and the node's
-        // own packets would leave by it with the primary ENI's address, which the VPC drops.
-        for (const route of this.#netlink.routes({ family: 4, table: MAIN_TABLE, oif: index })) {
-          if (route.protocol === PROTOCOL_KERNEL && route.destination === eni.subnetCidr) {
-            requests.push(deleteRoute(route));
-          }
-        }
-        const routes = this.#netlink.routes({ family: 4, table: eni.table });
-        const { missing } = difference(routes, eniRoutes(eni, index), routeIdentity);
-        requests.push(...missing.map((route) => addRoute(route, 'replace')));
+  /** Link up, MTU, and on a secondary ENI its own address and what is missing of its table. */
+  #restoreEni({ index, ...link }: Link, eni: NodeEni): void {
+    const mtu = this.#options.eniMtu;
+    const requests = link.up && link.mtu === mtu ? [] : [setLink(index, { up: true, mtu })];
+    if (!eni.primary) {
+      const addresses = this.#netlink.addresses({ index, family: 4 });
+      if (!addresses.some(({ address }) => address === eni.primaryIp)) {
+        const block = { address: eni.primaryIp, prefixLength: prefixLength(eni.subnetCidr) };
+        requests.push(addAddress({ index, ...block, noPrefixRoute: true }));
       }
-      apply(this.#netlink, requests);
+      // An address that DHCP gave the link brings a route to the whole subnet in the main table, and the node's own
+      // packets would leave by it with the primary ENI's address, which the VPC drops.
+      const drawn = this.#netlink
+        .routes({ family: 4, table: MAIN_TABLE, oif: index })
+        .filter((route) => route.protocol === PROTOCOL_KERNEL && route.destination === eni.subnetCidr);
+      const table = this.#netlink.routes({ family: 4, table: eni.table });
+      const { missing } = difference(table, eniRoutes(eni, index), routeIdentity);
+      requests.push(...drawn.map(deleteRoute), ...missing.map((route) => addRoute(route, 'replace')));
     }
+    apply(this.#netlink, requests);
   }
 
   /** Rules, the routes to pods, and what is stale of the ENIs' tables. */
   #restoreRouting(
     assignments: readonly Assignment[],
     links: readonly Link[],
-    enis: readonly NodeEni[],
+    enis: readonly { eni: NodeEni; link: Link }[],
   ): void {
-    const there = this.#netlink.routes({ family: 4 });
     const pods = this.pods.wanted(assignments, links);
     const wantedRules = [...nodeRules(this.#options), ...pods.flatMap(({ pod }) => podRules(pod))];
     const wantedRoutes = [
-      ...enis.flatMap((eni) => {
-        const link = eni.primary ? undefined : linkOfEni(links, eni);
-        return link ? eniRoutes(eni, link.index) : [];
-      }),
+      ...enis.flatMap(({ eni, link }) => (eni.primary ? [] : eniRoutes(eni, link.index))),
       ...pods.flatMap(({ pod, link }) => (link ? [podRoute(pod.address, link.index)] : [])),
     ];
     const rules = difference(this.#netlink.rules(4), wantedRules, ruleIdentity);
-    const routes = difference(there, wantedRoutes, routeIdentity);
+    const routes = difference(this.#netlink.routes({ family: 4 }), wantedRoutes, routeIdentity);
     apply(this.#netlink, [
       ...pods.flatMap(({ link }) => (link && !link.up ? [setLink(link.index, { up: true })] : [])),
       ...rules.stale.map(deleteRule),
@@ -168,8 +160,7 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
   /** Replaces the NAT table unless it is as it was made. */
   async #restoreNat({ primaryEni, vpcCidrs }: NodeNetworkSetup): Promise<void> {
     const link = linkOfEni(this.#netlink.links(), primaryEni);
-    if (!link)
-      throw new Error(`the primary ENI ${primaryEni.id} (MAC ${primaryEni.mac}) has no link on the node`);
+    if (!link) throw new Error(`${primaryEni.id}, the primary ENI, has no link with MAC ${primaryEni.mac}`);
     const facts = { primaryLink: link.name, primaryIp: primaryEni.primaryIp, vpcCidrs };
     const script = natScript(this.#options, facts);
     const show = async () => JSON.stringify(await this.#nftables.list(NAT_TABLE));

@@ -20,9 +20,7 @@ import {
   type NetNamespace,
   type Route,
   type Rtnetlink,
-  SyscallError,
   setLink,
-  sysctl,
 } from '@enid/linux';
 import type { Config } from '../config.ts';
 import type { Assignment } from '../seams.ts';
@@ -101,8 +99,18 @@ export class Pods implements AsyncDisposable {
    * @throws {SandboxError | NetlinkError}
    */
   async add(assignment: Assignment, sandbox: Sandbox): Promise<WiredPod> {
+    const { key, address } = assignment;
     const name = this.hostName(assignment);
-    for (let link = this.#netlink.link(name); link; link = this.#netlink.link(name)) {
+    const mtu = this.#options.podMtu;
+    this.#down.delete(attachmentId(key));
+    const pair = addLink({ kind: 'veth', name, mtu, peer: { name: key.ifName, mtu, netns: sandbox.ns } });
+    for (;;) {
+      const [refused] = this.#netlink.batch([pair]);
+      if (!refused) break;
+      if (refused.code !== 'EEXIST') throw refused;
+      // One of the two names is taken: on the node by an earlier sandbox of the pod, which has to give way.
+      const link = this.#netlink.link(name);
+      if (!link) throw interfaceExists(sandbox.path, key.ifName);
       if (link.kind !== 'veth') {
         throw new Error(
           `the node has a link ${name} that is no pod's (kind ${link.kind}): rename or delete it`,
@@ -110,40 +118,31 @@ export class Pods implements AsyncDisposable {
       }
       await this.#reap(link);
     }
-    return this.#wire(name, assignment, sandbox);
-  }
-
-  #wire(name: string, assignment: Assignment, sandbox: Sandbox): WiredPod {
-    const { key, address } = assignment;
-    const mtu = this.#options.podMtu;
-    this.#down.delete(attachmentId(key));
-    const pair = addLink({ kind: 'veth', name, mtu, peer: { name: key.ifName, mtu, netns: sandbox.ns } });
-    const [refused] = this.#netlink.batch([pair]);
-    if (refused?.code === 'EEXIST') throw interfaceExists(sandbox.path, key.ifName);
-    if (refused) throw refused;
     const host = this.#netlink.link(name)!;
-    const inside = sandbox.netlink.link(key.ifName)!;
-    disableIpv6(this.#ns, name);
-    disableIpv6(sandbox.ns, key.ifName);
-    sandbox.netlink.execute([
+    const index = host.peerIndex!;
+    const podSide = [
       setLink('lo', { up: true }),
-      setLink(inside.index, { up: true }),
-      addAddress({ index: inside.index, address, prefixLength: 32 }),
-      addNeighbour({ index: inside.index, address: POD_GATEWAY, mac: host.mac }),
-      ...routesInPod(inside.index).map((route) => addRoute(route)),
-    ]);
+      setLink(index, { addrGenMode: 'none' }),
+      setLink(index, { up: true }),
+      addAddress({ index, address, prefixLength: 32 }),
+      addNeighbour({ index, address: POD_GATEWAY, mac: host.mac }),
+      ...routesInPod(index).map((route) => addRoute(route)),
+    ];
+    // Pods are of IPv4 alone, so that no IPv6 link-local address is made and probed. EAFNOSUPPORT: there is no IPv6.
+    apply(sandbox.netlink, podSide, ['EAFNOSUPPORT']);
     const nodeSide = [
+      setLink(host.index, { addrGenMode: 'none' }),
       setLink(host.index, { up: true }),
       addRoute(podRoute(address, host.index), 'replace'),
       ...podRules(assignment).map(addRule),
     ];
-    apply(this.#netlink, nodeSide, ['EEXIST']);
+    apply(this.#netlink, nodeSide, ['EAFNOSUPPORT', 'EEXIST']);
     // The end that came up first sends only when the kernel has dealt with its carrier, in the background; asking
     // for the link (since 6.8) does it now. Otherwise the pod's first packet could be lost.
-    sandbox.netlink.link(inside.index);
+    const { mac } = sandbox.netlink.link(index)!;
     return {
       host: { name, mac: host.mac },
-      container: { name: key.ifName, mac: inside.mac, sandbox: sandbox.path },
+      container: { name: key.ifName, mac, sandbox: sandbox.path },
       mtu,
       address,
       gateway: POD_GATEWAY,
@@ -293,14 +292,4 @@ export class Pods implements AsyncDisposable {
 
 function interfaceExists(path: string, ifName: string): SandboxError {
   return new SandboxError('interface exists', `the interface ${ifName} already exists in ${path}`);
-}
-
-/** Pods are of IPv4 alone: no link-local address is looked for on the pair, no router advertisement waited for. */
-function disableIpv6(ns: NetNamespace, link: string): void {
-  try {
-    sysctl.set(ns, `net/ipv6/conf/${link}/disable_ipv6`, 1);
-  } catch (error) {
-    // A kernel without IPv6 has nothing to disable.
-    if (!(error instanceof SyscallError && error.code === 'ENOENT')) throw error;
-  }
 }
