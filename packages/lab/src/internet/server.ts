@@ -4,6 +4,7 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { bindUdp, listenTcp, type NetNamespace } from '@enid/linux';
 import { INTERNET_SERVER } from './addresses.ts';
+import { tellWhoAsks } from './who-asks.ts';
 
 export { INTERNET_CLIENT, INTERNET_SERVER } from './addresses.ts';
 
@@ -16,16 +17,7 @@ const ECHO_PORT = 7;
  */
 export class InternetServer implements AsyncDisposable {
   readonly #ns: NetNamespace;
-  readonly #http = createHttpServer((request, response) => {
-    const { localAddress, localPort, remoteAddress, remotePort } = request.socket;
-    response.setHeader('content-type', 'application/json');
-    response.end(
-      `${JSON.stringify({
-        server: { address: localAddress, port: localPort },
-        client: { address: remoteAddress, port: remotePort },
-      })}\n`,
-    );
-  });
+  readonly #http = createHttpServer(tellWhoAsks);
   readonly #connections = new Set<Socket>();
   readonly #echo = createServer((socket) => {
     this.#connections.add(socket);
