@@ -84,8 +84,7 @@ export function fromBytes(bytes: Uint8Array): Ip {
 
 /** The IPv4 address as an unsigned 32-bit number: `10.0.0.1` is 167772161. */
 export function toNumber(address: Ipv4): number {
-  const [a, b, c, d] = toBytes(address) as unknown as [number, number, number, number];
-  return ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
+  return address.split('.').reduce((value, part) => value * 256 + Number(part), 0);
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   sizeOf,
   toNumber,
 } from '@enid/ip';
-import type { Draft } from 'immer';
+import { current, type Draft, isDraft } from 'immer';
 import { Ec2Error, invalidValue } from './errors.ts';
 import { type CloudState, type NetworkInterface, PUBLIC_POOL, type Subnet } from './state.ts';
 
@@ -26,8 +26,12 @@ const RESERVED_COUNT = 5;
 
 const offsetIn = (cidr: Ipv4Cidr, address: Ipv4): number => toNumber(address) - toNumber(networkOf(cidr));
 
-function interfacesIn(state: Draft<CloudState>, subnetId: string): Draft<NetworkInterface>[] {
-  return Object.values(state.networkInterfaces).filter((eni) => eni.subnetId === subnetId);
+/** The interfaces of a subnet, to be read only: a draft's own, of which each read has a price, are too many for that. */
+function interfacesIn({ networkInterfaces }: Draft<CloudState>, subnetId: string): NetworkInterface[] {
+  const plain: CloudState['networkInterfaces'] = isDraft(networkInterfaces)
+    ? current(networkInterfaces)
+    : networkInterfaces;
+  return Object.values(plain).filter((eni) => eni.subnetId === subnetId);
 }
 
 const prefixOffsets = (cidr: Ipv4Cidr, prefix: Ipv4Cidr): number[] => {
@@ -113,12 +117,13 @@ export function ownerOf(
   subnetId: string,
   address: Ipv4,
 ): Draft<NetworkInterface> | undefined {
-  return interfacesIn(state, subnetId).find(
+  const owner = interfacesIn(state, subnetId).find(
     (eni) =>
       eni.primaryIp === address ||
       eni.secondaryIps.includes(address) ||
       eni.prefixes.some((prefix) => contains(prefix, address)),
   );
+  return owner && state.networkInterfaces[owner.id];
 }
 
 /**
