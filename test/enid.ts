@@ -29,6 +29,14 @@ export function run(...args: string[]): Promise<Result> {
   return start(...args).result;
 }
 
+/** The ids of the processes that a lab keeps running. */
+export function processesOf(lab: string): number[] {
+  const folder = `/run/enid/${lab}/processes`;
+  return readdirSync(folder).map(
+    (file) => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')).pid as number,
+  );
+}
+
 /** What a lab of this name has on the machine: it is all gone when the list is empty. */
 export function tracesOf(lab: string): string[] {
   const namespaces = existsSync('/run/netns') ? readdirSync('/run/netns') : [];

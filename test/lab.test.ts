@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { LabStatus } from '@enid/lab/status';
-import { machineNetwork, run, start, tracesOf } from './enid.ts';
+import { machineNetwork, processesOf, run, start, tracesOf } from './enid.ts';
 
 const NAME = 'labtest';
 const lab = (...args: string[]) => {
@@ -72,6 +72,29 @@ test('a lab comes up, runs pods, and goes without a trace', async (t) => {
       assert.doesNotMatch(result.stderr, /\n\s+at /);
     });
   }
+  await t.test(
+    'every process killed at once loses nothing: pods talk, and all goes on when resumed',
+    async () => {
+      const before = JSON.parse((await lab('status', '--json')).stdout) as LabStatus;
+      const api = before.nodes[1]!.pods[0]!.address;
+      for (const pid of processesOf(NAME)) process.kill(pid, 'SIGKILL');
+      assert.equal(
+        (await lab('exec', 'web', '--', 'ping', '-c', '3', '-i', '0.2', '-W', '2', api)).status,
+        0,
+      );
+      const refused = await lab('run', 'late');
+      assert.match(refused.stderr, /the enid agent of this node is not running/);
+
+      const resumed = await lab('resume');
+      assert.match(resumed.stderr, /started the AWS APIs, the agent of node-1, the agent of node-2/);
+      const after = JSON.parse((await lab('status', '--json')).stdout) as LabStatus;
+      const withoutPids = (status: LabStatus) => status.nodes.map(({ agentPid: _, ...node }) => node);
+      assert.deepEqual(withoutPids(after), withoutPids(before));
+      assert.equal(after.ec2Endpoint, before.ec2Endpoint);
+      assert.equal((await lab('run', 'late')).status, 0);
+      assert.equal((await lab('exec', 'late', '--', 'ping', '-c', '1', '-W', '2', api)).status, 0);
+    },
+  );
   await t.test('a pod is deleted', async () => {
     assert.equal((await lab('delete', 'web')).status, 0);
     assert.equal((await lab('exec', 'web', '--', 'true')).status, 1);

@@ -8,6 +8,9 @@ import { LabDirectory } from './lab/directory.ts';
 /** What the cloud's process tells the one that started it. */
 export type CloudReady = { readonly ec2Endpoint: string; readonly region: string };
 
+/** Where it is written, so that a process that goes on answers at the same endpoint. */
+const READY = 'endpoint.json';
+
 /** Delays as a user of EC2 knows them, but short enough to wait for. */
 const SETTINGS = { attachDelayMs: 500, metadataLagMs: 200 };
 
@@ -18,6 +21,7 @@ const SETTINGS = { attachDelayMs: 500, metadataLagMs: 200 };
 export async function runLabCloud(lab: string): Promise<void> {
   const directory = new LabDirectory(lab);
   const log = pino();
+  const before = directory.read<CloudReady>(READY);
   const fabric = new Fabric({ prefix: directory.prefix });
   const cloud = new Cloud({
     fabric,
@@ -25,11 +29,13 @@ export async function runLabCloud(lab: string): Promise<void> {
     stateDir: directory.path,
     seed: lab,
     settings: SETTINGS,
+    ...(before && { port: Number(new URL(before.ec2Endpoint).port) }),
     log,
   });
   await cloud.start();
   const internet = await InternetServer.start(fabric.internetNamespace()!);
   const ready: CloudReady = { ec2Endpoint: cloud.endpoint, region: cloud.state.region };
+  directory.write(ready, READY);
   log.info(ready, 'the lab is up');
   process.send?.(ready);
   await new Promise((resolve) => process.once('SIGTERM', resolve).once('SIGINT', resolve));

@@ -98,6 +98,14 @@ export default function lab(program: Command): void {
       });
     });
 
+  command('resume', 'start again what was killed: AWS APIs and agents').action(
+    async (options: { name: string }) => {
+      const { labResume } = await import('@enid/lab/up');
+      const started = await labResume(options.name, host);
+      console.error(started.length > 0 ? `started ${started.join(', ')}` : 'everything runs');
+    },
+  );
+
   command('down', 'take a lab away with all that is in it').action(async (options: { name: string }) => {
     const { Lab } = await import('@enid/lab');
     const existed = await Lab.down(options.name);

@@ -1,8 +1,8 @@
-import type { EC2Client } from '@aws-sdk/client-ec2';
 import { ec2Client } from '../lab/ec2.ts';
 import { Lab } from '../lab/lab.ts';
 import type { Host } from '../lab/node.ts';
 import { labUp } from '../lab/up.ts';
+import { type Check, COOLDOWN_SECONDS } from './check.ts';
 import { addresses } from './checks/addresses.ts';
 import { agentRestart } from './checks/agent-restart.ts';
 import { internet } from './checks/internet.ts';
@@ -11,18 +11,9 @@ import { podLimit } from './checks/pod-limit.ts';
 import { podToPod } from './checks/pod-to-pod.ts';
 import { Evidence } from './evidence.ts';
 
-/** What a check works on: two nodes, and pods that the checks before it have left. */
-export type Demo = { readonly lab: Lab; readonly ec2: EC2Client; readonly evidence: Evidence };
-
-/** One thing that the demo shows. It throws when it is not so. */
-export type Check = { readonly name: string; readonly run: (demo: Demo) => Promise<void> };
-
 export type CheckResult = { readonly name: string; readonly ok: boolean; readonly detail: string };
 
 const NAME = 'demo';
-
-/** Shortened, so that the check of the pod limit need not wait for the default 30 s. */
-export const COOLDOWN_SECONDS = 5;
 
 /** In this order: each builds on the pods of the ones before. */
 const CHECKS: readonly Check[] = [addresses, nodeNetwork, podToPod, internet, podLimit, agentRestart];

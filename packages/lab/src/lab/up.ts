@@ -20,8 +20,6 @@ export type LabOptions = {
 /** Told what is being done, a line at a time. */
 export type Progress = (line: string) => void;
 
-const CLOUD = 'cloud';
-
 /**
  * Builds a lab. When it resolves, every node is ready for pods.
  * @throws {LabError} when a lab of that name exists; whatever else fails takes down what was built by then.
@@ -35,13 +33,7 @@ export async function labUp(options: LabOptions, host: Host, progress: Progress)
   }
   try {
     progress('starting the AWS APIs of the lab');
-    const processes = new LabProcesses(directory);
-    const { child } = processes.start({
-      name: CLOUD,
-      command: [...host.enid, 'lab', 'cloud', '--name', options.name],
-      env: { PATH: process.env.PATH },
-    });
-    const cloud = (await processes.firstMessage(child, CLOUD)) as CloudReady;
+    const cloud = await startCloud(directory, host);
     const ec2 = ec2Client(cloud);
 
     progress('building the VPC: subnets in two zones, route tables, internet and NAT gateways');
@@ -76,4 +68,33 @@ export async function labUp(options: LabOptions, host: Host, progress: Progress)
     await Lab.down(options.name);
     throw error;
   }
+}
+
+/**
+ * Starts again what does not run: the AWS APIs, which go on with the lab's account, and the agents.
+ * @returns what was started.
+ * @throws {LabError} when there is no such lab.
+ */
+export async function labResume(name: string, host: Host): Promise<string[]> {
+  const lab = Lab.open(name, host);
+  const started: string[] = [];
+  if (!new LabProcesses(lab.directory).get(CLOUD)) {
+    await startCloud(lab.directory, host);
+    started.push('the AWS APIs');
+  }
+  const down = lab.nodes.filter((node) => node.agentPid === undefined);
+  await Promise.all(down.map((node) => node.startAgent()));
+  return [...started, ...down.map((node) => `the agent of ${node.name}`)];
+}
+
+const CLOUD = 'cloud';
+
+async function startCloud(directory: LabDirectory, host: Host): Promise<CloudReady> {
+  const processes = new LabProcesses(directory);
+  const { child } = processes.start({
+    name: CLOUD,
+    command: [...host.enid, 'lab', 'cloud', '--name', directory.lab],
+    env: { PATH: process.env.PATH },
+  });
+  return (await processes.firstMessage(child, CLOUD)) as CloudReady;
 }

@@ -2,7 +2,7 @@ import { DescribeNetworkInterfacesCommand, type EC2Client, type NetworkInterface
 import { contains, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import type { LabNode } from '../../lab/node.ts';
 import { until } from '../../lab/until.ts';
-import type { Check } from '../demo.ts';
+import type { Check } from '../check.ts';
 
 /** The ENIs of a node as EC2 has them, by device number. */
 async function enisOf(ec2: EC2Client, node: LabNode): Promise<NetworkInterface[]> {

@@ -1,5 +1,5 @@
 import type { LabNode } from '../../lab/node.ts';
-import type { Check } from '../demo.ts';
+import type { Check } from '../check.ts';
 
 const PINGS = 200;
 

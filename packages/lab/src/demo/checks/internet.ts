@@ -3,7 +3,7 @@ import { INTERNET_SERVER } from '../../internet/server.ts';
 import type { LabNode } from '../../lab/node.ts';
 import type { Pod } from '../../lab/pod.ts';
 import { Capture, line } from '../capture.ts';
-import type { Check, Demo } from '../demo.ts';
+import type { Check, Demo } from '../check.ts';
 
 export const internet: Check = {
   name: 'Pod to internet: SNAT to the node, or external SNAT at the NAT gateway',

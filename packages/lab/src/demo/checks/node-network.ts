@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { LabNode } from '../../lab/node.ts';
-import type { Check } from '../demo.ts';
+import type { Check } from '../check.ts';
 
 export const nodeNetwork: Check = {
   name: 'A pod is wired by a veth pair, policy rules and one table per ENI',

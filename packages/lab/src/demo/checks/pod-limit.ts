@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { maxPods } from '@enid/ipam';
 import { CniError } from '../../lab/cni-runtime.ts';
 import type { LabNode } from '../../lab/node.ts';
-import { type Check, COOLDOWN_SECONDS } from '../demo.ts';
+import { type Check, COOLDOWN_SECONDS } from '../check.ts';
 
 const HOST_NETWORK_PODS = 2;
 

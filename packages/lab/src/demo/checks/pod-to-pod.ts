@@ -1,6 +1,6 @@
 import type { Pod } from '../../lab/pod.ts';
 import { Capture, line } from '../capture.ts';
-import type { Check } from '../demo.ts';
+import type { Check } from '../check.ts';
 
 /** Whatever a tunnel could hide in: UDP (VXLAN, Geneve, WireGuard), IP in IP, GRE, IPsec. */
 const FILTER = 'icmp or udp or ip proto 4 or ip proto 47 or ip proto 50 or ip proto 41';
