@@ -29,6 +29,8 @@ export type EniLifecycleOptions = {
   readonly identity: InstanceIdentity;
   readonly settings: Config['pool'];
   readonly clusterName?: string | undefined;
+  /** Ends every wait: what is under way is left for the next start. */
+  readonly signal: AbortSignal;
 };
 
 export class EniLifecycle {
@@ -44,16 +46,15 @@ export class EniLifecycle {
    * @param known ids of the ENIs in use.
    * @param count secondary addresses of a new ENI.
    * @param use takes the ENI into use; called once metadata shows it with its addresses.
-   * @throws {AwsError} naming the step's limit, or the signal's reason.
+   * @throws {AwsError} naming the limit that the step hit, or the signal's reason.
    */
   async attach(
     known: ReadonlySet<string>,
     primary: MetadataEni,
     count: number,
     use: (eni: MetadataEni) => Promise<void>,
-    signal: AbortSignal,
   ): Promise<void> {
-    const { ec2, identity, settings } = this.#options;
+    const { ec2, identity, settings, signal } = this.#options;
     const attached = await ec2.attachedEnis();
     const stray = attached.find(
       (eni) =>
@@ -61,21 +62,27 @@ export class EniLifecycle {
         isManaged(eni, identity.instanceId, settings.manageUntaggedEni) &&
         eni.attachment!.status.startsWith('attach'),
     );
-    if (stray) return this.#settle(stray, stray.attachment!.id, use, signal);
+    if (stray) return this.#settle(stray, stray.attachment!.id, use);
     signal.throwIfAborted();
     const devices = new Set(attached.map((eni) => eni.attachment?.deviceNumber));
     let device = 1;
     while (devices.has(device)) device++;
     const eni = await this.#create(primary, count);
-    let attachmentId: string;
+    return this.#settle(eni, await this.#attachTo(eni, device), use);
+  }
+
+  /** @returns the attachment's id. */
+  async #attachTo({ id }: Ec2Eni, device: number): Promise<string> {
+    const { ec2 } = this.#options;
     try {
-      signal.throwIfAborted();
-      attachmentId = await ec2.attachEni(eni.id, device);
+      return await ec2.attachEni(id, device);
     } catch (error) {
-      await this.#delete(eni.id);
+      // The answer may be lost and not the attachment.
+      const eni = await ec2.eni(id).catch(() => undefined);
+      if (eni?.attachment) return eni.attachment.id;
+      await this.#delete(id);
       throw error;
     }
-    return this.#settle(eni, attachmentId, use, signal);
   }
 
   /**
@@ -168,16 +175,11 @@ export class EniLifecycle {
   }
 
   /** Waits until the instance has the attached ENI. Undoes it when that fails, if it was an agent's. */
-  async #settle(
-    eni: Ec2Eni,
-    attachmentId: string,
-    use: (eni: MetadataEni) => Promise<void>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { ec2, identity, log } = this.#options;
+  async #settle(eni: Ec2Eni, attachmentId: string, use: (eni: MetadataEni) => Promise<void>): Promise<void> {
+    const { ec2, identity, log, signal } = this.#options;
     try {
       if (!eni.attachment?.deleteOnTermination) await ec2.setDeleteOnTermination(eni.id, attachmentId);
-      const settled = await this.#untilInMetadata(eni, signal);
+      const settled = await this.#untilInMetadata(eni);
       await use(settled);
       log.info({ eni: eni.id, device: settled.deviceNumber, addresses: settled.addresses }, 'ENI attached');
     } catch (error) {
@@ -197,8 +199,8 @@ export class EniLifecycle {
     await this.#delete(id);
   }
 
-  async #untilInMetadata(eni: Ec2Eni, signal: AbortSignal): Promise<MetadataEni> {
-    const { metadata, clock } = this.#options;
+  async #untilInMetadata(eni: Ec2Eni): Promise<MetadataEni> {
+    const { metadata, clock, signal } = this.#options;
     const deadline = clock.now() + METADATA_TIMEOUT;
     for (let pause = 100; ; pause = Math.min(pause * 1.5, 1000)) {
       const found = (await metadata.enis()).find(({ id }) => id === eni.id);
@@ -213,7 +215,7 @@ export class EniLifecycle {
 
   /** Deletes an ENI as soon as it is detached; what fails is logged and left for a later clean-up. */
   async #delete(id: string): Promise<void> {
-    const { ec2, clock, log } = this.#options;
+    const { ec2, clock, log, signal } = this.#options;
     const deadline = clock.now() + DETACH_TIMEOUT;
     for (let pause = 250; ; pause = Math.min(pause * 1.5, 5000)) {
       try {
@@ -228,7 +230,7 @@ export class EniLifecycle {
         }
         log.debug({ err: error, eni: id }, 'ENI cannot be deleted yet');
       }
-      await clock.sleep(pause);
+      await clock.sleep(pause, signal);
     }
   }
 }

@@ -131,7 +131,7 @@ export class WarmPool implements AddressPool {
     this.#foreign = findings.foreign;
     this.#unclaimed = new Map(findings.described.map((eni) => [eni.id, eni]));
     this.#pool = findings.pool;
-    this.#lifecycle = ec2 && new EniLifecycle({ ...options, ec2 });
+    this.#lifecycle = ec2 && new EniLifecycle({ ...options, ec2, signal: this.#stop.signal });
     this.#checkpoint = new CheckpointWriter(options.store, () => encodeCheckpoint(this.#pool));
     this.#backoff = new Backoff(random);
     this.#decreaseBackoff = new Backoff(random);
@@ -440,7 +440,7 @@ export class WarmPool implements AddressPool {
   async #attach(count: number): Promise<void> {
     const known = new Set(this.#enis.keys());
     const use = (eni: MetadataEni) => this.#bringUp(eni, eni.addresses);
-    await this.#lifecycle!.attach(known, this.#primary, count, use, this.#stop.signal);
+    await this.#lifecycle!.attach(known, this.#primary, count, use);
   }
 
   async #unassign(id: string, addresses: readonly Ipv4[]): Promise<void> {
@@ -462,6 +462,7 @@ export class WarmPool implements AddressPool {
       await this.#setEnis();
       await this.#lifecycle!.free(id);
     } catch (error) {
+      if (this.#stop.signal.aborted) throw error; // The next start sees what came of it.
       this.#enis.set(id, eni);
       this.#pool = markLeaving(this.#pool, id, false);
       await this.#setEnis();
