@@ -7,6 +7,7 @@ import { AwsError } from './aws/errors.ts';
 import { type Routes, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { AgentMetrics } from './metrics.ts';
+import { PoolEvents } from './pool/events.ts';
 import type { PoolView } from './pool/warm-pool.ts';
 import { TestClock } from './test-clock.ts';
 
@@ -21,21 +22,12 @@ function view(): PoolView {
   const metadata = { k8sPodName: 'web', k8sPodNamespace: 'shop' };
   let pool = assign(putEni(emptyPool(30_000), eni), keyOf('c1'), metadata, NOW)!.pool;
   pool = release(assign(pool, keyOf('c2'), {}, NOW)!.pool, keyOf('c2'), NOW).pool;
-  return {
-    pool,
-    enis: new Map(),
-    bounds: { enis: 3, slotsPerEni: 5 },
-    events: {
-      assignRequests: 2,
-      releaseRequests: 1,
-      refusals: 4,
-      lostEnis: 0,
-      lostAddresses: 0,
-      reconciled: { eniReconcileAdd: 1, eniReconcileDel: 0, eniIPPoolReconcile: 0 },
-      errors: new Map([['increaseDatastorePool', 5]]),
-      inProgress: new Map([['nodeIPPoolReconcile', 1]]),
-    },
-  };
+  const events = new PoolEvents();
+  Object.assign(events, { assignRequests: 2, releaseRequests: 1, refusals: 4 });
+  events.reconciled.eniReconcileAdd = 1;
+  events.errors.set('increaseDatastorePool', 5);
+  events.inProgress.set('nodeIPPoolReconcile', 1);
+  return { pool, enis: new Map(), bounds: { enis: 3, slotsPerEni: 5 }, events };
 }
 
 async function served(t: TestContext, routes: Routes): Promise<(path: string) => Promise<Response>> {

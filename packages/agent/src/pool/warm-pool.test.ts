@@ -413,3 +413,67 @@ test('a stop lets waiting pods go at once and keeps the ENI that is being attach
   assert.deepEqual(enisUp(cloud), [0, 1]);
   assert.equal(next.assignments().length, 5);
 });
+
+test('addresses that somebody else assigned are found when EC2 says that there is no room for more', async () => {
+  const { clock, cloud, pool } = await node({ env: { WARM_IP_TARGET: '4', MAX_ENI: '1' } });
+  const { addresses } = cloud.enis.get('eni-primary')!;
+  cloud.change('eni-primary', { addresses: [...addresses, cloud.address()] });
+  await add(pool, 1);
+  await clock.advance(2000);
+  assert.equal(countsOf(pool.view.pool, clock.now()).total, 5);
+  await add(pool, 2, 3, 4, 5);
+});
+
+test('secondary ENIs follow the security groups of the primary one', async () => {
+  const { clock, cloud, pool } = await node();
+  await add(pool, 1);
+  await clock.advance(10_000);
+  cloud.change('eni-primary', { securityGroups: ['sg-2', 'sg-1'] });
+  await clock.advance(130_000);
+  const secondary = [...cloud.enis.values()].find(({ attachment }) => attachment?.deviceNumber === 1)!;
+  assert.deepEqual(secondary.securityGroups, ['sg-1', 'sg-2']);
+});
+
+test("ENIs that agents of other instances left behind are deleted; what is young or not an agent's stays", async () => {
+  const created = (age: number) => new Date(Date.parse('2026-01-01T12:00:00Z') - age).toISOString();
+  const left = (id: string, description: string, tags: Record<string, string>) => (cloud: FakeCloud) =>
+    cloud.add({
+      id,
+      subnetId: 'subnet-a',
+      addresses: [],
+      description,
+      tags: {
+        'node.k8s.amazonaws.com/instance_id': 'i-gone',
+        'cluster.k8s.amazonaws.com/name': 'demo',
+        ...tags,
+      },
+    });
+  const at = 'node.k8s.amazonaws.com/createdAt';
+  const { clock, cloud } = await node({
+    prepare: (cloud) => {
+      left('eni-old', 'aws-K8S-i-gone', { [at]: created(3_600_000) })(cloud);
+      left('eni-young', 'aws-K8S-i-gone', { [at]: created(-3_500_000) })(cloud);
+      left('eni-undated', 'aws-K8S-i-gone', {})(cloud);
+      left('eni-user', 'database', { [at]: created(3_600_000) })(cloud);
+      left('eni-cluster', 'aws-K8S-i-gone', {
+        [at]: created(3_600_000),
+        'cluster.k8s.amazonaws.com/name': 'other',
+      })(cloud);
+    },
+  });
+  await clock.advance(3_600_000);
+  const ids = [...cloud.enis.keys()].sort();
+  assert.deepEqual(ids, ['eni-cluster', 'eni-primary', 'eni-undated', 'eni-user', 'eni-young']);
+  assert.ok(cloud.enis.get('eni-undated')!.tags[at]);
+});
+
+test('ENIs are not brought for a pod while provisioning is off', async () => {
+  const { clock, cloud, pool } = await node({
+    env: { DISABLE_NETWORK_RESOURCE_PROVISIONING: 'true' },
+    prepare: (cloud) => cloud.change('eni-primary', { addresses: [cloud.address()] }),
+  });
+  await add(pool, 1);
+  await assert.rejects(add(pool, 2), /DISABLE_NETWORK_RESOURCE_PROVISIONING is set, so the agent adds none/);
+  await clock.advance(200_000);
+  assert.deepEqual([...cloud.enis.keys()], ['eni-primary']);
+});

@@ -45,6 +45,7 @@ import { Backoff } from './backoff.ts';
 import { CheckpointWriter, encodeCheckpoint } from './checkpoint.ts';
 import { EniLifecycle } from './eni-lifecycle.ts';
 import { nodeEniOf } from './eni-policy.ts';
+import { PoolEvents } from './events.ts';
 import { divide, type Findings, investigate, type WarmPoolOptions } from './investigate.ts';
 
 /** How often the pool is compared with its target when nothing calls for it earlier. */
@@ -59,21 +60,6 @@ const LEFTOVER_INTERVAL = 3_600_000;
 const ASSIGN_WAIT = 8_000;
 /** How long a stop waits for what is being done with EC2. */
 const STOP_WAIT = 5_000;
-
-/** What is counted; the metrics are made of it. */
-export type PoolEvents = {
-  assignRequests: number;
-  releaseRequests: number;
-  refusals: number;
-  lostEnis: number;
-  lostAddresses: number;
-  /** By what was changed. */
-  readonly reconciled: Record<'eniReconcileAdd' | 'eniReconcileDel' | 'eniIPPoolReconcile', number>;
-  /** Errors by action. */
-  readonly errors: Map<string, number>;
-  /** Actions under way. */
-  readonly inProgress: Map<string, number>;
-};
 
 /** The pool as introspection and metrics show it. */
 export type PoolView = {
@@ -95,16 +81,7 @@ export class WarmPool implements AddressPool {
   readonly #enis = new Map<string, NodeEni>();
   /** The ENI that each held address was last seen on. */
   readonly #lastEni = new Map<Ipv4, NodeEni>();
-  readonly #events: PoolEvents = {
-    assignRequests: 0,
-    releaseRequests: 0,
-    refusals: 0,
-    lostEnis: 0,
-    lostAddresses: 0,
-    reconciled: { eniReconcileAdd: 0, eniReconcileDel: 0, eniIPPoolReconcile: 0 },
-    errors: new Map(),
-    inProgress: new Map(),
-  };
+  readonly #events = new PoolEvents();
   readonly #becameReady = Promise.withResolvers<void>();
   /** ENIs that were found attached and whose tags and attributes are still to be looked after. */
   readonly #unclaimed: Map<string, Ec2Eni>;
@@ -343,7 +320,7 @@ export class WarmPool implements AddressPool {
     }
     if (!grew && this.#now >= this.#reconcileAt) {
       this.#reconcileAt = this.#now + RECONCILE_INTERVAL;
-      await this.#track('nodeIPPoolReconcile', () => this.#reconcile(false));
+      await this.#events.track('nodeIPPoolReconcile', () => this.#reconcile(false));
     }
     return grew;
   }
@@ -383,7 +360,7 @@ export class WarmPool implements AddressPool {
     const { log } = this.#options;
     if (this.#backoff.pending(this.#now)) return false;
     try {
-      await this.#track('increaseDatastorePool', grow);
+      await this.#events.track('increaseDatastorePool', grow);
       this.#backoff.succeed();
       this.#settled();
       return true;
@@ -403,7 +380,7 @@ export class WarmPool implements AddressPool {
     const { log } = this.#options;
     if (this.#decreaseBackoff.pending(this.#now)) return;
     try {
-      await this.#track('decreaseDatastorePool', shrink);
+      await this.#events.track('decreaseDatastorePool', shrink);
       this.#decreaseBackoff.succeed();
       this.#settled();
     } catch (error) {
@@ -503,7 +480,7 @@ export class WarmPool implements AddressPool {
       await this.#bringUp(eni, addresses);
       log.info({ eni: eni.id, device: eni.deviceNumber, addresses: addresses.length, when }, 'ENI taken up');
     } catch (error) {
-      this.#count(this.#events.errors, 'setupENI', 1);
+      this.#events.fail('setupENI');
       this.#reconcileAt = this.#now + CHECK_INTERVAL;
       log.error({ err: error, eni: eni.id }, 'ENI could not be brought up: its addresses are not used yet');
     }
@@ -610,22 +587,5 @@ export class WarmPool implements AddressPool {
         log.warn({ err: error, eni: id }, 'security groups could not be set');
       }
     }
-  }
-
-  /** Runs one kind of work, counted while it lasts and when it fails. */
-  async #track(name: string, work: () => Promise<void>): Promise<void> {
-    this.#count(this.#events.inProgress, name, 1);
-    try {
-      await work();
-    } catch (error) {
-      this.#count(this.#events.errors, name, 1);
-      throw error;
-    } finally {
-      this.#count(this.#events.inProgress, name, -1);
-    }
-  }
-
-  #count(counter: Map<string, number>, name: string, by: number): void {
-    counter.set(name, (counter.get(name) ?? 0) + by);
   }
 }
