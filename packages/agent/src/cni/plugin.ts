@@ -48,16 +48,20 @@ export class CniPlugin {
   }
 
   async #add({ key, netns, args, config }: AttachmentRequest): Promise<object> {
-    using sandbox = await this.#enter(netns!, key.ifName);
+    using sandbox = this.#open(netns!);
+    const held = this.#pool.lookup(key);
     const assignment = await this.#assign(key, metadataOf(args));
     try {
       const wired = await this.#pods.add(assignment, sandbox);
       return makeResult(config.cniVersion, wired, config.prevResult, config.dns);
     } catch (error) {
-      // The sandbox had no such interface, so whatever there is of the attachment was made just now.
-      await this.#pods.remove(assignment, netns);
-      await this.#pool.release(key);
-      if (error instanceof SandboxError) throw sandboxError(error);
+      const refused = error instanceof SandboxError;
+      // A second ADD of one attachment is refused, and what the first made stays as it is.
+      if (!(refused && held)) {
+        await this.#pods.remove(assignment, netns);
+        await this.#pool.release(key);
+      }
+      if (refused) throw sandboxError(error);
       throw new CniError(
         CniCode.internal,
         `cannot wire the pod with ${assignment.address} of ${assignment.eni.id}: ${(error as Error).message}`,
@@ -95,13 +99,9 @@ export class CniPlugin {
           `but it was assigned ${assignment.address}/32`,
       );
     }
-    try {
-      using sandbox = this.#pods.open(netns!);
-      const problems = this.#pods.check(assignment, sandbox);
-      if (problems.length > 0) throw failedCheck(problems.join('; '));
-    } catch (error) {
-      throw error instanceof SandboxError ? sandboxError(error) : error;
-    }
+    using sandbox = this.#open(netns!);
+    const problems = this.#pods.check(assignment, sandbox);
+    if (problems.length > 0) throw failedCheck(problems.join('; '));
   }
 
   async #collectGarbage({ name, validAttachments }: NetworkConfig): Promise<undefined> {
@@ -139,9 +139,9 @@ export class CniPlugin {
     );
   }
 
-  async #enter(path: string, ifName: string): Promise<Sandbox> {
+  #open(path: string): Sandbox {
     try {
-      return await this.#pods.enter(path, ifName);
+      return this.#pods.open(path);
     } catch (error) {
       throw error instanceof SandboxError ? sandboxError(error) : error;
     }

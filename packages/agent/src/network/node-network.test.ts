@@ -34,7 +34,7 @@ async function start(t: TestContext, bed: Testbed, env: NodeJS.ProcessEnv = {}) 
 
 async function wire(network: LinuxNodeNetwork, bed: Testbed, assignment: Assignment) {
   const pod = bed.makePod();
-  using sandbox = await network.pods.enter(pod.path, 'eth0');
+  using sandbox = network.pods.open(pod.path);
   const wired = await network.pods.add(assignment, sandbox);
   return { ...pod, wired };
 }

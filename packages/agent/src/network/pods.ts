@@ -71,24 +71,10 @@ export class Pods implements AsyncDisposable {
   }
 
   /**
-   * Opens the sandbox of a pod that is to be wired.
-   * @param path CNI_NETNS. @param ifName the interface that must not be there yet.
-   * @throws {SandboxError}
+   * Opens a pod's sandbox.
+   * @param path CNI_NETNS.
+   * @throws {SandboxError} when there is none at the path.
    */
-  async enter(path: string, ifName: string): Promise<Sandbox> {
-    const sandbox = this.open(path);
-    try {
-      // The interface of an earlier attachment to the same sandbox may be on its way out.
-      if (sandbox.netlink.link(ifName)) await this.settled();
-      if (sandbox.netlink.link(ifName)) throw interfaceExists(path, ifName);
-      return sandbox;
-    } catch (error) {
-      sandbox.close();
-      throw error;
-    }
-  }
-
-  /** Opens a sandbox as it is. @throws {SandboxError} */
   open(path: string): Sandbox {
     return Sandbox.open(path, this.#ns);
   }
@@ -96,7 +82,8 @@ export class Pods implements AsyncDisposable {
   /**
    * Wires a pod. A link of the same name that an earlier sandbox of the pod left is replaced. When it throws, call
    * {@link Pods.remove}.
-   * @throws {SandboxError | NetlinkError}
+   * @throws {SandboxError} `interface exists`: nothing was made.
+   * @throws {NetlinkError}
    */
   async add(assignment: Assignment, sandbox: Sandbox): Promise<WiredPod> {
     const { key, address } = assignment;
@@ -108,15 +95,7 @@ export class Pods implements AsyncDisposable {
       const [refused] = this.#netlink.batch([pair]);
       if (!refused) break;
       if (refused.code !== 'EEXIST') throw refused;
-      // One of the two names is taken: on the node by an earlier sandbox of the pod, which has to give way.
-      const link = this.#netlink.link(name);
-      if (!link) throw interfaceExists(sandbox.path, key.ifName);
-      if (link.kind !== 'veth') {
-        throw new Error(
-          `the node has a link ${name} that is no pod's (kind ${link.kind}): rename or delete it`,
-        );
-      }
-      await this.#reap(link);
+      await this.#makeRoom(name, sandbox, key.ifName);
     }
     const host = this.#netlink.link(name)!;
     const index = host.peerIndex!;
@@ -147,6 +126,24 @@ export class Pods implements AsyncDisposable {
       address,
       gateway: POD_GATEWAY,
     };
+  }
+
+  /** One of the names of a pair is taken: waits until it is free, or throws when it is not going to be. */
+  async #makeRoom(name: string, sandbox: Sandbox, ifName: string): Promise<void> {
+    if (sandbox.netlink.link(ifName)) {
+      // It may be that of an earlier attachment, on its way out.
+      await this.settled();
+      if (!sandbox.netlink.link(ifName)) return;
+      throw new SandboxError('interface exists', `the interface ${ifName} already exists in ${sandbox.path}`);
+    }
+    const link = this.#netlink.link(name);
+    if (!link) return;
+    if (link.kind !== 'veth' || link.name !== name) {
+      throw new Error(
+        `the node has a link ${name} that is no pod's (kind ${link.kind}): rename or delete it`,
+      );
+    }
+    await this.#reap(link);
   }
 
   /**
@@ -288,8 +285,4 @@ export class Pods implements AsyncDisposable {
     this.#dying.set(index, gone);
     return gone;
   }
-}
-
-function interfaceExists(path: string, ifName: string): SandboxError {
-  return new SandboxError('interface exists', `the interface ${ifName} already exists in ${path}`);
 }
