@@ -87,14 +87,17 @@ function stateOf<A extends Ip>({ pool, targets, bounds, waiting, now }: PlanInpu
   const counts = countsOf(pool, now);
   const unmet = Math.max(waiting - counts.free, 0);
   if (!hasIpTargets(targets)) {
-    const wanted = bounds.slotsPerEni * targets.warmEnis;
-    const low = counts.available < wanted || (targets.warmEnis === 0 && counts.available === 0) || unmet > 0;
+    const low = counts.available < warmAddresses(targets, bounds) || unmet > 0;
     return { counts, low, short: bounds.slotsPerEni, over: 0 };
   }
   const short = Math.max(targets.warmIps - counts.available, targets.minimumIps - counts.total, unmet, 0);
   const over = Math.max(Math.min(counts.available - targets.warmIps, counts.total - targets.minimumIps), 0);
   return { counts, low: short > 0, short, over };
 }
+
+/** What to keep available without IP targets: ENIs' worth; with a target of none, one address all the same. */
+const warmAddresses = ({ warmEnis }: Targets, { slotsPerEni }: Bounds): number =>
+  Math.max(warmEnis * slotsPerEni, 1);
 
 const hasIpTargets = ({ warmIps, minimumIps }: Targets): boolean => warmIps > 0 || minimumIps > 0;
 
@@ -130,15 +133,16 @@ function surplusEni<A extends Ip>(
   { pool, targets, bounds, now }: PlanInput<A>,
   counts: PoolCounts,
 ): PoolEni<A> | undefined {
-  const enough = counts.available >= (targets.warmEnis + 1) * bounds.slotsPerEni;
-  if (!hasIpTargets(targets) && !enough) return undefined;
+  const byIps = hasIpTargets(targets);
+  if (!byIps && counts.available < (targets.warmEnis + 1) * bounds.slotsPerEni) return undefined;
+  const warm = byIps ? targets.warmIps : warmAddresses(targets, bounds);
   return pool.enis.findLast((eni) => {
     if (eni.primary || eni.leaving || now - eni.since < MINIMUM_ENI_AGE) return false;
     const addresses = [...addressesOf(eni)];
     if (!addresses.every((address) => isFree(pool, address, now))) return false;
     return (
-      counts.available - addresses.length >= targets.warmIps &&
-      counts.total - addresses.length >= targets.minimumIps
+      // Else it would be attached again at once.
+      counts.available - addresses.length >= warm && counts.total - addresses.length >= targets.minimumIps
     );
   });
 }

@@ -27,6 +27,7 @@ export default function test(program: Command): void {
           process.execPath,
           [
             '--test',
+            '--import=./test/seed.ts',
             `--test-concurrency=${concurrency}`,
             '--test-reporter=spec',
             ...(options.only ? [`--test-name-pattern=${options.only}`] : []),
