@@ -61,7 +61,8 @@ export class LabDirectory {
 
   /** Idempotent. */
   remove(): void {
-    if (this.#isMounted()) execFileSync('umount', [this.path]);
+    // Lazily: somebody may be looking at a log in it.
+    if (this.#isMounted()) execFileSync('umount', ['--lazy', this.path]);
     rmSync(this.path, { recursive: true, force: true });
   }
 

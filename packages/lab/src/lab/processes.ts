@@ -25,7 +25,9 @@ function startTimeOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return state === 'Z' ? undefined : rest[18];
+    // A zombie is gone when its last thread is: until then the others hold what it had open.
+    const gone = state === 'Z' && readdirSync(`/proc/${pid}/task`).length <= 1;
+    return gone ? undefined : rest[18];
   } catch {
     return undefined;
   }
