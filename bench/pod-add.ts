@@ -62,12 +62,12 @@ export async function podAdd(
   const scratch = mkdtempSync('/dev/shm/enid-bench-');
   try {
     await labCommand(host, 'down'); // What a killed run left.
-    // Addresses enough for all pods and the burst, all of them warm before the clock starts.
-    const addresses = pods + BURST;
+    // Enough addresses for a round, the one before that still cools down, and the burst; all warm before the start.
+    const addresses = 2 * ROUND + BURST;
     const env = { MINIMUM_IP_TARGET: addresses, WARM_IP_TARGET: 1, IP_COOLDOWN_PERIOD: 1 };
     const settings = Object.entries(env).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
     progress('starting a lab with one node');
-    await labCommand(host, 'up', '--nodes', '1', '--instance-type', 'm5.16xlarge', ...settings);
+    await labCommand(host, 'up', '--nodes', '1', '--instance-type', 'm5.4xlarge', ...settings);
     const lab = Lab.open(NAME, host);
     const node = lab.nodes[0]!;
     progress(`filling the pool with ${addresses} addresses`);
