@@ -50,7 +50,6 @@ export type Config = {
     readonly excludeSnatCidrs: readonly Ipv4Cidr[];
     readonly externalServiceCidrs: readonly Ipv4Cidr[];
     readonly nodePortSupport: boolean;
-    readonly policyMode: 'standard' | 'strict';
   };
   readonly cni: {
     readonly socketPath: string;
@@ -151,7 +150,6 @@ const inForce = z.object({
   AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS: cidrs.default([]),
   AWS_EXTERNAL_SERVICE_CIDRS: cidrs.default([]),
   AWS_VPC_CNI_NODE_PORT_SUPPORT: flag.default(true),
-  NETWORK_POLICY_ENFORCING_MODE: oneOf('standard', 'strict').default('standard'),
   ENID_CNI_SOCKET: text.default('/var/run/aws-node/enid.sock'),
   HOST_CNI_BIN_PATH: text.default('/opt/cni/bin'),
   HOST_CNI_CONFDIR_PATH: text.default('/etc/cni/net.d'),
@@ -178,6 +176,7 @@ const withoutEffect = z.object({
   ENI_CONFIG_LABEL_DEF: text.optional(),
   ANNOTATE_POD_IP: flag.optional(),
   AWS_MANAGE_ENIS_NON_SCHEDULABLE: flag.optional(),
+  NETWORK_POLICY_ENFORCING_MODE: oneOf('standard', 'strict').optional(),
   POD_SECURITY_GROUP_ENFORCING_MODE: oneOf('strict', 'standard').optional(),
   AWS_VPC_K8S_CNI_CONFIGURE_RPFILTER: flag.optional(),
   DISABLE_TCP_EARLY_DEMUX: flag.optional(),
@@ -227,7 +226,6 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       excludeSnatCidrs: value.AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS,
       externalServiceCidrs: value.AWS_EXTERNAL_SERVICE_CIDRS,
       nodePortSupport: value.AWS_VPC_CNI_NODE_PORT_SUPPORT,
-      policyMode: value.NETWORK_POLICY_ENFORCING_MODE,
     },
     cni: {
       socketPath: value.ENID_CNI_SOCKET,

@@ -39,7 +39,7 @@ test('a full node names the limit of its type', () => {
   assert.equal(
     explainRefusal(full(3), CONTEXT, NOW),
     'no free address on i-0a (t3.medium): 3 of 3 ENIs attached, 15 of 15 addresses assigned, 0 cooling; ' +
-      't3.medium holds 15 pods besides host-network pods; use a larger instance type or ENABLE_PREFIX_DELEGATION',
+      't3.medium holds 15 pods besides host-network pods; use a larger instance type',
   );
 });
 

@@ -69,7 +69,7 @@ function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: numbe
     unmanagedEnis > 0 ? ` on the ENIs that the agent manages (${unmanagedEnis} it does not)` : '';
   return [
     `${instanceType} holds ${pods} pods${without} besides host-network pods`,
-    'use a larger instance type or ENABLE_PREFIX_DELEGATION',
+    'use a larger instance type',
   ];
 }
 
