@@ -361,13 +361,34 @@ test('wiring that fails halfway is taken back', async (t) => {
 });
 
 test('an exhausted pool is told with its reason, and ADD works again after DEL', async (t) => {
-  const { bed, call } = await start(t, new MemoryPool(1));
+  const node = await start(t, new MemoryPool(1));
+  const { bed, call } = node;
   const [first, second] = [bed.makePod(), bed.makePod()];
   await call('ADD', { id: 'first', pod: first });
   const { status, json } = await call('ADD', { id: 'second', pod: second });
   assert.deepEqual([status, json.code, json.msg], [1, 11, 'the subnet is full: add a subnet']);
+  assert.equal(ip(second.ns, 'link').length, 1, 'nothing is left in the pod');
   await call('DEL', { id: 'first', pod: first });
   assert.equal((await call('ADD', { id: 'second', pod: second })).status, 0);
+  await call('DEL', { id: 'second', pod: second });
+  await assertClean(node);
+});
+
+test('two sandboxes of one pod at the same time do not leave a link of either behind', async (t) => {
+  const node = await start(t);
+  const { bed, pool, call } = node;
+  const args = 'K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0';
+  for (let round = 0; round < 5; round++) {
+    const sandboxes = ['a', 'b'].map((id) => ({ id: `${id}${round}`, pod: bed.makePod(), args }));
+    const added = await Promise.all(sandboxes.map((sandbox) => call('ADD', sandbox)));
+    assert.ok(
+      added.some(({ status }) => status === 0),
+      JSON.stringify(added),
+    );
+    await Promise.all(sandboxes.map((sandbox) => call('DEL', sandbox)));
+  }
+  assert.deepEqual(pool.assignments(), []);
+  await assertClean(node);
 });
 
 test('a second ADD of one attachment is refused and does not hurt the first', async (t) => {

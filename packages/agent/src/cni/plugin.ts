@@ -4,7 +4,7 @@
  * Operations on one attachment run one after the other, in the order they came.
  */
 import { attachmentId } from '../network/names.ts';
-import type { Pods } from '../network/pods.ts';
+import type { Pods, VethPair, WiredPod } from '../network/pods.ts';
 import { type Sandbox, SandboxError } from '../network/sandbox.ts';
 import { type AddressPool, type Assignment, NoAddressError, type SandboxMetadata } from '../seams.ts';
 import { CniCode, CniError } from './error.ts';
@@ -50,24 +50,33 @@ export class CniPlugin {
   async #add({ key, netns, args, config }: AttachmentRequest): Promise<object> {
     using sandbox = this.#open(netns!);
     const held = this.#pool.lookup(key);
-    const assignment = await this.#assign(key, metadataOf(args));
+    const metadata = metadataOf(args);
+    const [pair, assigned] = await Promise.allSettled([
+      this.#pods.prepare({ key, metadata }, sandbox),
+      this.#assign(key, metadata),
+    ]);
     try {
-      const wired = await this.#pods.add(assignment, sandbox);
+      if (pair.status === 'rejected') throw wiringError(pair.reason);
+      if (assigned.status === 'rejected') throw assigned.reason;
+      const wired = this.#connect(pair.value, assigned.value, sandbox);
       return makeResult(config.cniVersion, wired, config.prevResult, config.dns);
     } catch (error) {
-      const refused = error instanceof SandboxError;
-      // A second ADD of one attachment is refused, and what the first made stays as it is.
-      if (!(refused && held)) {
-        await this.#pods.remove(assignment, netns);
+      if (pair.status === 'fulfilled') await this.#pods.discard(pair.value);
+      // When the interface is there from an earlier ADD of this attachment, what that made stays as it is.
+      const refused = pair.status === 'rejected' && pair.reason instanceof SandboxError;
+      if (assigned.status === 'fulfilled' && !(refused && held)) {
+        await this.#pods.remove(assigned.value, netns);
         await this.#pool.release(key);
       }
-      if (refused) throw sandboxError(error);
-      throw new CniError(
-        CniCode.internal,
-        `cannot wire the pod with ${assignment.address} of ${assignment.eni.id}: ${(error as Error).message}`,
-        supportHint,
-        { cause: error },
-      );
+      throw error;
+    }
+  }
+
+  #connect(pair: VethPair, assignment: Assignment, sandbox: Sandbox): WiredPod {
+    try {
+      return this.#pods.connect(pair, assignment, sandbox);
+    } catch (error) {
+      throw wiringError(error as Error, ` with ${assignment.address} of ${assignment.eni.id}`);
     }
   }
 
@@ -161,6 +170,12 @@ function metadataOf(args: AttachmentRequest['args']): SandboxMetadata {
   const k8sPodNamespace = args.get('K8S_POD_NAMESPACE');
   const k8sPodName = args.get('K8S_POD_NAME');
   return { ...(k8sPodNamespace && { k8sPodNamespace }), ...(k8sPodName && { k8sPodName }) };
+}
+
+function wiringError(error: Error, what = ''): CniError {
+  if (error instanceof SandboxError) return sandboxError(error);
+  const message = `cannot wire the pod${what}: ${error.message}`;
+  return new CniError(CniCode.internal, message, supportHint, { cause: error });
 }
 
 function sandboxError(error: SandboxError): CniError {

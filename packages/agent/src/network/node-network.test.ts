@@ -35,7 +35,8 @@ async function start(t: TestContext, bed: Testbed, env: NodeJS.ProcessEnv = {}) 
 async function wire(network: LinuxNodeNetwork, bed: Testbed, assignment: Assignment) {
   const pod = bed.makePod();
   using sandbox = network.pods.open(pod.path);
-  const wired = await network.pods.add(assignment, sandbox);
+  const pair = await network.pods.prepare(assignment, sandbox);
+  const wired = network.pods.connect(pair, assignment, sandbox);
   return { ...pod, wired };
 }
 

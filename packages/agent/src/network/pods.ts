@@ -1,8 +1,9 @@
 /**
  * Wires pods: a veth pair between the node and the pod, routes, rules and the gateway's neighbour entry.
  *
- * A pod is wired by three messages to the kernel, all synchronous: the pair, the inside of the pod, the node's
- * side. So no two pods are ever wired halfway at the same time, and reconciling never sees a half-wired pod.
+ * Making the pair takes the kernel as long as all the rest. It is done in the background, while the address is
+ * put down on disk. The rest is two synchronous messages, one inside the pod and one on the node: reconciling never
+ * sees a pod that is connected halfway.
  */
 import type { Ipv4 } from '@enid/ip';
 import {
@@ -11,6 +12,7 @@ import {
   addNeighbour,
   addRoute,
   addRule,
+  BackgroundRtnetlink,
   deleteAddress,
   deleteRoute,
   deleteRule,
@@ -47,11 +49,22 @@ export type WiredPod = {
   readonly gateway: Ipv4;
 };
 
+/** A veth pair between the node and a pod, not yet connected. */
+export type VethPair = {
+  /** On the node. */
+  readonly name: string;
+  /** In the pod. */
+  readonly ifName: string;
+};
+
 export class Pods implements AsyncDisposable {
   readonly #ns: NetNamespace;
   readonly #netlink: Rtnetlink;
   readonly #options: Config['network'];
   readonly #reaper: LinkReaper;
+  readonly #background: BackgroundRtnetlink;
+  /** Pairs that are being made or wait to be connected, by name. */
+  readonly #pairs = new Map<string, VethPair>();
   /** Links that are being deleted, by index. */
   readonly #dying = new Map<number, Promise<void>>();
   /** Pods that were taken down whose address is not yet released: reconciling must not bring them back. */
@@ -63,6 +76,7 @@ export class Pods implements AsyncDisposable {
     this.#netlink = netlink;
     this.#options = options;
     this.#reaper = new LinkReaper(ns);
+    this.#background = new BackgroundRtnetlink(ns);
   }
 
   /** The name of a pod's link on the node. */
@@ -80,25 +94,51 @@ export class Pods implements AsyncDisposable {
   }
 
   /**
-   * Wires a pod. A link of the same name that an earlier sandbox of the pod left is replaced. When it throws, call
-   * {@link Pods.remove}.
+   * Makes the veth pair of a pod, in the background: it needs no address yet. A link of the same name that an earlier
+   * sandbox of the pod left is replaced. Either {@link Pods.connect} or {@link Pods.discard} follows.
+   * @param sandbox stays open until this has ended.
    * @throws {SandboxError} `interface exists`: nothing was made.
    * @throws {NetlinkError}
    */
-  async add(assignment: Assignment, sandbox: Sandbox): Promise<WiredPod> {
-    const { key, address } = assignment;
-    const name = this.hostName(assignment);
+  async prepare(owner: Pick<Assignment, 'key' | 'metadata'>, sandbox: Sandbox): Promise<VethPair> {
+    const { ifName } = owner.key;
+    const name = this.hostName(owner);
+    const pair: VethPair = { name, ifName };
     const mtu = this.#options.podMtu;
-    this.#down.delete(attachmentId(key));
-    const pair = addLink({ kind: 'veth', name, mtu, peer: { name: key.ifName, mtu, netns: sandbox.ns } });
-    for (;;) {
-      const [refused] = this.#netlink.batch([pair]);
-      if (!refused) break;
-      if (refused.code !== 'EEXIST') throw refused;
-      await this.#makeRoom(name, sandbox, key.ifName);
+    const request = addLink({ kind: 'veth', name, mtu, peer: { name: ifName, mtu, netns: sandbox.ns } });
+    this.#pairs.set(name, pair);
+    try {
+      for (;;) {
+        const refused = await this.#background.run(request);
+        if (!refused) return pair;
+        if (refused.code !== 'EEXIST') throw refused;
+        await this.#makeRoom(name, sandbox, ifName);
+      }
+    } catch (error) {
+      this.#forget(pair);
+      throw error;
     }
-    const host = this.#netlink.link(name)!;
-    const index = host.peerIndex!;
+  }
+
+  /** Deletes a pair that no pod is to have. Resolves when it is gone. */
+  async discard(pair: VethPair): Promise<void> {
+    const link = this.#netlink.link(pair.name);
+    if (link && this.#pairs.get(pair.name) === pair) await this.#reap(link);
+    this.#forget(pair);
+  }
+
+  /**
+   * Connects a pod by its pair: addresses, routes, neighbour and rules. When it throws, call {@link Pods.remove}.
+   * @throws {NetlinkError}
+   */
+  connect(pair: VethPair, assignment: Assignment, sandbox: Sandbox): WiredPod {
+    const { key, address } = assignment;
+    const { name } = pair;
+    this.#forget(pair);
+    this.#down.delete(attachmentId(key));
+    const host = this.#netlink.link(name);
+    if (!host?.peerIndex) throw new Error(`the link ${name} was deleted while the pod was wired`);
+    const index = host.peerIndex;
     const podSide = [
       setLink('lo', { up: true }),
       setLink(index, { addrGenMode: 'none' }),
@@ -122,10 +162,14 @@ export class Pods implements AsyncDisposable {
     return {
       host: { name, mac: host.mac },
       container: { name: key.ifName, mac, sandbox: sandbox.path },
-      mtu,
+      mtu: host.mtu,
       address,
       gateway: POD_GATEWAY,
     };
+  }
+
+  #forget(pair: VethPair): void {
+    if (this.#pairs.get(pair.name) === pair) this.#pairs.delete(pair.name);
   }
 
   /** One of the names of a pair is taken: waits until it is free, or throws when it is not going to be. */
@@ -160,7 +204,7 @@ export class Pods implements AsyncDisposable {
     const route = { destination: hostBlock(address), table: MAIN_TABLE, protocol: ROUTING_PROTOCOL };
     apply(this.#netlink, [deleteRoute(route), ...podRules(assignment).map(deleteRule)]);
     // A newer sandbox of the same pod has a link of the same name, which stays. It is told by its route.
-    const own = link?.kind === 'veth' && this.#routesBy(link).length === 0;
+    const own = link?.kind === 'veth' && !this.#pairs.has(link.name) && this.#routesBy(link).length === 0;
     return own ? this.#reap(link) : Promise.resolve();
   }
 
@@ -247,7 +291,10 @@ export class Pods implements AsyncDisposable {
    * route that somebody else made.
    */
   removeOrphans(assignments: readonly Assignment[], links: readonly Link[]): void {
-    const names = new Set(assignments.map((assignment) => this.hostName(assignment)));
+    const names = new Set([
+      ...this.#pairs.keys(),
+      ...assignments.map((assignment) => this.hostName(assignment)),
+    ]);
     for (const link of links) {
       const orphan =
         link.kind === 'veth' && isHostVethName(this.#options.vethPrefix, link.name) && !names.has(link.name);
@@ -263,6 +310,7 @@ export class Pods implements AsyncDisposable {
 
   /** Lets the deletions that are under way finish. */
   async close(): Promise<void> {
+    await this.#background.close();
     await this.#reaper.close();
   }
 

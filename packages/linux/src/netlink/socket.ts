@@ -109,11 +109,16 @@ export class NetlinkSocket implements Disposable {
     return results;
   }
 
-  /** As {@link NetlinkSocket.batch} for one request, waiting on another thread. One call at a time. */
-  async requestInBackground(request: Request): Promise<NetlinkError | null> {
-    const { bytes, first } = this.#join([request]);
+  /** As {@link NetlinkSocket.batch} for few requests, waiting on another thread. One call at a time. */
+  async batchInBackground(requests: readonly Request[]): Promise<(NetlinkError | null)[]> {
+    const { bytes, first } = this.#join(requests);
     await sys.sendInBackground(this.fd, bytes);
-    return this.#answers([request], first)[0] ?? null;
+    return this.#answers(requests, first);
+  }
+
+  /** As {@link NetlinkSocket.batchInBackground} for one request. */
+  async requestInBackground(request: Request): Promise<NetlinkError | null> {
+    return (await this.batchInBackground([request]))[0] ?? null;
   }
 
   /**

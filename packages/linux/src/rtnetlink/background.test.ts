@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { testNamespace } from '../testing.ts';
+import { BackgroundRtnetlink } from './background.ts';
+import { addLink, deleteLink } from './link.ts';
+import { Rtnetlink } from './rtnetlink.ts';
+
+test('requests are run in their order, each with its own answer', async (t) => {
+  const ns = testNamespace(t);
+  using rtnetlink = Rtnetlink.open(ns);
+  await using background = new BackgroundRtnetlink(ns);
+  const names = Array.from({ length: 10 }, (_, at) => `br${at}`);
+  const answers = await Promise.all([
+    ...names.map((name) => background.run(addLink({ kind: 'bridge', name }))),
+    background.run(addLink({ kind: 'bridge', name: 'br0' })),
+    background.run(deleteLink('br9')),
+    background.run(deleteLink('br9')),
+  ]);
+  assert.deepEqual(
+    answers.map((answer) => answer?.code ?? null),
+    [...names.map(() => null), 'EEXIST', null, 'ENODEV'],
+  );
+  const there = rtnetlink.links().map(({ name }) => name);
+  assert.deepEqual(there, ['lo', ...names.slice(0, 9)]);
+});
+
+test('the event loop goes on meanwhile, and closing waits for what was asked for', async (t) => {
+  const ns = testNamespace(t);
+  using rtnetlink = Rtnetlink.open(ns);
+  const background = new BackgroundRtnetlink(ns);
+  let answered = false;
+  const made = background.run(addLink({ kind: 'bridge', name: 'br0' })).then(() => {
+    answered = true;
+  });
+  assert.equal(answered, false);
+  await background.close();
+  assert.ok(rtnetlink.link('br0'));
+  await made;
+});
