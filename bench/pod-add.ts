@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Host, Lab, until } from '@enid/lab';
+import { claimLab, type Host, Lab, until } from '@enid/lab';
 import type { LabStatus } from '@enid/lab/status';
 import { NetNamespace, Rtnetlink } from '@enid/linux';
 import { finish, launch } from './launcher.ts';
@@ -59,9 +59,9 @@ export async function podAdd(
   pods: number,
   progress: (line: string) => void,
 ): Promise<PodAddResult> {
+  await claimLab(NAME);
   const scratch = mkdtempSync('/dev/shm/enid-bench-');
   try {
-    await labCommand(host, 'down'); // What a killed run left.
     // Enough addresses for a round, the one before that still cools down, and the burst; all warm before the start.
     const addresses = 2 * ROUND + BURST;
     const env = { MINIMUM_IP_TARGET: addresses, WARM_IP_TARGET: 1, IP_COOLDOWN_PERIOD: 1 };

@@ -24,7 +24,7 @@ test('the demo holds all of its checks in under a minute and leaves the machine 
   assert.equal(machineNetwork(), before);
 });
 
-test('Ctrl-C in the middle of the demo leaves nothing', async () => {
+test('a second demo at a time is refused, and Ctrl-C in the middle leaves nothing', async () => {
   const before = machineNetwork();
   const { child, result } = start('demo');
   await new Promise<void>((resolve) => {
@@ -32,6 +32,9 @@ test('Ctrl-C in the middle of the demo leaves nothing', async () => {
       if (text.includes('starting the agents')) resolve();
     });
   });
+  const second = await run('demo');
+  assert.equal(second.status, 1);
+  assert.match(second.stderr, /another process works on lab "demo"/);
   child.kill('SIGINT');
   assert.equal((await result).status, 130);
   assert.deepEqual(tracesOf('demo'), []);

@@ -2,6 +2,8 @@
  * The lab: a VPC under emulated AWS APIs, and nodes and pods in it. What needs the AWS SDK, which takes a while to
  * load, is exported by paths of its own: `@enid/lab/up`, `/status`, `/demo`, `/cloud`.
  */
+
+export { claimLab } from './lab/claim.ts';
 export {
   type Attachment,
   CniError,

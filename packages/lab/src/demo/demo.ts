@@ -1,3 +1,4 @@
+import { claimLab } from '../lab/claim.ts';
 import { ec2Client } from '../lab/ec2.ts';
 import { Lab } from '../lab/lab.ts';
 import type { Host } from '../lab/node.ts';
@@ -25,6 +26,7 @@ const CHECKS: readonly Check[] = [addresses, nodeNetwork, podToPod, internet, po
  * @returns whether every check held.
  */
 export async function runDemo(host: Host, options: { json: boolean; keep: boolean }): Promise<boolean> {
+  await claimLab(NAME);
   const started = Date.now();
   const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
   const clean = async () => {
@@ -40,7 +42,6 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
 
   const checks: CheckResult[] = [];
   try {
-    await Lab.down(NAME); // What a killed run left.
     const lab = await labUp(
       {
         name: NAME,
@@ -63,13 +64,17 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
       checks.push({ name, ok, detail });
       say(`\n${checks.length}. ${name}: ${ok ? 'ok' : 'FAILED'}\n${detail.replace(/^/gm, '   ')}`);
     }
+  } catch (error) {
+    const { message } = error as Error;
+    checks.push({ name: 'The lab comes up', ok: false, detail: message });
+    say(`\nthe lab did not come up: ${message}`);
   } finally {
     await clean();
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
   const ok = checks.every((check) => check.ok);
   const held = checks.filter((check) => check.ok).length;
-  say(`\n${held} of ${checks.length} checks hold, in ${Math.round((Date.now() - started) / 1000)} s`);
+  say(`\n${held} of ${CHECKS.length} checks hold, in ${Math.round((Date.now() - started) / 1000)} s`);
   if (options.json) process.stdout.write(`${JSON.stringify({ ok, checks })}\n`);
   return ok;
 }
