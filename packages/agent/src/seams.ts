@@ -92,7 +92,8 @@ export interface NodeNetwork {
   setup(setup: NodeNetworkSetup): Promise<void>;
   /**
    * The ENIs that this node uses, the primary one included. Secondary ones are brought up with their tables
-   * once their link is there (waits for it); the tables of ENIs that are no longer named are taken away.
+   * once their link is there (waits for it). The tables of ENIs that are neither named nor used by a pod go with
+   * the next {@link reconcile}.
    * Addresses of an ENI are offered to pods only after this has resolved.
    */
   setEnis(enis: readonly NodeEni[]): Promise<void>;

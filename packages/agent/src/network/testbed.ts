@@ -86,6 +86,8 @@ export function makeTestbed(t: Pick<TestContext, 'after'>): Testbed {
   using onNode = Rtnetlink.open(node);
   using inVpc = Rtnetlink.open(vpc);
   sysctl.set(vpc, 'net.ipv4.ip_forward', 1);
+  // The strictest that distributions ship.
+  for (const scope of ['all', 'default']) sysctl.set(node, `net.ipv4.conf.${scope}.rp_filter`, 1);
   for (const netlink of [onNode, inVpc]) netlink.execute([setLink('lo', { up: true })]);
   const lo = inVpc.link('lo')!.index;
   const gateway = '10.0.1.1' as Ipv4;
