@@ -51,10 +51,8 @@ export type WiredPod = {
 
 /** A veth pair between the node and a pod, not yet connected. */
 export type VethPair = {
-  /** On the node. */
+  /** Of the end on the node. */
   readonly name: string;
-  /** In the pod. */
-  readonly ifName: string;
 };
 
 export class Pods implements AsyncDisposable {
@@ -102,8 +100,8 @@ export class Pods implements AsyncDisposable {
    */
   async prepare(owner: Pick<Assignment, 'key' | 'metadata'>, sandbox: Sandbox): Promise<VethPair> {
     const { ifName } = owner.key;
-    const name = this.hostName(owner);
-    const pair: VethPair = { name, ifName };
+    const pair = { name: this.hostName(owner) };
+    const { name } = pair;
     const mtu = this.#options.podMtu;
     const request = addLink({ kind: 'veth', name, mtu, peer: { name: ifName, mtu, netns: sandbox.ns } });
     this.#pairs.set(name, pair);
