@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 /** The time, passed in so that a test can turn it. */
 export interface Clock {
   /** Milliseconds since 1970. */
@@ -13,7 +11,18 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: Date.now,
-  async sleep(milliseconds, signal) {
-    await sleep(milliseconds, undefined, signal && { signal });
-  },
+  // As node:timers/promises does it, without an error and its stack for every sleep that is cut short.
+  sleep: (milliseconds, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const wake = () => {
+        clearTimeout(timer);
+        reject(signal?.reason);
+      };
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', wake);
+        resolve();
+      }, milliseconds);
+      signal?.addEventListener('abort', wake, { once: true });
+    }),
 };

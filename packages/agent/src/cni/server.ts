@@ -141,11 +141,13 @@ function readAll(socket: Socket): Promise<Buffer> {
       length += chunk.length;
       if (length > maxRequestBytes) fail(`the call is longer than ${maxRequestBytes} bytes`);
     });
+    const goneAway = () => fail('the caller went away before its call was whole');
+    socket.once('close', goneAway);
     socket.once('end', () => {
       socket.setTimeout(0);
+      socket.off('close', goneAway);
       resolve(Buffer.concat(chunks));
     });
-    socket.once('close', () => fail('the caller went away before its call was whole'));
   });
 }
 

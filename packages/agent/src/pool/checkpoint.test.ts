@@ -64,11 +64,14 @@ test('calls during a write share the next, which has what was true when they cam
         finish = resolve;
       }),
   };
+  // A write waits a turn of the event loop for others to share it.
+  const settle = async () => {
+    for (let turns = 0; turns < 2; turns++) await new Promise(setImmediate);
+  };
   const writer = new CheckpointWriter(store, () => String(value));
   value = 1;
   const first = writer.commit();
-  await Promise.resolve();
-  await new Promise(setImmediate);
+  await settle();
   value = 2;
   const second = writer.commit();
   value = 3;
@@ -76,7 +79,7 @@ test('calls during a write share the next, which has what was true when they cam
   assert.deepEqual(writes, ['1']);
   finish();
   await first;
-  await new Promise(setImmediate);
+  await settle();
   assert.deepEqual(writes, ['1', '3']);
   finish();
   await Promise.all([second, third]);

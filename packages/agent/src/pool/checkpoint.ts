@@ -5,9 +5,10 @@
  * early. A file without it was left by Amazon's agent: then every address that it does not name is taken to have been
  * released when the file was last written.
  */
-import { closeSync, fdatasync, fsync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { closeSync, fdatasync, mkdirSync, openSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { AddressError, type Ipv4, parseIpv4 } from '@enid/ip';
 import type { Allocation, Pool } from '@enid/ipam';
@@ -18,7 +19,6 @@ const VERSION = 'vpc-cni-ipam/1';
 const NANOSECONDS = 1_000_000;
 
 const synchronizeData = promisify(fdatasync);
-const synchronize = promisify(fsync);
 
 /** The checkpoint cannot be read or written. */
 export class CheckpointError extends Error {
@@ -30,13 +30,17 @@ export interface CheckpointStore {
   readonly name: string;
   /** @returns undefined when there is none yet. `writtenAt` is milliseconds since 1970. */
   read(): Promise<{ readonly text: string; readonly writtenAt: number } | undefined>;
-  /** Replaces the text, whole or not at all; it survives a crash of the machine once this resolves. */
+  /** Replaces the text, whole or not at all. Once this resolves, it survives all that pods survive. */
   write(text: string): Promise<void>;
 }
+
+/** The type of a file system in memory, see statfs(2). */
+const TMPFS_MAGIC = 0x01021994;
 
 /** A checkpoint in a file. */
 export class CheckpointFile implements CheckpointStore {
   readonly name: string;
+  #filesystem: number | undefined;
 
   constructor(path: string) {
     this.name = path;
@@ -57,17 +61,18 @@ export class CheckpointFile implements CheckpointStore {
     try {
       // What does not wait for a disk is done on the spot: each turn of the thread pool would cost a pod more.
       writeFileSync(file, text);
-      await synchronizeData(file);
+      if (this.#onDisk) await synchronizeData(file);
     } finally {
       closeSync(file);
     }
     renameSync(temporary, this.name);
-    const directory = openSync(dirname(this.name), 'r');
-    try {
-      await synchronize(directory); // Else the rename may be lost with the machine.
-    } finally {
-      closeSync(directory);
-    }
+    if (this.#onDisk) await synchronizeDirectory(dirname(this.name)); // Else the rename may be lost with the machine.
+  }
+
+  /** A file in memory, as /var/run is on a node, lives as long as the pods that it tells of: there is no disk to wait for. */
+  get #onDisk(): boolean {
+    this.#filesystem ??= statfsSync(dirname(this.name)).type;
+    return this.#filesystem !== TMPFS_MAGIC;
   }
 
   #create(path: string): number {
@@ -79,6 +84,11 @@ export class CheckpointFile implements CheckpointStore {
       return openSync(path, 'w', 0o600);
     }
   }
+}
+
+async function synchronizeDirectory(path: string): Promise<void> {
+  await using directory = await open(path, 'r');
+  await directory.sync();
 }
 
 /** What a checkpoint says. Times are milliseconds since 1970. */
@@ -185,6 +195,7 @@ export class CheckpointWriter {
   commit(): Promise<void> {
     this.#next ??= this.#running
       .catch(() => {})
+      .then(() => turn()) // For what else has come by now.
       .then(() => {
         this.#next = undefined;
         this.#running = this.#write();

@@ -4,6 +4,7 @@
  * What to do is decided by `@enid/ipam`; here it is done. One loop does everything that changes ENIs, one thing at
  * a time; handing out and taking back addresses goes on meanwhile, and waits only for the checkpoint.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Ipv4 } from '@enid/ip';
 import {
   type Action,
@@ -289,7 +290,7 @@ export class WarmPool implements AddressPool {
     const timer = new AbortController();
     const timeout = this.#options.clock.sleep(milliseconds, timer.signal).catch(() => {});
     await Promise.race([end, timeout]);
-    timer.abort();
+    timer.abort('over');
   }
 
   async #run(): Promise<void> {
@@ -303,6 +304,7 @@ export class WarmPool implements AddressPool {
         return false;
       });
       if (!acted && !signal.aborted) await this.#pause(CHECK_INTERVAL, this.#wake.promise);
+      await turn(); // What comes together is looked at once, and after the pods that it is about.
     }
   }
 
