@@ -18,45 +18,47 @@ const waitpid = libc.func('int waitpid(int pid, _Out_ int *status, int options)'
 /** More than posix_spawn_file_actions_t takes with any libc. */
 const ACTIONS_SIZE = 256;
 
-/** A program that was started. */
-export type Launched = { readonly pid: number; readonly output: string };
+/** A program that is ready to run: all but starting it is done. */
+export type Prepared = { readonly start: () => void; readonly finish: () => void };
 
 /**
- * Starts a program and returns at once.
+ * Prepares a run of a program.
  * @param scratch a folder for its input and output, in memory.
  * @param id names both.
- * @throws when it cannot be started, with the number of the error.
+ * @returns `start` starts it and returns at once; @throws when it cannot be started, with the number of the error.
+ *   `finish` waits for its end; @throws unless its exit status is 0, with what it printed.
  */
-export function launch(
+export function prepare(
   path: string,
   env: readonly string[],
   input: string,
   scratch: string,
   id: string,
-): Launched {
+): Prepared {
   const inputFile = join(scratch, `${id}.in`);
   const output = join(scratch, `${id}.out`);
   writeFileSync(inputFile, input);
-  const stdin = openSync(inputFile, 'r');
-  const stdout = openSync(output, 'w');
+  const files = [openSync(inputFile, 'r'), openSync(output, 'w')] as const;
   const actions = Buffer.alloc(ACTIONS_SIZE);
   initActions(actions);
-  addDup2(actions, stdin, 0);
-  addDup2(actions, stdout, 1);
-  addDup2(actions, stdout, 2);
+  addDup2(actions, files[0], 0);
+  addDup2(actions, files[1], 1);
+  addDup2(actions, files[1], 2);
+  const argv = [path, null];
+  const envp = [...env, null];
   const pid: [number] = [0];
-  const error = posixSpawn(pid, path, actions, null, [path, null], [...env, null]);
-  destroyActions(actions);
-  closeSync(stdin);
-  closeSync(stdout);
-  if (error !== 0) throw new Error(`${path} could not be started: errno ${error}`);
-  return { pid: pid[0], output };
-}
-
-/** Waits for a program to end. @throws unless its exit status is 0, with what it printed. */
-export function finish({ pid, output }: Launched): void {
-  const status: [number] = [0];
-  waitpid(pid, status, 0);
-  if (status[0] !== 0)
-    throw new Error(`it ended with wait status ${status[0]}: ${readFileSync(output, 'utf8')}`);
+  return {
+    start: () => {
+      const error = posixSpawn(pid, path, actions, null, argv, envp);
+      if (error !== 0) throw new Error(`${path} could not be started: errno ${error}`);
+    },
+    finish: () => {
+      const status: [number] = [0];
+      waitpid(pid[0], status, 0);
+      destroyActions(actions);
+      for (const file of files) closeSync(file);
+      if (status[0] !== 0)
+        throw new Error(`it ended with wait status ${status[0]}: ${readFileSync(output, 'utf8')}`);
+    },
+  };
 }

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { claimLab, type Host, Lab, until } from '@enid/lab';
 import type { LabStatus } from '@enid/lab/status';
 import { NetNamespace, Rtnetlink } from '@enid/linux';
-import { finish, launch } from './launcher.ts';
+import { prepare } from './launcher.ts';
 
 const NAME = 'bench';
 const BURST = 50;
@@ -43,12 +43,6 @@ function percentiles(samples: readonly number[]): Percentiles {
   const at = (share: number) =>
     rounded(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!);
   return { p50: at(0.5), p99: at(0.99) };
-}
-
-function timed(work: () => void): number {
-  const start = performance.now();
-  work();
-  return performance.now() - start;
 }
 
 /**
@@ -152,14 +146,14 @@ function contender(plugin: string, config: object, env: NodeJS.ProcessEnv = {}):
   };
 }
 
-/** Has the plugin do one thing for some pods, all at once, on the node. */
+/** Has the plugin do one thing for some pods, all at once, on the node. @returns how long it took, in milliseconds. */
 function call(
   { plugin, config, env }: Contender,
   command: string,
-  node: NodeScope,
+  { namespace, scratch }: NodeScope,
   pods: readonly Pod[],
-): void {
-  const started = pods.map((pod) => {
+): number {
+  const runs = pods.map((pod) => {
     const variables = [
       ...env,
       `CNI_COMMAND=${command}`,
@@ -168,21 +162,26 @@ function call(
       'CNI_IFNAME=eth0',
       `CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=bench;K8S_POD_NAME=${pod.name}`,
     ];
-    return node.namespace.run(() => launch(plugin, variables, config, node.scratch, pod.name));
+    return prepare(plugin, variables, config, scratch, pod.name);
   });
-  for (const process of started) finish(process);
+  const began = performance.now();
+  namespace.run(() => {
+    for (const run of runs) run.start();
+  });
+  for (const run of runs) run.finish();
+  return performance.now() - began;
 }
 
 async function round(contender: Contender, node: NodeScope, count: number): Promise<void> {
   const pods = sandboxes(count);
-  for (const pod of pods) contender.add.push(timed(() => call(contender, 'ADD', node, [pod])));
-  for (const pod of pods) contender.del.push(timed(() => call(contender, 'DEL', node, [pod])));
+  for (const pod of pods) contender.add.push(call(contender, 'ADD', node, [pod]));
+  for (const pod of pods) contender.del.push(call(contender, 'DEL', node, [pod]));
   await settle(node, pods);
 }
 
 async function burst(contender: Contender, node: NodeScope): Promise<void> {
   const pods = sandboxes(BURST);
-  contender.burst.push(timed(() => call(contender, 'ADD', node, pods)));
+  contender.burst.push(call(contender, 'ADD', node, pods));
   for (const pod of pods) call(contender, 'DEL', node, [pod]);
   await settle(node, pods);
 }

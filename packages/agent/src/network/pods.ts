@@ -138,7 +138,6 @@ export class Pods implements AsyncDisposable {
     if (!host?.peerIndex) throw new Error(`the link ${name} was deleted while the pod was wired`);
     const index = host.peerIndex;
     const podSide = [
-      setLink('lo', { up: true }),
       setLink(index, { addrGenMode: 'none' }),
       setLink(index, { up: true }),
       addAddress({ index, address, prefixLength: 32 }),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { NetNamespace } from '@enid/linux';
+import { NetNamespace, Rtnetlink, setLink } from '@enid/linux';
 import type { Attachment, CniResult } from './cni-runtime.ts';
 import type { LabDirectory } from './directory.ts';
 import type { LabNode } from './node.ts';
@@ -49,7 +49,7 @@ export class LabPods {
     }
     if (this.find(`${namespace}/${name}`)) throw new Error(`pod ${namespace}/${name} exists already`);
     const netns = `${this.#directory.prefix}-pod-${namespace}.${name}`;
-    NetNamespace.create(netns).close();
+    createSandbox(netns);
     const containerId = createHash('sha256').update(`${netns} ${process.hrtime.bigint()}`).digest('hex');
     try {
       const result = await node.cniRuntime().add(attachment({ namespace, name, netns, containerId }));
@@ -77,6 +77,13 @@ export class LabPods {
     NetNamespace.delete(pod.netns);
     this.#directory.delete('pods', `${pod.namespace}_${pod.name}.json`);
   }
+}
+
+/** A network namespace with its loopback up, as container runtimes make one before they call a plugin. */
+function createSandbox(name: string): void {
+  using namespace = NetNamespace.create(name);
+  using rtnetlink = Rtnetlink.open(namespace);
+  rtnetlink.execute([setLink('lo', { up: true })]);
 }
 
 function attachment(pod: Pick<Pod, 'namespace' | 'name' | 'netns' | 'containerId'>): Attachment {
