@@ -10,7 +10,7 @@
  *
  * Two things it answers by itself: VERSION, which needs no agent, and the error of an agent that is not there.
  *
- *   clang -O2 -static -Wall -Wextra -Werror -o cni/build/aws-cni cni/aws-cni.c
+ * scripts/build-cni compiles it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -39,8 +39,7 @@ let executable: string;
 before(() => {
   directory = mkdtempSync(join(tmpdir(), 'cni-'));
   executable = join(directory, 'aws-cni');
-  const source = join(import.meta.dirname, '../../../../cni/aws-cni.c');
-  execFileSync('clang', ['-O2', '-static', '-Wall', '-Wextra', '-Werror', '-o', executable, source]);
+  execFileSync(join(import.meta.dirname, '../../../../scripts/build-cni'), [executable]);
 });
 after(() => rmSync(directory, { recursive: true }));
 
