@@ -117,7 +117,7 @@ async function setUp(t: TestContext, subnets?: string[]) {
         },
       },
       clock: systemClock,
-      random: Math.random,
+      random: () => 0.5,
       log: pino({ level: process.env.LOG ?? 'silent' }),
       settings: readConfig({}).pool,
       clusterName: 'test',
