@@ -24,17 +24,9 @@ import { Cloud } from '../packages/lab/src/cloud/cloud.ts';
 import { faultSchema } from '../packages/lab/src/cloud/faults.ts';
 import { lookUp, metadataOf } from '../packages/lab/src/cloud/metadata.ts';
 import { interfacesOf } from '../packages/lab/src/cloud/state.ts';
+import { until } from '../packages/lab/src/lab/until.ts';
 
 const keyOf = (pod: number) => ({ network: 'aws-cni', containerId: `c${pod}`, ifName: 'eth0' });
-
-/** Waits until something holds, looking again and again. */
-async function until(holds: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!holds()) {
-    assert.ok(Date.now() < deadline, `it never came to be that ${what}`);
-    await systemClock.sleep(50);
-  }
-}
 
 /** Metadata of the instance on loopback, as the service in the VPC gives it. */
 async function serveMetadata(t: TestContext, cloud: Cloud, instanceId: string): Promise<string> {
@@ -86,7 +78,11 @@ async function setUp(t: TestContext, subnets?: string[]) {
     }),
   );
   const instanceId = Instances![0]!.InstanceId!;
-  await until(() => cloud.state.instances[instanceId]?.state === 'running', 'the instance runs');
+  await until(
+    () => cloud.state.instances[instanceId]?.state,
+    (state) => state === 'running',
+    'the instance to run',
+  );
 
   process.env.AWS_ENDPOINT_URL_EC2 = cloud.endpoint;
   process.env.AWS_ACCESS_KEY_ID = CREDENTIALS.accessKeyId;
@@ -176,8 +172,9 @@ test('an attachment that EC2 refuses leaves no interface behind and is explained
     /as many ENIs attached as its type allows.*AttachmentLimitExceeded/,
   );
   await until(
-    () => Object.keys(cloud.state.networkInterfaces).length === 1,
-    'the unused interface is deleted',
+    () => Object.keys(cloud.state.networkInterfaces),
+    (ids) => ids.length === 1,
+    'the unused interface to be deleted',
   );
   assert.equal(attached().length, 1);
 });
@@ -188,7 +185,7 @@ test('answers that are lost lead to no second interface', async (t) => {
   fault({ operation: 'AttachNetworkInterface', drop: true, when: 'after', times: 1 });
   const pool = await start();
   await pool.assign(keyOf(0), {});
-  await until(() => attached().length === 2, 'a second ENI is attached');
+  await until(attached, (enis) => enis.length === 2, 'a second ENI to be attached');
   assert.equal(Object.keys(cloud.state.networkInterfaces).length, 2);
 });
 

@@ -11,6 +11,7 @@ export {
   CniRuntime,
   type CniRuntimeOptions,
 } from './lab/cni-runtime.ts';
+export { interruptible } from './lab/interruptible.ts';
 export { Lab, LabError, type LabRecord } from './lab/lab.ts';
 export { type Host, LabNode } from './lab/node.ts';
 export type { Pod } from './lab/pod.ts';

@@ -1,13 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { upTo } from '../arguments.ts';
 import { host, requireRoot } from '../host.ts';
-import { interruptible } from '../interruptible.ts';
-
-const positive = (text: string) => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 600)
-    throw new InvalidArgumentError('It takes 1 to 600.');
-  return value;
-};
 
 export default function bench(program: Command): void {
   program
@@ -15,10 +8,11 @@ export default function bench(program: Command): void {
     .description('time Enid against others, side by side on this machine')
     .command('pod-add')
     .description("wire and unwire pods by Enid's CNI executable and by Debian's ptp with host-local")
-    .option('--pods <n>', 'how many pods each, one after another', positive, 200)
+    .option('--pods <n>', 'how many pods each, one after another', upTo(600), 200)
     .option('--json', 'print the figures as JSON and nothing else on stdout')
     .action(async (options: { pods: number; json?: boolean }) => {
       requireRoot('enid bench');
+      const { interruptible } = await import('@enid/lab');
       const { podAdd } = await import('../../../../bench/pod-add.ts');
       const result = await interruptible('bench', () =>
         podAdd(host, options.pods, (line) => console.error(line)),

@@ -1,18 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import { upTo } from '../arguments.ts';
 import { host, requireRoot } from '../host.ts';
-import { interruptible } from '../interruptible.ts';
 
 const collect = (text: string, soFar: Record<string, string> = {}) => {
   const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text);
   if (!match) throw new InvalidArgumentError('It takes the form ENV=VALUE.');
   return { ...soFar, [match[1]!]: match[2]! };
-};
-
-const count = (text: string) => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 50)
-    throw new InvalidArgumentError('It takes 1 to 50.');
-  return value;
 };
 
 export default function lab(program: Command): void {
@@ -30,7 +23,7 @@ export default function lab(program: Command): void {
       .hook('preAction', () => requireRoot(`enid lab ${usage.split(' ')[0]}`));
 
   command('up', 'build a VPC and start nodes with agents in it')
-    .option('--nodes <n>', 'how many nodes', count, 2)
+    .option('--nodes <n>', 'how many nodes', upTo(50), 2)
     .option('--instance-type <type>', 'EC2 instance type of the nodes', 't3.medium')
     .option('--set <env=value>', 'environment of the agents; may be repeated', collect)
     .action(
@@ -40,7 +33,8 @@ export default function lab(program: Command): void {
         instanceType: string;
         set?: Record<string, string>;
       }) => {
-        const [{ labUp }, { describeLab }] = await Promise.all([
+        const [{ interruptible }, { labUp }, { describeLab }] = await Promise.all([
+          import('@enid/lab'),
           import('@enid/lab/up'),
           import('@enid/lab/status'),
         ]);

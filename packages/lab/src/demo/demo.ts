@@ -1,5 +1,6 @@
 import { claimLab } from '../lab/claim.ts';
 import { ec2Client } from '../lab/ec2.ts';
+import { interruptible } from '../lab/interruptible.ts';
 import { Lab } from '../lab/lab.ts';
 import type { Host } from '../lab/node.ts';
 import { labUp } from '../lab/up.ts';
@@ -33,45 +34,40 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
     if (options.keep) say(`The lab stays: enid lab status --name ${NAME}, enid lab down --name ${NAME}`);
     else await Lab.down(NAME);
   };
-  const interrupt = async () => {
-    say('\ninterrupted: taking the lab away');
-    await Lab.down(NAME);
-    process.exit(130);
-  };
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
-
   const checks: CheckResult[] = [];
-  try {
-    const lab = await labUp(
-      {
-        name: NAME,
-        nodes: 2,
-        instanceType: 't3.medium',
-        env: { IP_COOLDOWN_PERIOD: String(COOLDOWN_SECONDS) },
-      },
-      host,
-      say,
-    );
-    const ec2 = ec2Client(lab.record);
-    for (const { name, run } of CHECKS) {
-      const evidence = new Evidence();
-      const failure = await run({ lab, ec2, evidence }).then(
-        () => undefined,
-        (error: Error) => error,
+  const build = async () => {
+    try {
+      const lab = await labUp(
+        {
+          name: NAME,
+          nodes: 2,
+          instanceType: 't3.medium',
+          env: { IP_COOLDOWN_PERIOD: String(COOLDOWN_SECONDS) },
+        },
+        host,
+        say,
       );
-      const ok = failure === undefined;
-      const detail = [evidence.toString(), failure?.message].filter(Boolean).join('\n✗ ');
-      checks.push({ name, ok, detail });
-      say(`\n${checks.length}. ${name}: ${ok ? 'ok' : 'FAILED'}\n${detail.replace(/^/gm, '   ')}`);
+      const ec2 = ec2Client(lab.record);
+      for (const { name, run } of CHECKS) {
+        const evidence = new Evidence();
+        const failure = await run({ lab, ec2, evidence }).then(
+          () => undefined,
+          (error: Error) => error,
+        );
+        const ok = failure === undefined;
+        const detail = [evidence.toString(), failure?.message].filter(Boolean).join('\n✗ ');
+        checks.push({ name, ok, detail });
+        say(`\n${checks.length}. ${name}: ${ok ? 'ok' : 'FAILED'}\n${detail.replace(/^/gm, '   ')}`);
+      }
+    } catch (error) {
+      const { message } = error as Error;
+      checks.push({ name: 'The lab comes up', ok: false, detail: message });
+      say(`\nthe lab did not come up: ${message}`);
+    } finally {
+      await clean();
     }
-  } catch (error) {
-    const { message } = error as Error;
-    checks.push({ name: 'The lab comes up', ok: false, detail: message });
-    say(`\nthe lab did not come up: ${message}`);
-  } finally {
-    await clean();
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-  }
+  };
+  await interruptible(NAME, build, say);
   const ok = checks.every((check) => check.ok);
   const held = checks.filter((check) => check.ok).length;
   say(`\n${held} of ${CHECKS.length} checks hold, in ${Math.round((Date.now() - started) / 1000)} s`);

@@ -64,9 +64,7 @@ export class Lab {
 
   /** @param name `node-1`, its instance id, or its DNS name. @throws {LabError} that names those there are. */
   node(name: string): LabNode {
-    const node = this.nodes.find(({ record }) =>
-      [record.name, record.instanceId, record.dnsName].includes(name),
-    );
+    const node = this.#findNode(name);
     if (!node)
       throw new LabError(`there is no node "${name}"; there are ${this.nodes.map((n) => n.name).join(', ')}`);
     return node;
@@ -102,10 +100,12 @@ export class Lab {
     await processes.firstMessage(child, name);
   }
 
+  #findNode(name: string): LabNode | undefined {
+    return this.nodes.find(({ record }) => [record.name, record.instanceId, record.dnsName].includes(name));
+  }
+
   #namespaceOf(target: string): string {
-    const node = this.nodes.find(({ record }) =>
-      [record.name, record.instanceId, record.dnsName].includes(target),
-    );
+    const node = this.#findNode(target);
     const pod = this.pods.find(target);
     const { prefix } = this.directory;
     if (node) return node.record.namespace;

@@ -1,5 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { NetNamespace } from '@enid/linux';
+import { NODE_EC2_ENDPOINT } from '../cloud/node-endpoints.ts';
+import { IMDS_ADDRESS } from '../fabric/names.ts';
 import { CniRuntime } from './cni-runtime.ts';
 import type { LabDirectory } from './directory.ts';
 import { LabProcesses, release } from './processes.ts';
@@ -138,8 +140,8 @@ export class LabNode {
 
   #agentEnv(confDir: string) {
     return {
-      AWS_ENDPOINT_URL_EC2: 'http://169.254.169.250:4566',
-      AWS_EC2_METADATA_SERVICE_ENDPOINT: 'http://169.254.169.254',
+      AWS_ENDPOINT_URL_EC2: NODE_EC2_ENDPOINT,
+      AWS_EC2_METADATA_SERVICE_ENDPOINT: `http://${IMDS_ADDRESS}`,
       AWS_VPC_K8S_CNI_BACKING_STORE: this.file('ipam.json'),
       AWS_VPC_K8S_CNI_LOG_FILE: 'stdout',
       CLUSTER_NAME: this.#directory.lab,

@@ -1,0 +1,23 @@
+import { Lab } from './lab.ts';
+
+/**
+ * Runs work that builds a lab; Ctrl-C takes the lab away, however far it got, and ends this process.
+ * @param say told so.
+ */
+export async function interruptible<T>(
+  lab: string,
+  work: () => Promise<T>,
+  say: (line: string) => void = console.error,
+): Promise<T> {
+  const interrupt = async () => {
+    say('interrupted: taking the lab away');
+    await Lab.down(lab);
+    process.exit(130);
+  };
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  try {
+    return await work();
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}
