@@ -40,6 +40,9 @@ const CARRIER_FLAGS = ['NO-CARRIER', 'LOWER_UP', 'linkdown'];
 const isIpv4 = ({ family }: { family: string }) => family === 'inet';
 const byAddress = (a: { local: string }, b: { local: string }) => (a.local < b.local ? -1 : 1);
 
+/** The kernel lists neighbours by its hash table, which is anew each time that it grows, for all namespaces at once. */
+const inAnyOrder = (entries: unknown[]) => entries.map((entry) => JSON.stringify(entry)).toSorted();
+
 /** All that the kernel holds of a lab. */
 async function snapshot(lab: TestLab): Promise<unknown> {
   const seen: Record<string, unknown> = {};
@@ -58,7 +61,7 @@ async function snapshot(lab: TestLab): Promise<unknown> {
       await ask('ip', '-j', '-d', 'address'),
       await ask('ip', '-j', '-4', 'route', 'show', 'table', 'all'),
       await ask('ip', '-j', '-4', 'rule'),
-      await ask('ip', '-j', '-4', 'neighbour', 'show', 'nud', 'permanent'),
+      inAnyOrder(await ask('ip', '-j', '-4', 'neighbour', 'show', 'nud', 'permanent')),
       await ask('nft', '-j', 'list', 'ruleset'),
     ];
   }
