@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Draft } from 'immer';
 import type { Logger } from 'pino';
 import type { Clock } from './clock.ts';
+import { newContext } from './context.ts';
 import type { Keyring } from './credentials.ts';
 import { Ec2Error } from './errors.ts';
 import type { Fault, Faults } from './faults.ts';
-import { newId, newMac } from './ids.ts';
 import type { Caller, Context } from './operation.ts';
 import { operations } from './operations/index.ts';
 import { decode } from './query/decode.ts';
@@ -116,15 +116,8 @@ export class Ec2Api {
 
   /** Runs an operation: in a transaction, unless it only reads. */
   async #run(action: string, caller: Caller, operate: (context: Context) => string): Promise<string> {
-    const { store, quotas, clock, seed } = this.#options;
-    const contextOf = (state: Draft<CloudState>): Context => ({
-      state,
-      caller,
-      now: new Date(clock.now()),
-      quotas,
-      newId: (prefix) => newId(state, seed, prefix),
-      newMac: () => newMac(state, seed),
-    });
+    const { store } = this.#options;
+    const contextOf = (state: Draft<CloudState>) => newContext(state, caller, this.#options);
     // A frozen state refuses to be changed, so that an operation which is only to read cannot but do that.
     if (/^(Describe|Get)/.test(action)) return operate(contextOf(store.state as Draft<CloudState>));
     return await store.transact((draft) => operate(contextOf(draft)));

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { Ec2Api } from './api.ts';
 import { type Clock, systemClock } from './clock.ts';
+import { newContext } from './context.ts';
 import { type Credentials, Keyring, type RoleCredentials } from './credentials.ts';
 import type { NetworkFabric } from './fabric.ts';
 import { Faults } from './faults.ts';
@@ -13,6 +14,7 @@ import { Imds } from './imds.ts';
 import { NodeEndpoints } from './node-endpoints.ts';
 import { StateFile } from './persistence.ts';
 import { DEFAULT_QUOTAS, type Quotas } from './quotas.ts';
+import { holdInterface } from './service-interfaces.ts';
 import { DEFAULT_SETTINGS, type Settings } from './settings.ts';
 import { type CloudState, emptyState } from './state.ts';
 import { Store } from './store.ts';
@@ -57,6 +59,7 @@ export class Cloud {
   readonly #keyring: Keyring;
   readonly #store: Store;
   readonly #api: Ec2Api;
+  readonly #context: { readonly quotas: Quotas; readonly clock: Clock; readonly seed: string };
   readonly #transitions: Transitions;
   readonly #endpoints: NodeEndpoints;
   #settings: Settings;
@@ -97,16 +100,15 @@ export class Cloud {
         throw error;
       }),
     );
+    this.#context = { quotas: { ...DEFAULT_QUOTAS, ...options.quotas }, clock, seed };
     this.#api = new Ec2Api({
+      ...this.#context,
       store: this.#store,
       keyring,
       throttle: new Throttle(clock),
       faults: this.faults,
       settings,
-      quotas: { ...DEFAULT_QUOTAS, ...options.quotas },
-      clock,
       log,
-      seed,
     });
     this.metadata = new Imds({ store: this.#store, keyring, settings, clock, secret: seed });
     this.#endpoints = new NodeEndpoints(fabric, {
@@ -156,6 +158,10 @@ export class Cloud {
       settings: () => this.#settings,
       configure: (settings) => this.configure(settings),
       state: () => this.state,
+      holdInterface: (request) =>
+        this.#store.transact((draft) =>
+          holdInterface(newContext(draft, { kind: 'account' }, this.#context), request),
+        ),
     });
     await this.#fabric.sync(this.state);
     await this.#endpoints.sync(this.state);

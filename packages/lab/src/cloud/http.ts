@@ -6,6 +6,11 @@ import type { z } from 'zod';
 import type { Ec2Api } from './api.ts';
 import { type Faults, faultSchema } from './faults.ts';
 import type { Imds } from './imds.ts';
+import {
+  type ServiceInterface,
+  type ServiceInterfaceRequest,
+  serviceInterfaceSchema,
+} from './service-interfaces.ts';
 import { type Settings, settingsSchema } from './settings.ts';
 import type { CloudState } from './state.ts';
 
@@ -18,6 +23,7 @@ export type LabControl = {
   settings(): Settings;
   configure(settings: Settings): void;
   state(): CloudState;
+  holdInterface(request: ServiceInterfaceRequest): Promise<ServiceInterface>;
 };
 
 /**
@@ -66,10 +72,13 @@ function parse<Schema extends z.ZodType>(schema: Schema, body: unknown): z.outpu
   throw Object.assign(new Error(issues.join('; ')), { statusCode: 400 });
 }
 
-/** `GET /state`; `GET`, `POST /settings`; `GET`, `POST`, `DELETE /faults` and `DELETE /faults/<id>`. */
+/** `GET /state`; `POST /service-interfaces`; `GET`, `POST /settings`; `GET`, `POST`, `DELETE /faults` and `DELETE /faults/<id>`. */
 async function labRoutes(app: FastifyInstance, { control }: { control: LabControl }): Promise<void> {
   const { faults } = control;
   app.get('/state', () => control.state());
+  app.post('/service-interfaces', (request) =>
+    control.holdInterface(parse(serviceInterfaceSchema, request.body)),
+  );
 
   app.get('/settings', () => control.settings());
   app.post('/settings', (request) => {

@@ -115,6 +115,7 @@ export function createInterface(
   subnet: Draft<Subnet>,
   options: {
     kind?: NetworkInterface['kind'];
+    holder?: string;
     description?: string | undefined;
     groups: string[];
     addresses?: AddressRequest;
@@ -146,6 +147,7 @@ export function createInterface(
     ...(clientToken !== undefined && { clientToken }),
     description: options.description ?? '',
     kind: options.kind ?? 'interface',
+    ...(options.holder !== undefined && { holder: options.holder }),
     mac: context.newMac(),
     primaryIp,
     secondaryIps: [],

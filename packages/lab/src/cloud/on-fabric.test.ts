@@ -137,6 +137,45 @@ suite('a node', () => {
   });
 });
 
+test('a service of AWS has an interface in the VPC, which its security groups bind and nobody can delete', async (t) => {
+  const lab = await start(t);
+  const node = await lab.launchNode();
+  const control = (body: unknown) =>
+    fetch(`${lab.cloud.endpoint}/_lab/service-interfaces`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  const request = { holder: 'eks', subnetId: lab.subnetId, groups: [], description: 'Amazon EKS test' };
+  const { id, address } = (await (await control(request)).json()) as { id: string; address: string };
+  assert.deepEqual(await (await control(request)).json(), { id, address, holder: 'eks' });
+  assert.match(await (await control({ ...request, holder: 'E K S' })).text(), /holder/);
+  const { NetworkInterfaces } = await lab.ec2.send(
+    new ec2.DescribeNetworkInterfacesCommand({ Filters: [{ Name: 'requester-managed', Values: ['true'] }] }),
+  );
+  assert.deepEqual(
+    NetworkInterfaces!.map((eni) => [eni.NetworkInterfaceId, eni.PrivateIpAddress, eni.Status]),
+    [[id, address, 'in-use']],
+  );
+  await assert.rejects(lab.ec2.send(new ec2.DeleteNetworkInterfaceCommand({ NetworkInterfaceId: id })), {
+    name: 'InvalidParameterValue',
+  });
+  const reaches = async () =>
+    (await lab.run(node.namespace, 'ping', '-c', '1', '-W', '1', address)).status === 0;
+  assert.ok(await reaches());
+  const { GroupId } = await lab.ec2.send(
+    new ec2.CreateSecurityGroupCommand({
+      VpcId: lab.cloud.state.subnets[lab.subnetId]!.vpcId,
+      GroupName: 'closed',
+      Description: 'lets nothing in',
+    }),
+  );
+  await lab.ec2.send(
+    new ec2.ModifyNetworkInterfaceAttributeCommand({ NetworkInterfaceId: id, Groups: [GroupId!] }),
+  );
+  assert.ok(!(await reaches()));
+});
+
 test('VPCs with the same blocks do not know of each other', async (t) => {
   const lab = await start(t);
   const first = await lab.launchNode();

@@ -178,6 +178,11 @@ export type NetworkInterface = {
   readonly description: string;
   /** What it belongs to: `interface` can be attached to an instance, the others are held by an AWS service. */
   readonly kind: 'interface' | 'nat_gateway' | 'load_balancer' | 'network_load_balancer';
+  /**
+   * The AWS service that holds it for this account, such as `eks`: what answers at its addresses lives in a namespace of
+   * that name.
+   */
+  readonly holder?: string;
   /** Lower case, `02:…`. */
   readonly mac: string;
   readonly primaryIp: Ipv4;

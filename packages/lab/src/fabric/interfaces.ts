@@ -1,7 +1,13 @@
 import { addressAt, prefixLength } from '@enid/ip';
 import type { CloudState, NetworkInterface, Subnet } from '../cloud/state.ts';
 import { type Cable, DEFAULT_ROUTE, MAIN_TABLE, type NamespacePlan } from './model.ts';
-import { instanceNamespaceName, natGatewayNamespaceName, portName, vpcNamespaceName } from './names.ts';
+import {
+  instanceNamespaceName,
+  natGatewayNamespaceName,
+  portName,
+  serviceNamespaceName,
+  vpcNamespaceName,
+} from './names.ts';
 
 /** Inside a VPC; towards the internet it is 1500. */
 export const VPC_MTU = 9001;
@@ -29,13 +35,16 @@ export function pluggedInterfaces(state: CloudState, prefix: string): PluggedInt
 function hostOf(
   state: CloudState,
   prefix: string,
-  { id, kind, attachment }: NetworkInterface,
+  { id, kind, holder, attachment }: NetworkInterface,
 ): PluggedInterface['host'] | undefined {
   if (kind === 'nat_gateway') {
     const nat = Object.values(state.natGateways).find(
       (gateway) => gateway.networkInterfaceId === id && gateway.state === 'available',
     );
     return nat && { namespace: natGatewayNamespaceName(prefix, nat.id), link: 'eth0', boots: true };
+  }
+  if (holder !== undefined) {
+    return { namespace: serviceNamespaceName(prefix, holder), link: 'eth0', boots: true };
   }
   if (attachment?.status !== 'attached' || !isUp(state, attachment.instanceId)) return undefined;
   return {
@@ -92,21 +101,29 @@ export function planInstances(
     .map((id) => {
       const name = instanceNamespaceName(prefix, id);
       const primary = plugged.find(({ host }) => host.namespace === name && host.boots);
-      return [
-        name,
-        {
-          ownership: 'boot',
-          // A new namespace copies the host's settings. These are the defaults of Amazon Linux 2023.
-          sysctls: {
-            'net.ipv4.ip_forward': '0',
-            'net.ipv4.conf.all.rp_filter': '0',
-            'net.ipv4.conf.default.rp_filter': '2',
-          },
-          ...leaseOf(primary),
-          neighbours: [],
-          rules: [],
-          tables: [],
-        },
-      ];
+      return [name, planMachine(primary)];
     });
+}
+
+/** What holds interfaces for an AWS service, by name of its namespace: a machine as any other. */
+export function planServices(plugged: readonly PluggedInterface[]): [string, NamespacePlan][] {
+  return plugged
+    .filter(({ eni }) => eni.holder !== undefined)
+    .map((found) => [found.host.namespace, planMachine(found)]);
+}
+
+function planMachine(primary: PluggedInterface | undefined): NamespacePlan {
+  return {
+    ownership: 'boot',
+    // A new namespace copies the host's settings. These are the defaults of Amazon Linux 2023.
+    sysctls: {
+      'net.ipv4.ip_forward': '0',
+      'net.ipv4.conf.all.rp_filter': '0',
+      'net.ipv4.conf.default.rp_filter': '2',
+    },
+    ...leaseOf(primary),
+    neighbours: [],
+    rules: [],
+    tables: [],
+  };
 }

@@ -21,6 +21,11 @@ export function natGatewayNamespaceName(prefix: string, natGatewayId: string): s
   return `${prefix}-${natGatewayId}`;
 }
 
+/** The namespace of an AWS service that holds interfaces in VPCs. */
+export function serviceNamespaceName(prefix: string, holder: string): string {
+  return `${prefix}-svc-${holder}`;
+}
+
 /** The namespace of everything beyond the internet gateways. */
 export function internetNamespaceName(prefix: string): string {
   return `${prefix}-internet`;
@@ -30,7 +35,7 @@ export function internetNamespaceName(prefix: string): string {
 export function namespacesOf(prefix: string, names: readonly string[]): string[] {
   return names.filter(
     (name) =>
-      name.startsWith(`${prefix}-`) && /^(vpc-|i-|nat-|internet$)/.test(name.slice(prefix.length + 1)),
+      name.startsWith(`${prefix}-`) && /^(vpc-|i-|nat-|svc-|internet$)/.test(name.slice(prefix.length + 1)),
   );
 }
 

@@ -1,5 +1,5 @@
 import type { CloudState } from '../cloud/state.ts';
-import { interfaceCable, planInstances, pluggedInterfaces } from './interfaces.ts';
+import { interfaceCable, planInstances, planServices, pluggedInterfaces } from './interfaces.ts';
 import { connectedVpcs, internetCable, planInternet } from './internet.ts';
 import type { FabricPlan, NamespacePlan } from './model.ts';
 import { internetNamespaceName, vpcNamespaceName } from './names.ts';
@@ -26,6 +26,7 @@ export function plan(state: CloudState, prefix: string): FabricPlan {
       .filter(({ eni }) => eni.kind === 'nat_gateway')
       .map((found): [string, NamespacePlan] => [found.host.namespace, planNatGateway(found)]),
     ...planInstances(state, prefix, plugged),
+    ...planServices(plugged),
   ]);
   const cables = [
     ...connectedVpcs(state).map((vpcId) => internetCable(vpcId, prefix)),

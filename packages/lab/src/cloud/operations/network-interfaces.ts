@@ -18,7 +18,9 @@ import { tagList, tagsFor } from '../tags.ts';
 const addressesOf = (eni: Draft<NetworkInterface>) => [eni.primaryIp, ...eni.secondaryIps];
 const publicIpsOf = (eni: Draft<NetworkInterface>) => Object.values(eni.publicIps);
 const statusOf = (eni: Draft<NetworkInterface>) => (isHeld(eni) ? 'in-use' : 'available');
-const isHeld = (eni: Draft<NetworkInterface>) => eni.attachment !== undefined || eni.kind !== 'interface';
+const isRequesterManaged = (eni: Draft<NetworkInterface>) =>
+  eni.kind !== 'interface' || eni.holder !== undefined;
+const isHeld = (eni: Draft<NetworkInterface>) => eni.attachment !== undefined || isRequesterManaged(eni);
 
 const filtersOf = ({ state }: Context): FilterTable<Draft<NetworkInterface>> => {
   const groupNames = (eni: Draft<NetworkInterface>) => eni.groups.map((id) => state.securityGroups[id]?.name);
@@ -34,7 +36,7 @@ const filtersOf = ({ state }: Context): FilterTable<Draft<NetworkInterface>> => 
     'group-id': (eni) => eni.groups,
     'group-name': groupNames,
     'owner-id': () => state.accountId,
-    'requester-managed': (eni) => eni.kind !== 'interface',
+    'requester-managed': isRequesterManaged,
     'source-dest-check': (eni) => eni.sourceDestCheck,
     'private-ip-address': addressesOf,
     'private-dns-name': (eni) => privateDnsName(state.region, eni.primaryIp),
@@ -109,7 +111,7 @@ function describeInterface(context: Context, eni: Draft<NetworkInterface>): Ec2N
     AvailabilityZoneId: zoneId(eni.availabilityZone),
     Description: eni.description,
     OwnerId: state.accountId,
-    RequesterManaged: eni.kind !== 'interface',
+    RequesterManaged: isRequesterManaged(eni),
     ...(eni.kind !== 'interface' && { RequesterId: 'amazon-vpc' }),
     Status: statusOf(eni),
     MacAddress: eni.mac,
