@@ -56,6 +56,8 @@ export class LabDirectory {
       throw error;
     }
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=0700,nosuid,nodev', this.prefix, this.path]);
+    // Files that keep a mount namespace can be mounted on nothing else.
+    execFileSync('mount', ['--make-private', this.path]);
     return true;
   }
 

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { NetNamespace } from '@enid/linux';
+import { Machine } from './machine.ts';
+
+const NETWORK = `enidtest-machine-${process.pid}`;
+let scratch: string;
+let machine: Machine;
+
+const inside = (...command: [string, ...string[]]) => {
+  const [file, ...args] = machine.command(command);
+  return spawnSync(file, args, { encoding: 'utf8' });
+};
+const mountsOfHost = () => readFileSync('/proc/self/mountinfo', 'utf8');
+
+before(async () => {
+  scratch = mkdtempSync('/dev/shm/enidtest-machine-');
+  execFileSync('mount', ['-t', 'tmpfs', 'none', scratch]);
+  execFileSync('mount', ['--make-private', scratch]);
+  NetNamespace.create(NETWORK).close();
+  machine = new Machine({ network: NETWORK, folder: `${scratch}/node-1` });
+  await machine.create('ip-10-0-1-5.ec2.internal', ['/etc/cni/net.d']);
+});
+after(async () => {
+  await machine.remove();
+  NetNamespace.delete(NETWORK);
+  execFileSync('umount', ['--lazy', scratch]);
+  rmSync(scratch, { recursive: true });
+});
+
+test('it has a name, a network and folders of its own', () => {
+  assert.equal(inside('hostname').stdout.trim(), 'ip-10-0-1-5.ec2.internal');
+  assert.doesNotMatch(inside('ip', '-o', 'link').stdout, /eth0/);
+  assert.equal(inside('ls', '/etc/cni/net.d').status, 0);
+  assert.equal(inside('ls', '-A', '/run/netns').stdout, '');
+});
+
+test('what it writes is on no other machine, while it sees what the host has', () => {
+  const name = `/etc/enidtest-${process.pid}`;
+  assert.equal(inside('touch', name).status, 0);
+  assert.equal(inside('ls', name).status, 0);
+  assert.ok(!existsSync(name));
+  assert.equal(inside('cat', '/etc/debian_version').stdout, readFileSync('/etc/debian_version', 'utf8'));
+});
+
+test('what it mounts is gone with it', async () => {
+  const before = mountsOfHost();
+  assert.equal(inside('mount', '-t', 'tmpfs', 'none', '/opt').status, 0);
+  assert.equal(mountsOfHost(), before);
+  const other = new Machine({ network: NETWORK, folder: `${scratch}/node-2` });
+  await other.create('other', []);
+  await other.remove();
+  assert.equal(mountsOfHost(), before);
+  assert.ok(!existsSync(`${scratch}/node-2`));
+});

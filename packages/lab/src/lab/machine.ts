@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Folders of the host's that a node sees as they are and writes to for itself alone. */
+const LAYERED = ['/etc', '/opt', '/var'] as const;
+
+/** What is put into a machine before anything runs in it, and where its files are. */
+export type MachineOptions = {
+  /** Name of its network namespace. */
+  readonly network: string;
+  /** Folder for what it writes, on a file system that overlayfs can write to. */
+  readonly folder: string;
+};
+
+/**
+ * A node as a machine of its own: the network namespace of its EC2 instance, and a mount namespace and a host name
+ * beside it. It has the host's programs, while what it writes below /etc, /opt, /var and /run is its own, so that what
+ * runs in it uses the paths that it uses on any node: /etc/cni/net.d, /opt/cni/bin, /var/lib/kubelet, /run/netns.
+ *
+ * The namespaces are kept by files (namespaces(7)), so they need no process; when the files are unmounted and the
+ * processes have ended, every mount in them is gone as well.
+ */
+export class Machine {
+  readonly #options: MachineOptions;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Makes the namespaces and mounts what is the machine's own.
+   * @param hostName as `hostname` prints it inside.
+   * @param folders to be made inside, beside /run/netns.
+   */
+  async create(hostName: string, folders: readonly string[]): Promise<void> {
+    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
+    for (const file of [this.#mounts, this.#uts]) writeFileSync(file, '', { mode: 0o600 });
+    await run('unshare', [`--mount=${this.#mounts}`, `--uts=${this.#uts}`, '--propagation=slave', 'true']);
+    for (const target of LAYERED) {
+      const [upper, work] = ['upper', 'work'].map((kind) => `${this.#options.folder}/${kind}${target}`);
+      for (const path of [upper!, work!]) mkdirSync(path, { recursive: true });
+      await this.#inside(
+        'mount',
+        '-t',
+        'overlay',
+        '-o',
+        `lowerdir=${target},upperdir=${upper},workdir=${work}`,
+        'node',
+        target,
+      );
+    }
+    await this.#inside('mount', '-t', 'tmpfs', '-o', 'mode=0755,nosuid,nodev', 'node', '/run');
+    await this.#inside('mkdir', '-p', '/run/netns', ...folders);
+    await this.#inside('hostname', hostName);
+  }
+
+  /** A command as it is to be called from the host, to run inside. */
+  command(command: readonly [string, ...string[]]): [string, ...string[]] {
+    return [
+      'nsenter',
+      `--mount=${this.#mounts}`,
+      `--uts=${this.#uts}`,
+      `--net=/run/netns/${this.#options.network}`,
+      '--',
+      ...command,
+    ];
+  }
+
+  /** Takes its namespaces and files away, also when it was not finished. What runs in it is the caller's to end before. */
+  async remove(): Promise<void> {
+    // Lazily, and failing where nothing is mounted: it may have been cut short at any point.
+    for (const file of [this.#mounts, this.#uts]) await run('umount', ['--lazy', file]).catch(() => {});
+    await rm(this.#options.folder, { recursive: true, force: true });
+  }
+
+  async #inside(...command: [string, ...string[]]): Promise<void> {
+    const [file, ...args] = this.command(command);
+    await run(file, args);
+  }
+
+  get #mounts(): string {
+    return `${this.#options.folder}/mounts`;
+  }
+
+  get #uts(): string {
+    return `${this.#options.folder}/uts`;
+  }
+}
