@@ -13,7 +13,7 @@ import { prepare } from './launcher.ts';
 
 const NAME = 'bench';
 const BURST = 50;
-const BURSTS = 5;
+const BURSTS = 9;
 const ROUND = 25;
 
 /** Milliseconds. */

@@ -9,10 +9,11 @@ export { NetNamespace } from './netns.ts';
 export { nftGeneration } from './nft-generation.ts';
 export { Nftables, type NftCommand, NftError, type NftObject, type NftTransaction } from './nftables.ts';
 export { type Address, type AddressSpec, addAddress, deleteAddress } from './rtnetlink/address.ts';
-export { BackgroundRtnetlink } from './rtnetlink/background.ts';
+export { type Answer, BackgroundRtnetlink } from './rtnetlink/background.ts';
 export {
   addLink,
   deleteLink,
+  getLink,
   type Link,
   type LinkChange,
   type LinkSpec,

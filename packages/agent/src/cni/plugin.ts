@@ -58,10 +58,10 @@ export class CniPlugin {
     try {
       if (pair.status === 'rejected') throw wiringError(pair.reason);
       if (assigned.status === 'rejected') throw assigned.reason;
-      const wired = this.#connect(pair.value, assigned.value, sandbox);
+      const wired = await this.#connect(pair.value, assigned.value, sandbox);
       return makeResult(config.cniVersion, wired, config.prevResult, config.dns);
     } catch (error) {
-      if (pair.status === 'fulfilled') await this.#pods.discard(pair.value);
+      if (pair.status === 'fulfilled') await this.#pods.discard(pair.value, { key });
       // When the interface is there from an earlier ADD of this attachment, what that made stays as it is.
       const refused = pair.status === 'rejected' && pair.reason instanceof SandboxError;
       if (assigned.status === 'fulfilled' && !(refused && held)) {
@@ -72,9 +72,9 @@ export class CniPlugin {
     }
   }
 
-  #connect(pair: VethPair, assignment: Assignment, sandbox: Sandbox): WiredPod {
+  async #connect(pair: VethPair, assignment: Assignment, sandbox: Sandbox): Promise<WiredPod> {
     try {
-      return this.#pods.connect(pair, assignment, sandbox);
+      return await this.#pods.connect(pair, assignment, sandbox);
     } catch (error) {
       throw wiringError(error as Error, ` with ${assignment.address} of ${assignment.eni.id}`);
     }

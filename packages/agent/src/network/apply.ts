@@ -1,4 +1,4 @@
-import type { Request, Rtnetlink } from '@enid/linux';
+import type { Answer, NetlinkError, Request, Rtnetlink } from '@enid/linux';
 
 /** What the kernel answers when what was asked for is so already. */
 export const ALREADY = ['EEXIST', 'ESRCH', 'ENOENT', 'ENODEV', 'EADDRNOTAVAIL'];
@@ -15,4 +15,9 @@ export function apply(
 ): void {
   const error = netlink.batch(requests).find((result) => result !== null && !fine.includes(result.code));
   if (error) throw error;
+}
+
+/** The first error among answers that is none of the codes `fine`; undefined when there is none. */
+export function refusal(answers: readonly Answer[], fine: readonly string[]): NetlinkError | undefined {
+  return answers.find(({ error }) => error !== null && !fine.includes(error.code))?.error ?? undefined;
 }

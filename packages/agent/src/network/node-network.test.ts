@@ -36,7 +36,7 @@ async function wire(network: LinuxNodeNetwork, bed: Testbed, assignment: Assignm
   const pod = bed.makePod();
   using sandbox = network.pods.open(pod.path);
   const pair = await network.pods.prepare(assignment, sandbox);
-  const wired = network.pods.connect(pair, assignment, sandbox);
+  const wired = await network.pods.connect(pair, assignment, sandbox);
   return { ...pod, wired };
 }
 

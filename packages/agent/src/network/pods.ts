@@ -1,12 +1,14 @@
 /**
  * Wires pods: a veth pair between the node and the pod, routes, rules and the gateway's neighbour entry.
  *
- * Making the pair takes the kernel as long as all the rest. It is done in the background, while the address is
- * put down on disk. The rest is two synchronous messages, one inside the pod and one on the node: reconciling never
- * sees a pod that is connected halfway.
+ * The kernel works longer on a pod than the agent does, so it works in the background: the event loop goes on
+ * with other pods. Making the pair, half of that work, waits for no address. Reconciling may come in between, and adds
+ * nothing but what is on its way.
  */
+import { randomBytes } from 'node:crypto';
 import type { Ipv4 } from '@enid/ip';
 import {
+  type Answer,
   addAddress,
   addLink,
   addNeighbour,
@@ -16,6 +18,7 @@ import {
   deleteAddress,
   deleteRoute,
   deleteRule,
+  getLink,
   type Link,
   LinkReaper,
   MAIN_TABLE,
@@ -25,8 +28,8 @@ import {
   setLink,
 } from '@enid/linux';
 import type { Config } from '../config.ts';
-import type { Assignment } from '../seams.ts';
-import { apply } from './apply.ts';
+import type { Assignment, SandboxKey } from '../seams.ts';
+import { apply, refusal } from './apply.ts';
 import { attachmentId, hostVethName, isHostVethName } from './names.ts';
 import {
   hostBlock,
@@ -49,11 +52,8 @@ export type WiredPod = {
   readonly gateway: Ipv4;
 };
 
-/** A veth pair between the node and a pod, not yet connected. */
-export type VethPair = {
-  /** Of the end on the node. */
-  readonly name: string;
-};
+/** A veth pair between the node and a pod, not yet connected: its end on the node, which is up, and the pod's MAC. */
+export type VethPair = { readonly name: string; readonly host: Link; readonly mac: string };
 
 export class Pods implements AsyncDisposable {
   readonly #ns: NetNamespace;
@@ -61,8 +61,8 @@ export class Pods implements AsyncDisposable {
   readonly #options: Config['network'];
   readonly #reaper: LinkReaper;
   readonly #background: BackgroundRtnetlink;
-  /** Pairs that are being made or wait to be connected, by name. */
-  readonly #pairs = new Map<string, VethPair>();
+  /** The attachments whose pair is being made or connected, by the pair's name. */
+  readonly #pairs = new Map<string, SandboxKey>();
   /** Links that are being deleted, by index. */
   readonly #dying = new Map<number, Promise<void>>();
   /** Pods that were taken down whose address is not yet released: reconciling must not bring them back. */
@@ -100,43 +100,47 @@ export class Pods implements AsyncDisposable {
    */
   async prepare(owner: Pick<Assignment, 'key' | 'metadata'>, sandbox: Sandbox): Promise<VethPair> {
     const { ifName } = owner.key;
-    const pair = { name: this.hostName(owner) };
-    const { name } = pair;
+    const name = this.hostName(owner);
     const mtu = this.#options.podMtu;
-    const request = addLink({ kind: 'veth', name, mtu, peer: { name: ifName, mtu, netns: sandbox.ns } });
-    this.#pairs.set(name, pair);
+    // As the kernel chooses one; chosen here, it need not be asked for.
+    const mac = randomMac();
+    const peer = { name: ifName, mtu, mac, netns: sandbox.ns, queues: 1 };
+    const request = addLink({ kind: 'veth', name, mtu, queues: 1, up: true, peer });
+    this.#pairs.set(name, owner.key);
     try {
       for (;;) {
-        const refused = await this.#background.run(request);
-        if (!refused) return pair;
-        if (refused.code !== 'EEXIST') throw refused;
+        const [made] = await this.#background.run([request]);
+        if (!made!.error) return { name, mac, host: made!.link ?? this.#netlink.link(name)! };
+        if (made!.error.code !== 'EEXIST') throw made!.error;
         await this.#makeRoom(name, sandbox, ifName);
       }
     } catch (error) {
-      this.#forget(pair);
+      this.#forget(name, owner.key);
       throw error;
     }
   }
 
   /** Deletes a pair that no pod is to have. Resolves when it is gone. */
-  async discard(pair: VethPair): Promise<void> {
-    const link = this.#netlink.link(pair.name);
-    if (link && this.#pairs.get(pair.name) === pair) await this.#reap(link);
-    this.#forget(pair);
+  async discard({ name, host }: VethPair, { key }: Pick<Assignment, 'key'>): Promise<void> {
+    if (this.#netlink.link(host.index)?.name === name) await this.#reap(host);
+    this.#forget(name, key);
   }
 
   /**
    * Connects a pod by its pair: addresses, routes, neighbour and rules. When it throws, call {@link Pods.remove}.
+   * @param sandbox stays open, and its socket unused, until this has ended.
    * @throws {NetlinkError}
    */
-  connect(pair: VethPair, assignment: Assignment, sandbox: Sandbox): WiredPod {
+  async connect({ name, host, mac }: VethPair, assignment: Assignment, sandbox: Sandbox): Promise<WiredPod> {
     const { key, address } = assignment;
-    const { name } = pair;
-    this.#forget(pair);
     this.#down.delete(attachmentId(key));
-    const host = this.#netlink.link(name);
-    if (!host?.peerIndex) throw new Error(`the link ${name} was deleted while the pod was wired`);
-    const index = host.peerIndex;
+    const index = host.peerIndex!;
+    // Pods are of IPv4 alone, so that no IPv6 link-local address is made and probed.
+    const nodeSide = [
+      setLink(host.index, { addrGenMode: 'none' }),
+      addRoute(podRoute(address, host.index), 'replace'),
+      ...podRules(assignment).map(addRule),
+    ];
     const podSide = [
       setLink(index, { addrGenMode: 'none' }),
       setLink(index, { up: true }),
@@ -144,29 +148,32 @@ export class Pods implements AsyncDisposable {
       addNeighbour({ index, address: POD_GATEWAY, mac: host.mac }),
       ...routesInPod(index).map((route) => addRoute(route)),
     ];
-    // Pods are of IPv4 alone, so that no IPv6 link-local address is made and probed. EAFNOSUPPORT: there is no IPv6.
-    apply(sandbox.netlink, podSide, ['EAFNOSUPPORT']);
-    const nodeSide = [
-      setLink(host.index, { addrGenMode: 'none' }),
-      setLink(host.index, { up: true }),
-      addRoute(podRoute(address, host.index), 'replace'),
-      ...podRules(assignment).map(addRule),
-    ];
-    apply(this.#netlink, nodeSide, ['EAFNOSUPPORT', 'EEXIST']);
-    // The end that came up first sends only when the kernel has dealt with its carrier, in the background; asking
-    // for the link (since 6.8) does it now. Otherwise the pod's first packet could be lost.
-    const { mac } = sandbox.netlink.link(index)!;
-    return {
-      host: { name, mac: host.mac },
-      container: { name: key.ifName, mac, sandbox: sandbox.path },
-      mtu: host.mtu,
-      address,
-      gateway: POD_GATEWAY,
-    };
+    try {
+      const [onNode, inPod, [awake]] = (await Promise.all([
+        this.#background.runQuick(nodeSide),
+        this.#background.runQuick(podSide, sandbox.netlink),
+        // The end that came up first sends only when the kernel has dealt with its carrier, some time later; asking
+        // for the link (since 6.8) does it now. Otherwise the first answer to the pod could be lost.
+        this.#background.runQuick([getLink(host.index)]),
+      ])) as [Answer[], Answer[], [Answer]];
+      // EAFNOSUPPORT: there is no IPv6. EEXIST: reconciling was faster.
+      const refused =
+        refusal(inPod, ['EAFNOSUPPORT']) ?? refusal(onNode, ['EAFNOSUPPORT', 'EEXIST']) ?? awake.error;
+      if (refused) throw refused;
+      return {
+        host: { name, mac: host.mac },
+        container: { name: key.ifName, mac, sandbox: sandbox.path },
+        mtu: host.mtu,
+        address,
+        gateway: POD_GATEWAY,
+      };
+    } finally {
+      this.#forget(name, key);
+    }
   }
 
-  #forget(pair: VethPair): void {
-    if (this.#pairs.get(pair.name) === pair) this.#pairs.delete(pair.name);
+  #forget(name: string, key: SandboxKey): void {
+    if (this.#pairs.get(name) === key) this.#pairs.delete(name);
   }
 
   /** One of the names of a pair is taken: waits until it is free, or throws when it is not going to be. */
@@ -330,4 +337,11 @@ export class Pods implements AsyncDisposable {
     this.#dying.set(index, gone);
     return gone;
   }
+}
+
+/** A random unicast address that nobody administers (IEEE 802, section 8.4). */
+function randomMac(): string {
+  const bytes = randomBytes(6);
+  bytes[0] = (bytes[0]! & 0xfc) | 0x02;
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
 }

@@ -4,6 +4,8 @@ import { Attributes, MalformedMessageError, MessageWriter, structure } from './a
 /** Flags of a request, netlink(7). */
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_ACK = 0x4;
+/** Tell what was made, as those are told who subscribed. Kernels before 6.2 do so for routes, not for links. */
+export const NLM_F_ECHO = 0x8;
 export const NLM_F_DUMP = 0x300;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;

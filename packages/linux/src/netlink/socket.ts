@@ -16,6 +16,9 @@ import {
   readAnswer,
 } from './message.ts';
 
+/** Told of an object that a request brought, by the request's index. */
+type ObjectListener = (at: number, payload: Uint8Array) => void;
+
 /** The protocol of rtnetlink(7). */
 export const NETLINK_ROUTE = 0;
 
@@ -95,25 +98,32 @@ export class NetlinkSocket implements Disposable {
   /**
    * Sends requests together and reads the answer of each. It is no transaction: each one is done or refused for itself,
    * in order.
+   * @param object told of each object that comes before the answer of a request, at its index. The payload is valid
+   *   during the call only.
    * @returns for each request, at its index, null or why it was refused.
    * @throws {SyscallError} when the socket fails; which requests were done is then unknown.
    */
-  batch(requests: readonly Request[]): (NetlinkError | null)[] {
+  batch(requests: readonly Request[], object?: ObjectListener): (NetlinkError | null)[] {
     const results: (NetlinkError | null)[] = [];
     for (let at = 0; at < requests.length; at += CHUNK) {
       const chunk = requests.slice(at, at + CHUNK);
       const { bytes, first } = this.#join(chunk);
       sys.send(this.fd, bytes);
-      results.push(...this.#answers(chunk, first));
+      results.push(
+        ...this.#answers(chunk, first, object && ((index, payload) => object(at + index, payload))),
+      );
     }
     return results;
   }
 
   /** As {@link NetlinkSocket.batch} for few requests, waiting on another thread. One call at a time. */
-  async batchInBackground(requests: readonly Request[]): Promise<(NetlinkError | null)[]> {
+  async batchInBackground(
+    requests: readonly Request[],
+    object?: ObjectListener,
+  ): Promise<(NetlinkError | null)[]> {
     const { bytes, first } = this.#join(requests);
     await sys.sendInBackground(this.fd, bytes);
-    return this.#answers(requests, first);
+    return this.#answers(requests, first, object);
   }
 
   /** As {@link NetlinkSocket.batchInBackground} for one request. */
@@ -206,12 +216,15 @@ export class NetlinkSocket implements Disposable {
     return { bytes, first };
   }
 
-  #answers(requests: readonly Request[], first: number): (NetlinkError | null)[] {
+  #answers(requests: readonly Request[], first: number, object?: ObjectListener): (NetlinkError | null)[] {
     const results: (NetlinkError | null)[] = [];
     while (results.length < requests.length) {
       const expected = first + results.length;
       for (const message of this.#receive(expected)) {
-        if (message.type !== NLMSG_ERROR) continue;
+        if (message.type !== NLMSG_ERROR) {
+          object?.(results.length, message.payload);
+          continue;
+        }
         results.push(readAnswer(message, requests[results.length]!.description));
       }
     }

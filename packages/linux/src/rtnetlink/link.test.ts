@@ -76,6 +76,19 @@ test('veth pairs are made straight into other namespaces', (t) => {
   assert.equal(rtb.link('eth1')?.kind, 'veth');
 });
 
+test('a veth pair has as many queues as it was asked for', async (t) => {
+  const [a, b] = [testNamespace(t), testNamespace(t)];
+  using rtnetlink = Rtnetlink.open(a);
+  const peer = { name: 'eth0', netns: b, queues: 3 };
+  rtnetlink.execute([addLink({ kind: 'veth', name: 'here', queues: 1, peer })]);
+  const queues = async (ns: typeof a, name: string) => {
+    const [link] = (await ip(ns, '-d', 'link', 'show', name)) as [Record<string, number>];
+    return [link.num_rx_queues, link.num_tx_queues];
+  };
+  assert.deepEqual(await queues(a, 'here'), [1, 1]);
+  assert.deepEqual(await queues(b, 'eth0'), [3, 3]);
+});
+
 test('links read as ip prints them', async (t) => {
   const ns = testNamespace(t);
   const other = testNamespace(t);

@@ -1,6 +1,13 @@
 import { familyOf, type Ip } from '@enid/ip';
 import { Attributes, MalformedMessageError, type MessageWriter, structure } from '../netlink/attributes.ts';
-import { buildRequest, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, type Request } from '../netlink/message.ts';
+import {
+  buildRequest,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_ECHO,
+  NLM_F_EXCL,
+  type Request,
+} from '../netlink/message.ts';
 import type { NetNamespace } from '../netns.ts';
 import { defined, familyNumber, Names, writeLinkName } from './values.ts';
 
@@ -26,6 +33,8 @@ const IFLA_AF_SPEC = 26;
 const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
+const IFLA_NUM_TX_QUEUES = 31;
+const IFLA_NUM_RX_QUEUES = 32;
 const IFLA_CARRIER = 33;
 const IFLA_LINK_NETNSID = 37;
 const RTEXT_FILTER_SKIP_STATS = 8;
@@ -128,6 +137,11 @@ type NewLink = {
   mtu?: number;
   /** Random unless given. */
   mac?: string;
+  /**
+   * How many receive and how many transmit queues it is made with; the kind's default unless given. A veth has one per
+   * processor by default, uses the first alone, and takes the longer to make the more there are.
+   */
+  queues?: number;
   /** In which namespace it is made: that of the socket unless given. */
   netns?: NetNamespace;
 };
@@ -179,16 +193,21 @@ export type LinkChange = {
  * Refused with EEXIST when the name or index is taken there, EOPNOTSUPP when the kernel lacks the kind.
  */
 export function addLink(spec: LinkSpec): Request {
-  return buildRequest(`RTM_NEWLINK ${spec.name}`, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, (writer) => {
-    writeHeader(writer, spec.index ?? 0, spec.up);
-    writeNewLink(writer, spec);
-    writeMembership(writer, spec);
-    writer.attribute(IFLA_LINKINFO, () => {
-      writer.attributeString(IFLA_INFO_KIND, spec.kind);
-      if (spec.kind === 'veth') writer.attribute(IFLA_INFO_DATA, () => writePeer(writer, spec.peer));
-      if (spec.kind === 'vxlan') writer.attribute(IFLA_INFO_DATA, () => writeVxlan(writer, spec));
-    });
-  });
+  return buildRequest(
+    `RTM_NEWLINK ${spec.name}`,
+    RTM_NEWLINK,
+    NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO,
+    (writer) => {
+      writeHeader(writer, spec.index ?? 0, spec.up);
+      writeNewLink(writer, spec);
+      writeMembership(writer, spec);
+      writer.attribute(IFLA_LINKINFO, () => {
+        writer.attributeString(IFLA_INFO_KIND, spec.kind);
+        if (spec.kind === 'veth') writer.attribute(IFLA_INFO_DATA, () => writePeer(writer, spec.peer));
+        if (spec.kind === 'vxlan') writer.attribute(IFLA_INFO_DATA, () => writeVxlan(writer, spec));
+      });
+    },
+  );
 }
 
 /**
@@ -305,6 +324,8 @@ function writeNewLink(writer: MessageWriter, spec: NewLink): void {
   writeLinkName(writer, IFLA_IFNAME, spec.name);
   writer.attributeU32(IFLA_MTU, spec.mtu);
   writer.attributeMac(IFLA_ADDRESS, spec.mac);
+  writer.attributeU32(IFLA_NUM_TX_QUEUES, spec.queues);
+  writer.attributeU32(IFLA_NUM_RX_QUEUES, spec.queues);
   writer.attributeS32(IFLA_NET_NS_FD, spec.netns?.fd);
 }
 

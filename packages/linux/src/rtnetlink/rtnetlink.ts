@@ -42,6 +42,11 @@ export class Rtnetlink implements Disposable {
     if (error) throw error;
   }
 
+  /** For {@link BackgroundRtnetlink}: runs requests on another thread. Nothing else may use this socket meanwhile. */
+  get socket(): NetlinkSocket {
+    return this.#socket;
+  }
+
   links(filter: { master?: number } = {}): Link[] {
     return this.#socket.dump(dumpLinks(filter), decodeLink);
   }
