@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { cpus } from 'node:os';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -39,7 +40,7 @@ export class Machine {
   async create(hostName: string, folders: readonly string[]): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     for (const file of [this.#mounts, this.#uts]) writeFileSync(file, '', { mode: 0o600 });
-    await run('unshare', [`--mount=${this.#mounts}`, `--uts=${this.#uts}`, '--propagation=slave', 'true']);
+    await this.#unshare();
     for (const target of LAYERED) {
       const [upper, work] = ['upper', 'work'].map((kind) => `${this.#options.folder}/${kind}${target}`);
       for (const path of [upper!, work!]) mkdirSync(path, { recursive: true });
@@ -75,6 +76,31 @@ export class Machine {
     // Lazily, and failing where nothing is mounted: it may have been cut short at any point.
     for (const file of [this.#mounts, this.#uts]) await run('umount', ['--lazy', file]).catch(() => {});
     await rm(this.#options.folder, { recursive: true, force: true });
+  }
+
+  /**
+   * Some kernels (6.18 among them) number namespaces from a counter of each CPU, and refuse to mount a mount namespace
+   * whose number is not above that of the caller's. On the CPU that numbered the caller's namespace it always is.
+   */
+  async #unshare(): Promise<void> {
+    const refusals: unknown[] = [];
+    for (const cpu of cpus().keys()) {
+      const unshare = [
+        'unshare',
+        `--mount=${this.#mounts}`,
+        `--uts=${this.#uts}`,
+        '--propagation=slave',
+        'true',
+      ];
+      try {
+        await run('taskset', ['--cpu-list', `${cpu}`, ...unshare]);
+        return;
+      } catch (refusal) {
+        refusals.push(refusal);
+        await run('umount', ['--lazy', this.#uts]).catch(() => {});
+      }
+    }
+    throw new AggregateError(refusals, `no mount namespace for ${this.#options.folder}: ${refusals.at(-1)}`);
   }
 
   async #inside(...command: [string, ...string[]]): Promise<void> {
