@@ -1,0 +1,234 @@
+import http from 'node:http';
+import https from 'node:https';
+import { text } from 'node:stream/consumers';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { ApiError, type Status } from './api-error.ts';
+
+export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export type RequestOptions = {
+  readonly query?: Query;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly accept?: string;
+  readonly signal?: AbortSignal;
+};
+
+export type WatchEvent<T> = {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
+  readonly object: T;
+};
+
+/** What a list answers. */
+export type List<T> = {
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };
+  readonly items: T[];
+};
+
+export type DeleteOptions = {
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: 'Foreground' | 'Background' | 'Orphan';
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+};
+
+const PATCH_TYPES = {
+  merge: 'application/merge-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+  json: 'application/json-patch+json',
+} as const;
+
+/** A request without an answer for so long has failed, in milliseconds. */
+const REQUEST_TIMEOUT = 30_000;
+/** How long an Authorization header is used: tokens in files are renewed. In milliseconds. */
+const CREDENTIALS_LIFETIME = 60_000;
+
+type Connection = {
+  readonly headers: http.OutgoingHttpHeaders;
+  readonly requests: http.Agent;
+  readonly watches: http.Agent;
+};
+
+/**
+ * An API server's client by path, for any resource, built in or custom. It passes JSON as it is: see {@link Wire}.
+ * Connections are kept and shared; watches have their own, so that they never keep requests waiting.
+ */
+export class KubeClient {
+  readonly server: URL;
+  readonly #config: KubeConfig;
+  #connection: Promise<Connection> | undefined;
+  #credentials: { readonly until: number; readonly headers: Promise<http.OutgoingHttpHeaders> } | undefined;
+
+  /** @throws {Error} when the kubeconfig's current context names no cluster. */
+  constructor(config: KubeConfig) {
+    const cluster = config.getCurrentCluster();
+    if (!cluster) {
+      throw new Error(
+        `kubeconfig: no cluster for the current context "${config.getCurrentContext()}": set current-context to one that has a cluster`,
+      );
+    }
+    this.#config = config;
+    this.server = new URL(cluster.server);
+  }
+
+  /** @throws {ApiError} when the server refuses. */
+  async request<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
+    const response = await this.#send(method, path, options, 'requests');
+    const body = await text(response);
+    return (body ? JSON.parse(body) : undefined) as T;
+  }
+
+  get<T>(path: string, query?: Query): Promise<T> {
+    return this.request('GET', path, { ...(query && { query }) });
+  }
+
+  create<T>(path: string, object: T): Promise<T> {
+    return this.request('POST', path, { body: object });
+  }
+
+  replace<T>(path: string, object: T): Promise<T> {
+    return this.request('PUT', path, { body: object });
+  }
+
+  patch<T>(path: string, patch: unknown, type: keyof typeof PATCH_TYPES = 'merge'): Promise<T> {
+    return this.request('PATCH', path, { body: patch, contentType: PATCH_TYPES[type] });
+  }
+
+  delete(path: string, options: DeleteOptions = {}): Promise<unknown> {
+    const body = { apiVersion: 'v1', kind: 'DeleteOptions', ...options };
+    return this.request('DELETE', path, { body });
+  }
+
+  /**
+   * Watches until the server ends the stream.
+   * @throws {ApiError} when the server refuses, or says so in the stream; other errors when the connection breaks.
+   */
+  async watch<T>(
+    path: string,
+    options: Omit<RequestOptions, 'body'>,
+    onEvent: (event: WatchEvent<T>) => void,
+  ): Promise<void> {
+    const query = { ...options.query, watch: 1 };
+    const response = await this.#send('GET', path, { ...options, query }, 'watches');
+    response.setEncoding('utf8');
+    let rest = '';
+    for await (const chunk of response as AsyncIterable<string>) {
+      const lines = chunk.split('\n');
+      lines[0] = rest + lines[0];
+      rest = lines.pop()!;
+      for (const line of lines) {
+        if (line === '') continue;
+        const event = JSON.parse(line) as WatchEvent<T>;
+        if (event.type === 'ERROR') throw new ApiError(event.object as Status, `watch ${path}`);
+        onEvent(event);
+      }
+    }
+  }
+
+  /** Ends the connections that no request is using. */
+  async close(): Promise<void> {
+    const connection = await this.#connection?.catch(() => undefined);
+    connection?.requests.destroy();
+    connection?.watches.destroy();
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    options: RequestOptions,
+    kind: 'requests' | 'watches',
+  ): Promise<http.IncomingMessage> {
+    const connection = await this.#connect();
+    const url = new URL(this.server.pathname.replace(/\/$/, '') + path, this.server);
+    for (const [name, value] of Object.entries(options.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    const headers = {
+      ...connection.headers,
+      ...(await this.#authorization()),
+      accept: options.accept ?? 'application/json',
+      ...(body !== undefined && {
+        'content-type': options.contentType ?? 'application/json',
+        'content-length': Buffer.byteLength(body),
+      }),
+    };
+    const { signal } = options;
+    const send = () =>
+      answer(url, { method, headers, agent: connection[kind], ...(signal && { signal }) }, body);
+    let response: http.IncomingMessage;
+    try {
+      response = await send();
+    } catch (error) {
+      // The server may close a kept connection at the moment it is used again. Reading twice does no harm.
+      if (method !== 'GET' || (error as NodeJS.ErrnoException).code !== 'ECONNRESET' || signal?.aborted)
+        throw error;
+      response = await send();
+    }
+    if (response.statusCode! < 300) return response;
+    throw new ApiError(toStatus(response.statusCode!, await text(response)), `${method} ${url.pathname}`);
+  }
+
+  #connect(): Promise<Connection> {
+    this.#connection ??= (async () => {
+      const options: https.RequestOptions = { headers: {} };
+      await this.#config.applyToHTTPSOptions(options);
+      const { ca, cert, key, rejectUnauthorized, servername } = options;
+      const tls = Object.fromEntries(
+        Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, v]) => v !== undefined),
+      );
+      const keepAlive = { keepAlive: true, keepAliveMsecs: 15_000 };
+      const agent = (more: http.AgentOptions) =>
+        this.server.protocol === 'http:'
+          ? new http.Agent({ ...keepAlive, ...more })
+          : new https.Agent({ ...tls, ...keepAlive, ...more });
+      return { headers: {}, requests: agent({ maxSockets: 32 }), watches: agent({}) };
+    })();
+    return this.#connection;
+  }
+
+  #authorization(): Promise<http.OutgoingHttpHeaders> {
+    const now = Date.now();
+    if (!this.#credentials || this.#credentials.until < now) {
+      const options: https.RequestOptions = { headers: {} };
+      const headers = this.#config.applyToHTTPSOptions(options).then(() => ({
+        ...(options.headers as http.OutgoingHttpHeaders),
+        ...(options.auth && { authorization: `Basic ${Buffer.from(options.auth).toString('base64')}` }),
+      }));
+      this.#credentials = { until: now + CREDENTIALS_LIFETIME, headers };
+      headers.catch(() => {
+        this.#credentials = undefined;
+      });
+    }
+    return this.#credentials.headers;
+  }
+}
+
+function answer(
+  url: URL,
+  options: http.RequestOptions,
+  body: string | undefined,
+): Promise<http.IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const { request } = url.protocol === 'http:' ? http : https;
+    const outgoing = request(url, options, (response) => {
+      outgoing.setTimeout(0);
+      resolve(response);
+    });
+    outgoing.setTimeout(REQUEST_TIMEOUT, () => {
+      const seconds = REQUEST_TIMEOUT / 1000;
+      outgoing.destroy(new Error(`no answer from ${url.origin} in ${seconds} s: is the API server running?`));
+    });
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  });
+}
+
+function toStatus(code: number, body: string): Status {
+  try {
+    const status = JSON.parse(body) as { kind?: string } & Status;
+    if (status.kind === 'Status') return { ...status, code };
+  } catch {
+    // Not from the API server itself, such as a proxy's page.
+  }
+  return { code, message: body.slice(0, 200) || `HTTP ${code}` };
+}

@@ -1,0 +1,9 @@
+/** What every client of the API in the lab stands on. */
+export * from './api-error.ts';
+export * from './backoff.ts';
+export * from './client.ts';
+export * from './clock.ts';
+export * from './event-recorder.ts';
+export * from './informer.ts';
+export * from './wire.ts';
+export * from './work-queue.ts';
