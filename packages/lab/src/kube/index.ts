@@ -5,5 +5,6 @@ export * from './client.ts';
 export * from './clock.ts';
 export * from './event-recorder.ts';
 export * from './informer.ts';
+export * from './quantity.ts';
 export * from './wire.ts';
 export * from './work-queue.ts';

@@ -11,8 +11,15 @@ export type Wire<T> = 0 extends 1 & T
     : T extends readonly (infer E)[]
       ? Wire<E>[]
       : T extends object
-        ? { [K in keyof T]: Record<never, never> extends Pick<T, K> ? Wire<T[K]> | undefined : Wire<T[K]> }
+        ? { [K in keyof T]: IsOptional<T, K> extends true ? Wire<T[K]> | undefined : Wire<T[K]> }
         : T;
+
+/** Keys of a map (`labels`) are not optional: what is there has a value. */
+type IsOptional<T, K extends keyof T> = string extends K
+  ? false
+  : Record<never, never> extends Pick<T, K>
+    ? true
+    : false;
 
 /** What is common to all objects. */
 export type KubeObject = {
