@@ -65,7 +65,7 @@ class Scheduler implements Loop {
       this.#infos.changed(pod.spec.nodeName);
       this.#queue.remove(keyOf(pod));
       // What is new on a node, or gone from it, or labelled otherwise, may make room or be wanted company.
-      if (!old?.spec?.nodeName || !now || isFinished(now) || old.metadata?.labels !== now.metadata?.labels) {
+      if (!old?.spec?.nodeName || !now || isFinished(now) || isRelabelled(old, now)) {
         this.#queue.retry();
       }
     } else if (!now || isDeleted(now)) {
@@ -168,6 +168,9 @@ class Scheduler implements Loop {
     done.finally(() => this.#writes.delete(done));
   }
 }
+
+const isRelabelled = (old: Pod, now: Pod) =>
+  JSON.stringify(old.metadata?.labels) !== JSON.stringify(now.metadata?.labels);
 
 function isPending({ spec, status }: Pod): boolean {
   return (
