@@ -115,7 +115,7 @@ export function startDeployments(cluster: Cluster): Loop {
       const all = old.reduce((total, set) => total + (set.spec?.replicas ?? 0), 0);
       return createSet(path, deployment, newSize(bounds, 0, all), annotate);
     }
-    await update(deployment, fresh, annotate);
+    if (await update(deployment, fresh, annotate)) return undefined;
     if (deployment.metadata?.annotations?.[REVISION] !== String(revision)) {
       await client.patch(path, { metadata: { annotations: { [REVISION]: String(revision) } } });
     }
@@ -217,12 +217,12 @@ export function startDeployments(cluster: Cluster): Loop {
     return set.metadata!.name!;
   }
 
-  /** Keeps what is said on the new set, besides its size, as the Deployment says it. */
+  /** Keeps what is said on the new set, besides its size, as the Deployment says it. @returns whether it was not. */
   async function update(
     deployment: Deployment,
     fresh: ReplicaSet,
     annotate: Parameters<typeof annotationsFor>[2],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const annotations = annotationsFor(deployment, fresh, annotate);
     const minReadySeconds = deployment.spec?.minReadySeconds ?? 0;
     if (
@@ -231,6 +231,7 @@ export function startDeployments(cluster: Cluster): Loop {
     )
       return;
     await client.patch(pathOfSet(fresh), { metadata: { annotations }, spec: { minReadySeconds } });
+    return true;
   }
 
   async function cleanUp(deployment: Deployment, old: readonly ReplicaSet[]): Promise<void> {

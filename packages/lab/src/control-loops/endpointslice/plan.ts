@@ -1,0 +1,120 @@
+import type * as k8s from '@kubernetes/client-node';
+import type { EndpointSlice, Service, Wire } from '../../kube/index.ts';
+import { canonical, isEqual } from '../shared/canonical.ts';
+import { controllerReference } from '../shared/owners.ts';
+import { type ServiceEndpoint, targetRef } from '../shared/service-endpoints.ts';
+
+export const MANAGED_BY = 'endpointslice-controller.k8s.io';
+/** How many endpoints a slice holds. */
+const MOST = 100;
+
+type Endpoint = Wire<k8s.V1Endpoint>;
+
+export type Plan = {
+  readonly create: readonly EndpointSlice[];
+  readonly update: readonly EndpointSlice[];
+  readonly remove: readonly EndpointSlice[];
+};
+
+/**
+ * How a Service's slices come to hold its endpoints, with as few writes as may be: an endpoint stays in its slice, new ones
+ * fill what there is, and slices of which nothing is left are removed.
+ */
+export function planSlices(
+  service: Service,
+  endpoints: readonly ServiceEndpoint[],
+  slices: readonly EndpointSlice[],
+): Plan {
+  const plan = {
+    create: [] as EndpointSlice[],
+    update: [] as EndpointSlice[],
+    remove: [] as EndpointSlice[],
+  };
+  const labels = labelsFor(service);
+  const kind = (family: string, ports: unknown) => canonical([family, ports]);
+  const wanted = Map.groupBy(endpoints, ({ family, ports }) => kind(family, ports));
+  const existing = Map.groupBy(slices, ({ addressType, ports }) => kind(addressType, ports ?? []));
+  // A Service without endpoints has an empty slice: who watches sees that it has none.
+  if (wanted.size === 0) {
+    const [kept, ...rest] = slices;
+    plan.remove.push(...rest);
+    if (!kept) plan.create.push(newSlice(service, labels, service.spec?.ipFamilies?.[0] ?? 'IPv4', [], []));
+    else put(kept, []);
+    return plan;
+  }
+  for (const [key, there] of existing) if (!wanted.has(key)) plan.remove.push(...there);
+  for (const [key, members] of wanted) fill(members, existing.get(key) ?? []);
+  return plan;
+
+  function fill(members: readonly ServiceEndpoint[], there: readonly EndpointSlice[]): void {
+    const left = new Map(members.map((member) => [`${member.pod.metadata?.uid} ${member.address}`, member]));
+    const contents = there.map((slice) => {
+      const kept: Endpoint[] = [];
+      for (const { targetRef: target, addresses } of slice.endpoints ?? []) {
+        const id = `${target?.uid} ${addresses[0]}`;
+        const member = left.get(id);
+        if (member) kept.push(endpointOf(member));
+        left.delete(id);
+      }
+      return { slice, kept };
+    });
+    const more = [...left.values()].map(endpointOf);
+    for (const { slice, kept } of contents) {
+      kept.push(...more.splice(0, MOST - kept.length));
+      if (kept.length === 0) plan.remove.push(slice);
+      else put(slice, kept);
+    }
+    const { family, ports } = members[0]!;
+    while (more.length > 0)
+      plan.create.push(newSlice(service, labels, family, [...ports], more.splice(0, MOST)));
+  }
+
+  function put(slice: EndpointSlice, endpoints: Endpoint[]): void {
+    const same = isEqual(slice.endpoints ?? [], endpoints) && isEqual(slice.metadata?.labels, labels);
+    if (!same) plan.update.push({ ...slice, metadata: { ...slice.metadata, labels }, endpoints });
+  }
+}
+
+function labelsFor(service: Service): Record<string, string> {
+  return {
+    ...service.metadata?.labels,
+    'kubernetes.io/service-name': service.metadata?.name ?? '',
+    'endpointslice.kubernetes.io/managed-by': MANAGED_BY,
+    ...(service.spec?.clusterIP === 'None' && { 'service.kubernetes.io/headless': '' }),
+  };
+}
+
+function newSlice(
+  service: Service,
+  labels: Record<string, string>,
+  addressType: string,
+  ports: EndpointSlice['ports'],
+  endpoints: Endpoint[],
+): EndpointSlice {
+  const { name = '', namespace } = service.metadata ?? {};
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      generateName: `${name}-`,
+      namespace,
+      labels,
+      ownerReferences: [controllerReference(service, 'v1', 'Service')],
+    },
+    addressType,
+    endpoints,
+    ports,
+  };
+}
+
+function endpointOf(member: ServiceEndpoint): Endpoint {
+  const { address, ready, serving, terminating, hostname, nodeName, zone, pod } = member;
+  return {
+    addresses: [address],
+    conditions: { ready, serving, terminating },
+    ...(hostname && { hostname }),
+    ...(nodeName && { nodeName }),
+    targetRef: targetRef(pod),
+    ...(zone && { zone }),
+  };
+}

@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import type { KubeConfig } from '@kubernetes/client-node';
+import { type Clock, EventRecorder, KubeClient, systemClock } from '../kube/index.ts';
+import { startDeployments } from './deployment/deployment.ts';
+import { startEndpoints } from './endpoints/endpoints.ts';
+import { startEndpointSlices } from './endpointslice/endpointslice.ts';
+import { startNamespaces } from './namespace/namespace.ts';
+import { startNodeLifecycle } from './node-lifecycle/node-lifecycle.ts';
+import { startPodGc } from './pod-gc/pod-gc.ts';
+import { startReplicaSets } from './replicaset/replicaset.ts';
+import { startScheduler } from './scheduler/scheduler.ts';
+import { startServiceAccounts } from './service-account/service-account.ts';
+import { type Cluster, informers, type Loop } from './shared/cluster.ts';
+
+export type ControlLoopOptions = {
+  /** How to reach the API server, as an administrator. */
+  readonly kubeConfig: KubeConfig;
+  readonly clock?: Clock;
+  /** Told of what failed and will be tried again. */
+  readonly onError?: (error: Error) => void;
+};
+
+/**
+ * Starts all that makes a cluster of an API server: the scheduler, and the controllers of workloads, Services, nodes,
+ * namespaces and owners. Resolves when they have seen the cluster's state and are at work.
+ */
+export async function startControlLoops(options: ControlLoopOptions): Promise<{ close(): Promise<void> }> {
+  const { kubeConfig, clock = systemClock, onError = console.error } = options;
+  const client = new KubeClient(kubeConfig);
+  const state = informers(client, clock, onError);
+  const recorders: EventRecorder[] = [];
+  const recorder = (component: string) => {
+    const made = new EventRecorder({ client, component, clock, onError });
+    recorders.push(made);
+    return made;
+  };
+  await Promise.all(Object.values(state).map((informer) => informer.synced));
+  const cluster: Cluster = { client, clock, state, recorder, onError };
+  const loops: Loop[] = [
+    startServiceAccounts(cluster, rootCertificate(kubeConfig)),
+    startNamespaces(cluster),
+    startNodeLifecycle(cluster),
+    startDeployments(cluster),
+    startReplicaSets(cluster),
+    startScheduler(cluster),
+    startEndpointSlices(cluster),
+    startEndpoints(cluster),
+    startPodGc(cluster),
+  ];
+  return {
+    async close() {
+      await Promise.all(loops.map((loop) => loop.close()));
+      await Promise.all(Object.values(state).map((informer) => informer.stop()));
+      await Promise.all(recorders.map((made) => made.close()));
+      await client.close();
+    },
+  };
+}
+
+/** The CA by which clients know the API server; undefined without TLS. */
+function rootCertificate(kubeConfig: KubeConfig): string | undefined {
+  const { caData, caFile } = kubeConfig.getCurrentCluster() ?? {};
+  if (caData) return Buffer.from(caData, 'base64').toString();
+  return caFile ? readFileSync(caFile, 'utf8') : undefined;
+}
