@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
-import { addAddress, NetNamespace, Rtnetlink, setLink } from '@enid/linux';
+import { addAddress, bindUdp, connectTcp, NetNamespace, Rtnetlink, setLink } from '@enid/linux';
+import * as dns from 'dns-packet';
 import { collect } from '../lab/output.ts';
 import { INTERNET_CLIENT, INTERNET_SERVER, InternetServer } from './server.ts';
 
@@ -41,6 +43,39 @@ for (const protocol of ['tcp', 'udp']) {
       inNamespace('bash', '-c', `exec 3<>/dev/${protocol}/${INTERNET_SERVER}/7; echo hello >&3; head -1 <&3`),
     );
     assert.equal(stdout, 'hello\n');
+  });
+}
+
+const query = (name: string) =>
+  dns.encode({ type: 'query', id: 7, flags: dns.RECURSION_DESIRED, questions: [{ type: 'A', name }] });
+
+const askers = {
+  async UDP(name: string) {
+    const socket = createSocket('udp4').bind({ fd: bindUdp(ns, INTERNET_CLIENT, 0) });
+    const answered = once(socket, 'message');
+    socket.send(query(name), 53, INTERNET_SERVER);
+    const [message] = (await answered) as [Buffer];
+    socket.close();
+    return dns.decode(message);
+  },
+  async TCP(name: string) {
+    const socket = connectTcp(ns, INTERNET_SERVER, 53);
+    const message = query(name);
+    socket.write(Buffer.concat([Buffer.from([0, message.length]), message]));
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    socket.destroy();
+    return dns.decode(answer.subarray(2));
+  },
+};
+
+for (const [protocol, ask] of Object.entries(askers)) {
+  test(`resolves its name by ${protocol}, and no other`, async () => {
+    const known = await ask('server.internet.test');
+    assert.deepEqual(
+      known.answers!.map((answer) => (answer as dns.StringAnswer).data),
+      [INTERNET_SERVER],
+    );
+    assert.equal(((await ask('other.internet.test')) as unknown as { rcode: string }).rcode, 'NXDOMAIN');
   });
 }
 

@@ -4,6 +4,8 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { bindUdp, listenTcp, type NetNamespace } from '@enid/linux';
 import { INTERNET_SERVER } from './addresses.ts';
+import { closed } from './closed.ts';
+import { Resolver } from './resolver.ts';
 import { tellWhoAsks } from './who-asks.ts';
 
 export { INTERNET_CLIENT, INTERNET_SERVER } from './addresses.ts';
@@ -13,10 +15,12 @@ const ECHO_PORT = 7;
 
 /**
  * The internet's server: HTTP on port 80 that tells who answers and who asks, as
- * `{"server": {"address", "port"}, "client": {"address", "port"}}`, and echo (RFC 862) by TCP and UDP on port 7.
+ * `{"server": {"address", "port"}, "client": {"address", "port"}}`, echo (RFC 862) by TCP and UDP on port 7, and DNS
+ * for its own name, `server.internet.test`.
  */
 export class InternetServer implements AsyncDisposable {
   readonly #ns: NetNamespace;
+  readonly #resolver: Resolver;
   readonly #http = createHttpServer(tellWhoAsks);
   readonly #connections = new Set<Socket>();
   readonly #echo = createServer((socket) => {
@@ -32,6 +36,7 @@ export class InternetServer implements AsyncDisposable {
 
   private constructor(ns: NetNamespace) {
     this.#ns = ns;
+    this.#resolver = new Resolver(ns);
   }
 
   /**
@@ -56,30 +61,17 @@ export class InternetServer implements AsyncDisposable {
     this.#http.listen({ fd: listenTcp(this.#ns, INTERNET_SERVER, HTTP_PORT) });
     this.#echo.listen({ fd: listenTcp(this.#ns, INTERNET_SERVER, ECHO_PORT) });
     this.#udpEcho.bind({ fd: bindUdp(this.#ns, INTERNET_SERVER, ECHO_PORT) });
-    await Promise.all(listening);
+    await Promise.all([...listening, this.#resolver.listen()]);
   }
 
   /** Ends the connections too: an open socket would keep the namespace. */
   async close(): Promise<void> {
     this.#http.closeAllConnections();
     for (const connection of this.#connections) connection.destroy();
-    await Promise.all(
-      [this.#http, this.#echo, this.#udpEcho].map(
-        (server) => new Promise<void>((resolve) => tryClose(server, resolve)),
-      ),
-    );
+    await Promise.all([this.#resolver.close(), ...[this.#http, this.#echo, this.#udpEcho].map(closed)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-}
-
-/** Closes a server, which may not have been opened. */
-function tryClose(server: { close(done: () => void): unknown }, done: () => void): void {
-  try {
-    server.close(done);
-  } catch {
-    done(); // A datagram socket that is closed already.
   }
 }
