@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { NetNamespace } from '@enid/linux';
 import { Machine } from './machine.ts';
@@ -8,6 +8,7 @@ import { Machine } from './machine.ts';
 const NETWORK = `enidtest-machine-${process.pid}`;
 let scratch: string;
 let machine: Machine;
+let shared: string;
 
 const inside = (...command: [string, ...string[]]) => {
   const [file, ...args] = machine.command(command);
@@ -19,9 +20,15 @@ before(async () => {
   scratch = mkdtempSync('/dev/shm/enidtest-machine-');
   execFileSync('mount', ['-t', 'tmpfs', 'none', scratch]);
   execFileSync('mount', ['--make-private', scratch]);
+  shared = `${scratch}/shared`;
+  mkdirSync(shared);
   NetNamespace.create(NETWORK).close();
   machine = new Machine({ network: NETWORK, folder: `${scratch}/node-1` });
-  await machine.create('ip-10-0-1-5.ec2.internal', ['/etc/cni/net.d']);
+  await machine.create({
+    hostName: 'ip-10-0-1-5.ec2.internal',
+    folders: ['/etc/cni/net.d'],
+    binds: { '/opt/shared': shared },
+  });
 });
 after(async () => {
   await machine.remove();
@@ -45,12 +52,18 @@ test('what it writes is on no other machine, while it sees what the host has', (
   assert.equal(inside('cat', '/etc/debian_version').stdout, readFileSync('/etc/debian_version', 'utf8'));
 });
 
+test('a folder that is bound into it is seen from both sides', () => {
+  assert.equal(inside('touch', '/opt/shared/inside').status, 0);
+  assert.ok(existsSync(`${shared}/inside`));
+  assert.ok(!existsSync('/opt/shared'));
+});
+
 test('what it mounts is gone with it', async () => {
   const before = mountsOfHost();
   assert.equal(inside('mount', '-t', 'tmpfs', 'none', '/opt').status, 0);
   assert.equal(mountsOfHost(), before);
   const other = new Machine({ network: NETWORK, folder: `${scratch}/node-2` });
-  await other.create('other', []);
+  await other.create({ hostName: 'other' });
   await other.remove();
   assert.equal(mountsOfHost(), before);
   assert.ok(!existsSync(`${scratch}/node-2`));

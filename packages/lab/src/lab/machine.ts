@@ -17,6 +17,16 @@ export type MachineOptions = {
   readonly folder: string;
 };
 
+/** What a machine is made with. */
+export type MachineContents = {
+  /** As `hostname` prints it inside. */
+  readonly hostName: string;
+  /** To be made inside, beside /run/netns. */
+  readonly folders?: readonly string[];
+  /** Folders of the host that are seen inside, by where. */
+  readonly binds?: Readonly<Record<string, string>>;
+};
+
 /**
  * A node as a machine of its own: the network namespace of its EC2 instance, and a mount namespace and a host name
  * beside it. It has the host's programs, while what it writes below /etc, /opt, /var and /run is its own, so that what
@@ -32,12 +42,8 @@ export class Machine {
     this.#options = options;
   }
 
-  /**
-   * Makes the namespaces and mounts what is the machine's own.
-   * @param hostName as `hostname` prints it inside.
-   * @param folders to be made inside, beside /run/netns.
-   */
-  async create(hostName: string, folders: readonly string[]): Promise<void> {
+  /** Makes the namespaces and mounts what is the machine's own. */
+  async create({ hostName, folders = [], binds = {} }: MachineContents): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     for (const file of [this.#mounts, this.#uts]) writeFileSync(file, '', { mode: 0o600 });
     await this.#unshare();
@@ -53,6 +59,11 @@ export class Machine {
         'node',
         target,
       );
+    }
+    // Before /run is covered, which they may come from.
+    for (const [target, source] of Object.entries(binds)) {
+      await this.#inside('mkdir', '-p', target);
+      await this.#inside('mount', '--bind', source, target);
     }
     await this.#inside('mount', '-t', 'tmpfs', '-o', 'mode=0755,nosuid,nodev', 'node', '/run');
     await this.#inside('mkdir', '-p', '/run/netns', ...folders);
