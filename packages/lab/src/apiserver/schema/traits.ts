@@ -1,0 +1,177 @@
+/**
+ * What the API's types say beside names and types of fields: how lists and maps are merged (the tags `listType`,
+ * `listMapKey`, `patchStrategy` and `patchMergeKey` of k8s.io/api), and which texts are quantities.
+ */
+import type { Schema } from './schema.ts';
+
+/** A list whose items are told apart by a key, in strategic merge patches by the first alone. */
+function by(...keys: string[]): Schema {
+  return { patchStrategy: 'merge', patchMergeKey: keys[0]!, listType: 'map', listMapKeys: keys };
+}
+
+/** The same for server-side apply alone. */
+function mapBy(...keys: string[]): Schema {
+  return { listType: 'map', listMapKeys: keys };
+}
+
+const volumes: Schema = { ...by('name'), patchStrategy: 'merge,retainKeys' };
+const atomicMap: Schema = { mapType: 'atomic' };
+const set: Schema = { listType: 'set' };
+const mergedSet: Schema = { ...set, patchStrategy: 'merge' };
+const conditions = by('type');
+const quantity: Schema = { format: 'quantity' };
+const quantities: Schema = {
+  type: 'object',
+  additionalProperties: { type: 'string', format: 'quantity' },
+};
+const container = {
+  ports: by('containerPort', 'protocol'),
+  env: by('name'),
+  volumeMounts: by('mountPath'),
+  volumeDevices: by('devicePath'),
+};
+const webhooks = { webhooks: by('name') };
+const matchConditions = { matchConditions: by('name') };
+const conditioned = { conditions };
+
+/** By type, by field. Lists that are not named are atomic, maps granular. */
+export const TRAITS: Readonly<Record<string, Readonly<Record<string, Schema>>>> = {
+  ObjectMeta: { ownerReferences: by('uid'), finalizers: mergedSet },
+
+  PodSpec: {
+    volumes,
+    initContainers: by('name'),
+    containers: by('name'),
+    ephemeralContainers: by('name'),
+    nodeSelector: atomicMap,
+    imagePullSecrets: by('name'),
+    hostAliases: by('ip'),
+    topologySpreadConstraints: by('topologyKey', 'whenUnsatisfiable'),
+    schedulingGates: by('name'),
+    resourceClaims: volumes,
+    overhead: quantities,
+  },
+  Container: container,
+  EphemeralContainer: container,
+  ContainerPort: { protocol: { default: 'TCP' } },
+  ResourceRequirements: { claims: mapBy('name'), limits: quantities, requests: quantities },
+  VolumeResourceRequirements: { limits: quantities, requests: quantities },
+  ResourceFieldSelector: { divisor: quantity },
+  EmptyDirVolumeSource: { sizeLimit: quantity },
+  PodStatus: {
+    conditions,
+    hostIPs: { listType: 'atomic', patchStrategy: 'merge', patchMergeKey: 'ip' },
+    podIPs: by('ip'),
+    resourceClaimStatuses: volumes,
+  },
+  ContainerStatus: {
+    volumeMounts: by('mountPath'),
+    allocatedResourcesStatus: by('name'),
+    allocatedResources: quantities,
+  },
+  ReplicationControllerSpec: { selector: atomicMap },
+  ReplicationControllerStatus: conditioned,
+
+  ServiceSpec: { ports: by('port', 'protocol'), selector: atomicMap },
+  ServicePort: { protocol: { default: 'TCP' } },
+  ServiceStatus: conditioned,
+  ServiceAccount: { secrets: by('name') },
+  NodeSpec: { podCIDRs: mergedSet },
+  NodeStatus: { conditions, addresses: by('type'), capacity: quantities, allocatable: quantities },
+  NamespaceStatus: conditioned,
+  PersistentVolumeSpec: { capacity: quantities, claimRef: { mapType: 'granular' } },
+  PersistentVolumeClaimStatus: { conditions, capacity: quantities, allocatedResources: quantities },
+  LimitRangeItem: {
+    default: quantities,
+    defaultRequest: quantities,
+    max: quantities,
+    maxLimitRequestRatio: quantities,
+    min: quantities,
+  },
+  ResourceQuotaSpec: { hard: quantities },
+  ResourceQuotaStatus: { hard: quantities, used: quantities },
+
+  DeploymentSpec: { strategy: { patchStrategy: 'retainKeys' } },
+  DeploymentStatus: conditioned,
+  ReplicaSetStatus: conditioned,
+  DaemonSetStatus: conditioned,
+  StatefulSetStatus: conditioned,
+  JobStatus: { conditions: { listType: 'atomic', patchStrategy: 'merge', patchMergeKey: 'type' } },
+  PodFailurePolicyOnExitCodesRequirement: { values: set },
+
+  HorizontalPodAutoscalerStatus: conditioned,
+  HPAScalingRules: { tolerance: quantity },
+  MetricTarget: { averageValue: quantity, value: quantity },
+  MetricValueStatus: { averageValue: quantity, value: quantity },
+
+  PodDisruptionBudgetSpec: { selector: { patchStrategy: 'replace' } },
+  PodDisruptionBudgetStatus: conditioned,
+  Endpoint: { addresses: set },
+  CSINodeSpec: { drivers: by('name') },
+  CSIDriverSpec: { volumeLifecycleModes: set },
+  Overhead: { podFixed: quantities },
+  APIServiceStatus: conditioned,
+  CustomResourceDefinitionStatus: { conditions: mapBy('type') },
+  JSONSchemaProps: { 'x-kubernetes-validations': by('rule') },
+  ValidatingWebhookConfiguration: webhooks,
+  MutatingWebhookConfiguration: webhooks,
+  ValidatingWebhook: matchConditions,
+  MutatingWebhook: matchConditions,
+};
+
+/** Types whose values are owned as a whole (`structType=atomic`). */
+export const ATOMIC_TYPES: ReadonlySet<string> = new Set([
+  'LocalObjectReference',
+  'ObjectReference',
+  'SecretKeySelector',
+  'ConfigMapKeySelector',
+  'FileKeySelector',
+  'ObjectFieldSelector',
+  'ResourceFieldSelector',
+  'SecretReference',
+  'TypedLocalObjectReference',
+  'TopologySelectorTerm',
+  'NodeSelector',
+  'NodeSelectorTerm',
+  'ScopeSelector',
+  'ScopedResourceSelectorRequirement',
+  'LabelSelector',
+  'OwnerReference',
+  'Subject',
+  'RoleRef',
+  'EndpointAddress',
+  'EndpointPort',
+]);
+
+/**
+ * Fields that Go's types hold by value, so that they are there in every object: their being there is nobody's doing.
+ * Beside them the fields that the models call required.
+ */
+export const HELD_BY_VALUE: ReadonlySet<string> = new Set([
+  'metadata',
+  'spec',
+  'status',
+  'strategy',
+  'updateStrategy',
+  'template',
+  'loadBalancer',
+  'resources',
+  'nodeInfo',
+  'daemonEndpoints',
+  'kubeletEndpoint',
+  'state',
+  'lastState',
+  'source',
+]);
+
+/** Required fields that may be empty, by type: what decodes to nothing is well there. */
+export const MAY_BE_EMPTY: ReadonlySet<string> = new Set([
+  'HTTPHeader.value',
+  'Sysctl.value',
+  'Condition.message',
+  'CSINodeSpec.drivers',
+  'LimitRangeSpec.limits',
+  'TokenReviewSpec.token',
+  'EventSeries.lastObservedTime',
+  'Event.eventTime',
+]);
