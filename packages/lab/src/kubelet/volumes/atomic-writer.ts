@@ -26,6 +26,7 @@ export async function writeAtomically(volume: string, payload: Payload, group?: 
     await chmod(file, group === undefined ? mode : mode | ((mode & 0o400) >> 3));
   }
   const before = await readlink(join(volume, DATA)).catch(() => undefined);
+  await rm(join(volume, '..data_tmp'), { force: true }); // Of a write that was cut short.
   await symlink(directory, join(volume, '..data_tmp'));
   await rename(join(volume, '..data_tmp'), join(volume, DATA));
 

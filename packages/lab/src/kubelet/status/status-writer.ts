@@ -1,0 +1,101 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Logger } from 'pino';
+import { isConflict, isNotFound, type KubeClient, type Pod } from '../../kube/index.ts';
+import { nameOf, namespaceOf, type PodStatus, uidOf } from '../pod.ts';
+
+type Entry = { pod: Pod; wanted: PodStatus; written: PodStatus; writing: Promise<void> | undefined };
+
+const RETRY = 1_000;
+/** Of what the kubelet told and tells no more. */
+const FIELDS = ['reason', 'message', 'podIP', 'initContainerStatuses', 'ephemeralContainerStatuses'] as const;
+
+/** Tells the API the statuses of pods: each time the newest one, one request at a time for a pod, and none for nothing. */
+export class StatusWriter {
+  readonly #client: KubeClient;
+  readonly #log: Logger;
+  readonly #entries = new Map<string, Entry>();
+  #closed = false;
+
+  constructor(client: KubeClient, log: Logger) {
+    this.#client = client;
+    this.#log = log;
+  }
+
+  /** The status that the pod will have when all is written. */
+  latest(pod: Pod): PodStatus {
+    return this.#entries.get(uidOf(pod))?.wanted ?? pod.status ?? {};
+  }
+
+  publish(pod: Pod, status: PodStatus): void {
+    const uid = uidOf(pod);
+    let entry = this.#entries.get(uid);
+    if (!entry) {
+      entry = { pod, wanted: status, written: pod.status ?? {}, writing: undefined };
+      this.#entries.set(uid, entry);
+    }
+    entry.pod = pod;
+    entry.wanted = status;
+    entry.writing ??= this.#write(entry).finally(() => {
+      entry.writing = undefined;
+    });
+  }
+
+  /** Resolves when the pod's newest status is written. */
+  async flush(pod: Pod): Promise<void> {
+    await this.#entries.get(uidOf(pod))?.writing;
+  }
+
+  forget(podUid: string): void {
+    this.#entries.delete(podUid);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#entries.values()].map(({ writing }) => writing));
+  }
+
+  async #write(entry: Entry): Promise<void> {
+    await Promise.resolve(); // What is published in the same turn is written once.
+    while (!tells(entry.written, entry.wanted)) {
+      const { pod, wanted, written } = entry;
+      try {
+        const path = `/api/v1/namespaces/${namespaceOf(pod)}/pods/${nameOf(pod)}/status`;
+        const body = { metadata: { uid: uidOf(pod) }, status: statusPatch(written, wanted) };
+        await this.#client.patch(path, body, 'strategic');
+        entry.written = wanted;
+      } catch (error) {
+        // It is gone, or another pod has its name.
+        if (isNotFound(error) || isConflict(error)) return;
+        this.#log.warn({ pod: nameOf(pod), error: String(error) }, 'status of pod not written');
+        if (this.#closed) return;
+        await new Promise((resolve) => setTimeout(resolve, RETRY));
+      }
+    }
+  }
+}
+
+/** The strategic merge patch from one status to another: conditions are merged by type, so that others' stay. */
+export function statusPatch(from: PodStatus, to: PodStatus): object {
+  const removed = FIELDS.filter((field) => from[field] !== undefined && to[field] === undefined);
+  const addresses = to.podIPs ?? [];
+  const gone = (from.podIPs ?? []).filter(({ ip }) => !addresses.some((address) => address.ip === ip));
+  const podIPs = [...gone.map(({ ip }) => ({ $patch: 'delete', ip })), ...addresses];
+  return {
+    ...to,
+    ...(podIPs.length > 0 && { podIPs }),
+    ...Object.fromEntries(removed.map((field) => [field, null])),
+  };
+}
+
+/** Whether a status says all that another does, and nothing that it does not say. */
+function tells(told: PodStatus, wanted: PodStatus): boolean {
+  const same = (field: keyof PodStatus) => isDeepStrictEqual(told[field], wanted[field]);
+  const conditions = (wanted.conditions ?? []).every((condition) => {
+    const before = told.conditions?.find(({ type }) => type === condition.type);
+    const { type, status, reason, message, lastTransitionTime } = before ?? {};
+    const view = { type, status, lastTransitionTime, ...(reason && { reason }), ...(message && { message }) };
+    return isDeepStrictEqual(view, condition);
+  });
+  const fields = [...FIELDS, 'phase', 'hostIP', 'hostIPs', 'podIPs', 'startTime', 'containerStatuses'] as const;
+  return conditions && fields.every(same);
+}
