@@ -1,5 +1,6 @@
 /** What every client of the API in the lab stands on. */
 export * from './api-error.ts';
+export * from './apply.ts';
 export * from './backoff.ts';
 export * from './client.ts';
 export * from './clock.ts';

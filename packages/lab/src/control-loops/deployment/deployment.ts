@@ -229,7 +229,7 @@ export function startDeployments(cluster: Cluster): Loop {
       isEqual(annotations, fresh.metadata?.annotations) &&
       (fresh.spec?.minReadySeconds ?? 0) === minReadySeconds
     )
-      return;
+      return false;
     await client.patch(pathOfSet(fresh), { metadata: { annotations }, spec: { minReadySeconds } });
     return true;
   }

@@ -1,0 +1,126 @@
+import { startTestApiServer, type TestApiServer } from '../../apiserver/apiserver.fixture.ts';
+import { Informer, isNotFound, KubeClient, keyOf, type Node, type Pod, timestamp } from '../../kube/index.ts';
+import { startControlLoops } from '../index.ts';
+
+/** For tests: an API server, all control loops, and nodes whose kubelets only say that they run what they are given. */
+export class TestCluster implements AsyncDisposable {
+  readonly client: KubeClient;
+  readonly pods: Informer<Pod>;
+  /** What loops could not do at once. */
+  readonly errors: string[];
+  /** Pods of which a kubelet says that they are not ready. */
+  readonly broken = new Set<string>();
+  /** What becomes of the pods of Jobs. */
+  outcome: (pod: Pod) => 'Succeeded' | 'Failed' | 'Running' = () => 'Running';
+  readonly #server: TestApiServer;
+  readonly #loops: { close(): Promise<void> };
+  readonly #silent = new Set<string>();
+  #addresses = 0;
+
+  private constructor(server: TestApiServer, loops: { close(): Promise<void> }, errors: string[]) {
+    this.#server = server;
+    this.#loops = loops;
+    this.errors = errors;
+    this.client = new KubeClient(server.kubeConfig);
+    this.pods = new Informer<Pod>({
+      client: this.client,
+      path: '/api/v1/pods',
+      onError: (error) => errors.push(error.message),
+    });
+    this.pods.onChange((_old, now) => {
+      if (now?.spec?.nodeName && !this.#silent.has(now.spec.nodeName)) void this.#play(now);
+    });
+  }
+
+  static async start(...nodes: readonly string[]): Promise<TestCluster> {
+    const server = await startTestApiServer();
+    const errors: string[] = [];
+    const onError = (error: Error) => errors.push(error.message);
+    const loops = await startControlLoops({ kubeConfig: server.kubeConfig, onError });
+    const cluster = new TestCluster(server, loops, errors);
+    await cluster.pods.synced;
+    for (const [i, name] of nodes.entries()) await cluster.addNode(name, `zone-${i % 2}`);
+    return cluster;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#loops.close();
+    await this.pods.stop();
+    await this.client.close();
+    await this.#server.stop();
+  }
+
+  async addNode(name: string, zone: string, more: Partial<NonNullable<Node['spec']>> = {}): Promise<void> {
+    const time = timestamp(Date.now());
+    const ready = { type: 'Ready', status: 'True', lastHeartbeatTime: time, lastTransitionTime: time };
+    const allocatable = { cpu: '64', memory: '128Gi', pods: '300' };
+    await this.client.create<Node>('/api/v1/nodes', {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: {
+        name,
+        labels: {
+          'kubernetes.io/hostname': name,
+          'kubernetes.io/os': 'linux',
+          'topology.kubernetes.io/zone': zone,
+        },
+      },
+      spec: more,
+      status: { allocatable, capacity: allocatable, conditions: [ready] },
+    });
+  }
+
+  /** The node's kubelet says nothing from now on. */
+  silence(node: string): void {
+    this.#silent.add(node);
+  }
+
+  apply<T>(path: string, object: T): Promise<T> {
+    return this.client.create(path, object);
+  }
+
+  /** The pods of a namespace whose names begin so, by name. */
+  podsOf(prefix: string, namespace = 'default'): Pod[] {
+    return this.pods
+      .list()
+      .filter((pod) => keyOf(pod).startsWith(`${namespace}/${prefix}`))
+      .sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+  }
+
+  /** What a kubelet says of the pod. */
+  async #play(pod: Pod): Promise<void> {
+    const path = `/api/v1/namespaces/${pod.metadata?.namespace}/pods/${pod.metadata?.name}`;
+    try {
+      if (pod.metadata?.deletionTimestamp) {
+        await this.client.delete(path, { gracePeriodSeconds: 0, preconditions: { uid: pod.metadata.uid! } });
+        return;
+      }
+      const phase = this.outcome(pod);
+      const ready = phase === 'Running' && !this.broken.has(pod.metadata!.name!) && !this.#isBroken(pod);
+      if (pod.status?.phase === phase && isReady(pod) === ready) return;
+      const time = timestamp(Date.now());
+      const condition = { type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: time };
+      const podIP = pod.status?.podIP ?? `10.0.${this.#addresses >> 8}.${this.#addresses++ & 255}`;
+      const status = { phase, podIP, podIPs: [{ ip: podIP }], conditions: [condition] };
+      await this.client.patch(
+        `${path}/status`,
+        { metadata: { uid: pod.metadata!.uid }, status },
+        'strategic',
+      );
+    } catch (error) {
+      if (!isNotFound(error)) this.errors.push(`kubelet: ${error}`);
+    }
+  }
+
+  /** An image with this name never becomes ready. */
+  #isBroken(pod: Pod): boolean {
+    return pod.spec?.containers.some(({ image }) => image === 'broken') ?? false;
+  }
+}
+
+const isReady = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === 'Ready')?.status === 'True';
+
+/** A pod's template with a label and an image. */
+export function template(app: string, image = 'app:1') {
+  return { metadata: { labels: { app } }, spec: { containers: [{ name: 'main', image }] } };
+}
