@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { type Clock, EventRecorder, KubeClient, systemClock } from '../kube/index.ts';
+import { startDaemonSets } from './daemonset/daemonset.ts';
 import { startDeployments } from './deployment/deployment.ts';
+import { startDisruption } from './disruption/disruption.ts';
 import { startEndpoints } from './endpoints/endpoints.ts';
 import { startEndpointSlices } from './endpointslice/endpointslice.ts';
+import { startGarbageCollector } from './garbage-collector/garbage-collector.ts';
+import { startJobs } from './job/job.ts';
 import { startNamespaces } from './namespace/namespace.ts';
 import { startNodeLifecycle } from './node-lifecycle/node-lifecycle.ts';
 import { startPodGc } from './pod-gc/pod-gc.ts';
@@ -11,6 +15,7 @@ import { startReplicaSets } from './replicaset/replicaset.ts';
 import { startScheduler } from './scheduler/scheduler.ts';
 import { startServiceAccounts } from './service-account/service-account.ts';
 import { type Cluster, informers, type Loop } from './shared/cluster.ts';
+import { startStatefulSets } from './statefulset/statefulset.ts';
 
 export type ControlLoopOptions = {
   /** How to reach the API server, as an administrator. */
@@ -42,10 +47,15 @@ export async function startControlLoops(options: ControlLoopOptions): Promise<{ 
     startNodeLifecycle(cluster),
     startDeployments(cluster),
     startReplicaSets(cluster),
+    startDaemonSets(cluster),
+    startStatefulSets(cluster),
+    startJobs(cluster),
     startScheduler(cluster),
     startEndpointSlices(cluster),
     startEndpoints(cluster),
     startPodGc(cluster),
+    startGarbageCollector(cluster),
+    startDisruption(cluster),
   ];
   return {
     async close() {

@@ -64,7 +64,7 @@ async function write<T>(
 
 /** Of a namespace's sets those that may want to adopt an object without a controller. */
 export function suitors<
-  S extends KubeObject & { readonly spec?: { readonly selector?: LabelSelector } | undefined },
+  S extends KubeObject & { readonly spec?: { readonly selector?: LabelSelector | undefined } | undefined },
 >(object: KubeObject, sets: readonly S[]): S[] {
   if (controllerOf(object) || isDeleted(object)) return [];
   return sets.filter(
