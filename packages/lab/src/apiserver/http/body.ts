@@ -1,0 +1,83 @@
+import type { IncomingMessage } from 'node:http';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { parseDocument } from 'yaml';
+import { type Fields, isFields } from '../object.ts';
+import { ApiError, badRequest, unsupportedMediaType } from '../status.ts';
+
+/** What the real server takes of a request, in bytes. */
+export const BODY_LIMIT = 3 * 1024 * 1024;
+
+const JSON_TYPES = new Set([
+  'application/json',
+  'application/json-patch+json',
+  'application/merge-patch+json',
+]);
+const unzip = promisify(gunzip);
+
+export type Body = {
+  /** Without parameters, in lower case; empty when the client has named none. */
+  readonly contentType: string;
+  readonly text: string;
+};
+
+/** Reads a request's body to its end. @throws {ApiError} RequestEntityTooLarge, BadRequest. */
+export async function readBody(request: IncomingMessage): Promise<Body> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    // What is too long is read on, so that the client hears the answer, but is not kept.
+    if (length <= BODY_LIMIT) chunks.push(chunk);
+  }
+  if (length > BODY_LIMIT) throw tooLarge();
+  const bytes = Buffer.concat(chunks);
+  const contentType = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
+  return { contentType, text: (await decoded(request, bytes)).toString('utf8') };
+}
+
+async function decoded(request: IncomingMessage, bytes: Buffer): Promise<Buffer> {
+  if (request.headers['content-encoding'] !== 'gzip') return bytes;
+  try {
+    return await unzip(bytes, { maxOutputLength: BODY_LIMIT });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+    throw badRequest(`the body is not gzip, as its content-encoding says: ${(error as Error).message}`);
+  }
+}
+
+function tooLarge(): ApiError {
+  return new ApiError('RequestEntityTooLarge', `Request entity too large: limit is ${BODY_LIMIT}`);
+}
+
+/**
+ * Reads JSON or YAML.
+ * @throws {ApiError} BadRequest for a malformed body, UnsupportedMediaType for another format.
+ */
+export function parseBody({ contentType, text }: Body): unknown {
+  const yaml = contentType === 'application/yaml' || contentType === 'application/apply-patch+yaml';
+  if (!yaml && contentType !== '' && !JSON_TYPES.has(contentType) && !contentType.endsWith('+json')) {
+    throw unsupportedMediaType(contentType, ['application/json', 'application/yaml']);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!yaml) throw badRequest(`couldn't parse the body as JSON: ${(error as Error).message}`);
+  }
+  try {
+    const document = parseDocument(text);
+    const error = document.errors[0];
+    if (error) throw error;
+    // A document whose aliases expand without end is refused.
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw badRequest(`couldn't parse the body as YAML: ${(error as Error).message}`);
+  }
+}
+
+/** The same for a body that must be an object. @throws {ApiError} as {@link parseBody}. */
+export function parseObject(body: Body): Fields {
+  const value = parseBody(body);
+  if (isFields(value)) return value;
+  throw badRequest('the body must be an object');
+}
