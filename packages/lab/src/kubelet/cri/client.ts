@@ -15,7 +15,10 @@ type Call = (
   done: (error: ServiceError | null, answer: unknown) => void,
 ) => { cancel(): void };
 type Service = Client & { readonly [method: string]: Call };
-type ServiceConstructor = new (address: string, creds: ReturnType<typeof credentials.createInsecure>) => Service;
+type ServiceConstructor = new (
+  address: string,
+  creds: ReturnType<typeof credentials.createInsecure>,
+) => Service;
 
 /** An error of the runtime, with its words alone: they are shown in events and container states. */
 export class RuntimeError extends Error {

@@ -1,5 +1,11 @@
 import { fileURLToPath } from 'node:url';
-import { type Client, type ClientReadableStream, credentials, loadPackageDefinition, Metadata } from '@grpc/grpc-js';
+import {
+  type Client,
+  type ClientReadableStream,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+} from '@grpc/grpc-js';
 import { type Deserialize, loadSync } from '@grpc/proto-loader';
 import { LOADING } from './client.ts';
 

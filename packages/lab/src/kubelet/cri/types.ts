@@ -65,7 +65,10 @@ export type PodSandbox = {
 };
 
 export type PodSandboxStatus = PodSandbox & {
-  readonly network: { readonly ip: string; readonly additionalIps: readonly { readonly ip: string }[] } | null;
+  readonly network: {
+    readonly ip: string;
+    readonly additionalIps: readonly { readonly ip: string }[];
+  } | null;
 };
 
 export type Mount = {
@@ -116,7 +119,11 @@ export type ContainerConfig = {
   linux: { resources: LinuxContainerResources; securityContext: LinuxContainerSecurityContext };
 };
 
-export type ContainerState = 'CONTAINER_CREATED' | 'CONTAINER_RUNNING' | 'CONTAINER_EXITED' | 'CONTAINER_UNKNOWN';
+export type ContainerState =
+  | 'CONTAINER_CREATED'
+  | 'CONTAINER_RUNNING'
+  | 'CONTAINER_EXITED'
+  | 'CONTAINER_UNKNOWN';
 
 export type Container = {
   readonly id: string;

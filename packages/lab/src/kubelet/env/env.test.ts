@@ -87,7 +87,10 @@ test('later sources win, and a missing one is named', async () => {
   const few = await environmentOf(unlinked, { name: 'c' }, ADDRESSES, sources);
   assert.ok(few.has('KUBERNETES_SERVICE_HOST') && !few.has('MY_WEB_SERVICE_HOST'));
 
-  const broken = { name: 'c', env: [{ name: 'X', valueFrom: { configMapKeyRef: { name: 'no', key: 'k' } } }] };
+  const broken = {
+    name: 'c',
+    env: [{ name: 'X', valueFrom: { configMapKeyRef: { name: 'no', key: 'k' } } }],
+  };
   await assert.rejects(environmentOf(POD, broken, ADDRESSES, sources), {
     reason: 'CreateContainerConfigError',
     message: 'configmap "no" not found',

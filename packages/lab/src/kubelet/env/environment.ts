@@ -37,7 +37,10 @@ export async function environmentOf(
     return new Map(Object.entries(object.data ?? {}).map(([key, value]) => [key, decode(value)]));
   }
 
-  async function one(kind: 'configmap' | 'secret', ref: { name?: string | undefined; key: string; optional?: boolean | undefined }) {
+  async function one(
+    kind: 'configmap' | 'secret',
+    ref: { name?: string | undefined; key: string; optional?: boolean | undefined },
+  ) {
     const values = await data(kind, ref.name ?? '', ref.optional);
     const value = values?.get(ref.key);
     if (value === undefined && values && !ref.optional)

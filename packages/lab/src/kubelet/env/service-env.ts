@@ -14,7 +14,8 @@ export function serviceEnvironment(services: readonly Service[]): Map<string, st
     const literal = host.includes(':') ? `[${host}]` : host;
     env.set(`${prefix}_SERVICE_HOST`, host);
     env.set(`${prefix}_SERVICE_PORT`, `${ports[0]!.port}`);
-    for (const { name, port } of ports) if (name) env.set(`${prefix}_SERVICE_PORT_${variable(name)}`, `${port}`);
+    for (const { name, port } of ports)
+      if (name) env.set(`${prefix}_SERVICE_PORT_${variable(name)}`, `${port}`);
     ports.forEach(({ protocol: given, port }, index) => {
       const protocol = given ?? 'TCP';
       const url = `${protocol.toLowerCase()}://${literal}:${port}`;

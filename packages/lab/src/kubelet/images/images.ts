@@ -55,7 +55,11 @@ export class Images {
     const pulled = await this.#client.imageStatus(name);
     if (!pulled) throw new ContainerError('ErrImagePull', `image "${name}" was pulled but is not there`);
     const seconds = (Date.now() - begun) / 1000;
-    tell('Normal', 'Pulled', `Successfully pulled image "${name}" in ${seconds}s. Image size: ${pulled.size} bytes.`);
+    tell(
+      'Normal',
+      'Pulled',
+      `Successfully pulled image "${name}" in ${seconds}s. Image size: ${pulled.size} bytes.`,
+    );
     return pulled;
   }
 

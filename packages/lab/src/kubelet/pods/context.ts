@@ -38,6 +38,8 @@ export type PodContext = {
   /** In bytes. */
   readonly nodeMemory: number;
   readonly cgroupParent: string;
+  /** Whether a container or sandbox is known to have ended, which CRI may not know yet. */
+  readonly hasExited: (id: string) => boolean;
   /** Why the runtime cannot give pods a network; undefined when it can. */
   readonly networkProblem: () => string | undefined;
 };
@@ -51,5 +53,6 @@ export function tell(
   message: string,
   container?: KindedContainer,
 ): void {
-  events.event({ apiVersion: 'v1', kind: 'Pod', ...pod }, type, reason, message, container && fieldPathOf(container));
+  const about = { ...pod, apiVersion: 'v1', kind: 'Pod' };
+  events.event(about, type, reason, message, container && fieldPathOf(container));
 }

@@ -21,8 +21,14 @@ export async function runHook(
 ): Promise<void> {
   if (exec) {
     const seconds = timeout === undefined ? 0 : Math.ceil(timeout / 1000);
-    const { exitCode, stdout, stderr } = await client.execSync(containerId, exec.command ?? [], seconds, signal);
-    if (exitCode !== 0) throw new Error(`command '${exec.command?.join(' ')}' exited with ${exitCode}: ${stdout}${stderr}`);
+    const { exitCode, stdout, stderr } = await client.execSync(
+      containerId,
+      exec.command ?? [],
+      seconds,
+      signal,
+    );
+    if (exitCode !== 0)
+      throw new Error(`command '${exec.command?.join(' ')}' exited with ${exitCode}: ${stdout}${stderr}`);
   } else if (get) {
     const { status } = await httpGet(get, container, podIP, Math.min(timeout ?? TIMEOUT, TIMEOUT));
     if (status >= 400) throw new Error(`HTTP hook answered with status ${status}`);

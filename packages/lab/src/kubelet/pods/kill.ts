@@ -1,6 +1,6 @@
 import type { Pod } from '../../kube/index.ts';
-import { containersOf, type KindedContainer, isSidecar } from '../pod.ts';
-import { type RuntimeContainer, type RuntimePod, runsOf } from '../runtime/state.ts';
+import { containersOf, isSidecar, type KindedContainer } from '../pod.ts';
+import { type RuntimePod, runsOf } from '../runtime/state.ts';
 import { type PodContext, tell } from './context.ts';
 import { runHook } from './hooks.ts';
 
@@ -15,7 +15,7 @@ export async function killContainer(
   context: PodContext,
   pod: Pod,
   container: KindedContainer,
-  run: RuntimeContainer,
+  containerId: string,
   podIP: string,
   grace: number,
   message: string,
@@ -26,7 +26,7 @@ export async function killContainer(
   const preStop = container.spec.lifecycle?.preStop;
   if (preStop && grace > 0) {
     try {
-      await runHook(preStop, container.spec, run.id, podIP, context.cri, grace * 1000, signal);
+      await runHook(preStop, container.spec, containerId, podIP, context.cri, grace * 1000, signal);
     } catch (error) {
       signal?.throwIfAborted();
       const why = `PreStopHook failed: ${(error as Error).message}`;
@@ -34,7 +34,7 @@ export async function killContainer(
     }
   }
   const left = Math.ceil(grace - (Date.now() - begun) / 1000);
-  await context.cri.stopContainer(run.id, grace === 0 ? 0 : Math.max(left, LEAST_GRACE), signal);
+  await context.cri.stopContainer(containerId, grace === 0 ? 0 : Math.max(left, LEAST_GRACE), signal);
 }
 
 /** Ends all containers of a pod at once; sidecars after the others, the last one first. */
@@ -52,7 +52,7 @@ export async function killPod(
     const running = runsOf(runtime, container.spec.name).filter(({ state }) => state === 'running');
     const message = `Stopping container ${container.spec.name}`;
     return Promise.all(
-      running.map((run) => killContainer(context, pod, container, run, podIP, left, message, signal)),
+      running.map(({ id }) => killContainer(context, pod, container, id, podIP, left, message, signal)),
     );
   };
   const all = containersOf(pod);

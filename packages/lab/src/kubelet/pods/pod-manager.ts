@@ -36,7 +36,7 @@ export class PodManager {
   /** A pod's object has changed; `now` is undefined when it is gone. */
   changed(old: Pod | undefined, now: Pod | undefined): void {
     // One of the same name but another identity is another pod: the first is gone.
-    if (old && (!now || uidOf(old) !== uidOf(now))) this.#workers.get(uidOf(old))?.remove(now ? old : old);
+    if (old && (!now || uidOf(old) !== uidOf(now))) this.#workers.get(uidOf(old))?.remove();
     if (!now) return;
     const uid = uidOf(now);
     const known = this.#workers.get(uid);
@@ -44,7 +44,7 @@ export class PodManager {
       known.update(now);
       return;
     }
-    if (!this.#admit(now)) return;
+    this.#admit(now);
     const worker = new PodWorker(this.#context, now, () => this.#workers.delete(uid));
     this.#workers.set(uid, worker);
     worker.poke();
@@ -66,7 +66,8 @@ export class PodManager {
 
   /** A container or sandbox has ended. */
   taskEnded(id: string): void {
-    for (const worker of this.#workers.values()) if (worker.has(id)) return worker.ended(id);
+    // One that no worker has is just being begun, and will be looked at next.
+    for (const worker of this.#workers.values()) if (worker.has(id)) worker.poke();
   }
 
   /** From when all pods are known: ends what belongs to none, and looks again and again for what was missed. */
@@ -90,16 +91,15 @@ export class PodManager {
   }
 
   /** Pods beyond what the node may have fail, unless they run already. */
-  #admit(pod: Pod): boolean {
+  #admit(pod: Pod): void {
     const begun = pod.status?.containerStatuses?.some(({ containerID }) => containerID);
-    if (hasEnded(pod) || begun || pod.metadata?.deletionTimestamp) return true;
+    if (hasEnded(pod) || begun || pod.metadata?.deletionTimestamp) return;
     const active = this.pods.filter((other) => !hasEnded(other)).length;
-    if (active < this.#maxPods) return true;
+    if (active < this.#maxPods) return;
     const message = `Node didn't have enough resource: pods, requested: 1, used: ${active}, capacity: ${this.#maxPods}`;
     tell(this.#context, pod, 'Warning', 'OutOfpods', message);
     const status = { ...pod.status, phase: 'Failed', reason: 'OutOfpods', message };
     this.#context.statuses.publish(pod, status);
-    return true;
   }
 
   #relist(): Promise<void> {

@@ -17,7 +17,6 @@ const FOLLOW_INTERVAL = 5;
 export class PodWorker {
   readonly #context: PodContext;
   readonly #attempts = new Map<string, Hold>();
-  readonly #ended = new Set<string>();
   readonly #done: () => void;
   #pod: Pod;
   #gone = false;
@@ -43,27 +42,23 @@ export class PodWorker {
 
   /** The pod's object has changed. */
   update(pod: Pod): void {
-    const sooner = this.#isDeleted && gracePeriodOf(pod) < gracePeriodOf(this.#pod);
+    const before = this.#isDeleted ? gracePeriodOf(this.#pod) : Number.POSITIVE_INFINITY;
     this.#pod = pod;
+    const sooner = this.#isDeleted && gracePeriodOf(pod) < before;
     if (sooner) this.#impatience.abort();
     this.poke();
   }
 
   /** The pod's object is gone. */
-  remove(last: Pod): void {
+  remove(): void {
+    if (!this.#isDeleted) this.#impatience.abort();
     this.#gone = true;
-    this.update(last);
+    this.poke();
   }
 
   /** Whether this is a container or sandbox of the pod, as far as was seen. */
   has(id: string): boolean {
     return this.#ids.has(id);
-  }
-
-  /** A container or the sandbox has ended. */
-  ended(id: string): void {
-    this.#ended.add(id);
-    this.poke();
   }
 
   /** What containers waited for may be there now. */
@@ -113,7 +108,8 @@ export class PodWorker {
 
   async #once(): Promise<number> {
     if (!this.#isDeleted) {
-      return runPod(this.#context, this.#pod, { attempts: this.#attempts, read: () => this.#read() });
+      const { signal } = this.#impatience;
+      return runPod(this.#context, this.#pod, { attempts: this.#attempts, signal, read: () => this.#read() });
     }
     if (!this.#finished) {
       const { signal } = this.#impatience;
@@ -134,10 +130,7 @@ export class PodWorker {
         ...runtime.sandboxes.filter(({ ready }) => ready),
       ];
       this.#ids = new Set([...runtime.containers, ...runtime.sandboxes].map(({ id }) => id));
-      if (Date.now() > deadline || !alive.some(({ id }) => this.#ended.has(id))) {
-        this.#ended.clear();
-        return runtime;
-      }
+      if (Date.now() > deadline || !alive.some(({ id }) => this.#context.hasExited(id))) return runtime;
       await sleep(FOLLOW_INTERVAL);
     }
   }

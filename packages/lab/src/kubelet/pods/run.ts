@@ -20,6 +20,8 @@ import { startContainer } from './start.ts';
 export type PodMemory = {
   /** What the last tries to start containers came to. */
   readonly attempts: Map<string, Hold>;
+  /** Gives up waiting, as the pod is to end. */
+  readonly signal: AbortSignal;
   /** Reads what runs, after waiting for what is known to have ended. */
   readonly read: () => Promise<RuntimePod>;
 };
@@ -28,6 +30,7 @@ export type PodMemory = {
 export class PodError extends Error {}
 
 const CONFIG_RETRY = 10_000;
+const SHOW_FAILURE = 1_000;
 const ROUNDS = 50;
 
 /**
@@ -35,7 +38,7 @@ const ROUNDS = 50;
  * @throws {PodError} to be tried again.
  */
 export async function runPod(context: PodContext, pod: Pod, memory: PodMemory): Promise<number> {
-  const { cri, clock } = context;
+  const { clock } = context;
   let runtime = await memory.read();
   const show = (holds: ReadonlyMap<string, Hold> = new Map()) => publish(context, pod, runtime, holds, false);
   if (hasEnded({ status: context.statuses.latest(pod) })) {
@@ -51,6 +54,8 @@ export async function runPod(context: PodContext, pod: Pod, memory: PodMemory): 
   }
   const volumes = await mountVolumes(context, pod, show);
 
+  for (const [name, hold] of memory.attempts) memory.attempts.set(name, asBackOff(hold));
+
   let wake = volumes.refreshAt;
   for (let round = 0; round < ROUNDS; round++) {
     const held = (name: string) => {
@@ -62,12 +67,12 @@ export async function runPod(context: PodContext, pod: Pod, memory: PodMemory): 
     context.prober.update(pod, runtime, podIP);
     show(plan.holds);
     for (const [name, hold] of plan.holds) tellOfHold(context, pod, name, hold);
-    wake = Math.min(volumes.refreshAt, ...[...plan.holds.values()].map(({ until }) => until));
+    wake = Math.min(volumes.refreshAt, ...[...plan.holds.values()].map((hold) => wakeFor(hold, clock.now())));
 
     if (plan.kill.length > 0) {
       await Promise.all(
         plan.kill.map(({ container, run, message, gracePeriod = gracePeriodOf(pod) }) =>
-          killContainer(context, pod, container, run, podIP, gracePeriod, message),
+          killContainer(context, pod, container, run.id, podIP, gracePeriod, message, memory.signal),
         ),
       );
     } else if (plan.sandbox === 'stop') {
@@ -79,7 +84,11 @@ export async function runPod(context: PodContext, pod: Pod, memory: PodMemory): 
       const sandbox = currentSandbox(runtime)!;
       const sandboxConfig = configOf(context, pod, sandbox.attempt);
       const surroundings = { runtime, sandbox, sandboxConfig, volumes: volumes.paths };
-      await inOrder(plan.start, (container) => tryToStart(context, pod, container, memory, () => startContainer(context, pod, container, surroundings)));
+      await inOrder(plan.start, (container) =>
+        tryToStart(context, pod, container, memory, () =>
+          startContainer(context, pod, container, surroundings, memory.signal),
+        ),
+      );
     } else {
       break;
     }
@@ -99,14 +108,22 @@ export function publish(
 ): void {
   const previous = statuses.latest(pod);
   const now = clock.now();
-  statuses.publish(pod, statusOf(pod, { runtime, holds, probes: prober.results, hostIPs, previous, over, now }));
+  statuses.publish(
+    pod,
+    statusOf(pod, { runtime, holds, probes: prober.results, hostIPs, previous, over, now }),
+  );
 }
 
 async function mountVolumes(context: PodContext, pod: Pod, show: () => void) {
   const { environment, hostIPs, objects, tokens } = context;
   try {
     const { nodeResources } = environment;
-    return await context.volumes.mount(pod, { objects, tokens, nodeResources, addresses: { podIPs: [], hostIPs } });
+    return await context.volumes.mount(pod, {
+      objects,
+      tokens,
+      nodeResources,
+      addresses: { podIPs: [], hostIPs },
+    });
   } catch (error) {
     if (!(error instanceof MountError)) throw error;
     show();
@@ -128,7 +145,8 @@ async function createSandbox(context: PodContext, pod: Pod, runtime: RuntimePod)
   const before = currentSandbox(runtime);
   // A sandbox that is not used any more gives its address back before the next one takes one.
   for (const { id } of runtime.sandboxes) await context.cri.stopPodSandbox(id);
-  if (before) tell(context, pod, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
+  if (before)
+    tell(context, pod, 'Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.');
   const config = configOf(context, pod, before ? before.attempt + 1 : 0);
   await mkdir(config.logDirectory, { recursive: true, mode: 0o755 });
   try {
@@ -186,12 +204,26 @@ function tellOfHold(context: PodContext, pod: Pod, name: string, { reason, messa
   if (reason === 'CrashLoopBackOff') {
     const text = `Back-off restarting failed container ${name} in pod ${fullNameOf(pod)}`;
     tell(context, pod, 'Warning', 'BackOff', text, container);
-  } else if (reason === 'ErrImagePull') {
+  } else if (reason === 'ImagePullBackOff') {
     tell(context, pod, 'Normal', 'BackOff', `Back-off pulling image "${container.spec.image}"`, container);
-    tell(context, pod, 'Warning', 'Failed', 'Error: ErrImagePull', container);
+    tell(context, pod, 'Warning', 'Failed', 'Error: ImagePullBackOff', container);
   } else {
     tell(context, pod, 'Warning', 'Failed', `Error: ${message}`, container);
   }
+}
+
+/** What was a failure when it happened is a wait when it is looked at again. */
+function asBackOff(hold: Hold): Hold {
+  if (hold.reason !== 'ErrImagePull') return hold;
+  return {
+    ...hold,
+    reason: 'ImagePullBackOff',
+    message: `Back-off pulling image: ErrImagePull: ${hold.message}`,
+  };
+}
+
+function wakeFor({ reason, until }: Hold, now: number): number {
+  return reason === 'ErrImagePull' ? Math.min(until, now + SHOW_FAILURE) : until;
 }
 
 /** Nothing of the pod is to run any more, but what was is remembered until it is deleted. */

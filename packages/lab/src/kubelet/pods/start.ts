@@ -5,7 +5,7 @@ import type { Pod } from '../../kube/index.ts';
 import { RuntimeError } from '../cri/client.ts';
 import type { Image, Mount, PodSandboxConfig } from '../cri/types.ts';
 import { environmentOf } from '../env/environment.ts';
-import { configError, ContainerError } from '../objects/errors.ts';
+import { ContainerError, configError } from '../objects/errors.ts';
 import { type Container, type KindedContainer, uidOf } from '../pod.ts';
 import { containerConfigOf, MESSAGE_FILE } from '../runtime/container.ts';
 import { hostsFileOf } from '../runtime/hosts-file.ts';
@@ -25,12 +25,16 @@ export type Surroundings = {
   readonly volumes: ReadonlyMap<string, string>;
 };
 
-/** @throws {ContainerError} with the reason that the container waits for. */
+/**
+ * @param signal gives up waiting for a postStart hook, as the pod is to end.
+ * @throws {ContainerError} with the reason that the container waits for.
+ */
 export async function startContainer(
   context: PodContext,
   pod: Pod,
   container: KindedContainer,
   surroundings: Surroundings,
+  signal: AbortSignal,
 ): Promise<void> {
   const { cri } = context;
   const { spec } = container;
@@ -40,12 +44,16 @@ export async function startContainer(
 
   const image = await context.images.ensure(spec, say);
   checkUser(pod, spec, image);
-  const addresses = { podIPs: sandbox.ips.length > 0 ? sandbox.ips : context.hostIPs, hostIPs: context.hostIPs };
+  const addresses = {
+    podIPs: sandbox.ips.length > 0 ? sandbox.ips : context.hostIPs,
+    hostIPs: context.hostIPs,
+  };
   const env = await environmentOf(pod, spec, addresses, context.environment);
 
   // One that was created but never started, as the kubelet ended in between, is in the way.
   const [newest] = runsOf(runtime, spec.name);
-  if (newest && (newest.state === 'created' || newest.state === 'unknown')) await cri.removeContainer(newest.id);
+  if (newest && (newest.state === 'created' || newest.state === 'unknown'))
+    await cri.removeContainer(newest.id);
   const told = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
   const before = told.find(({ name, containerID }) => name === spec.name && containerID);
   const attempt = newest ? newest.attempt + 1 : before ? before.restartCount + 1 : 0;
@@ -66,7 +74,9 @@ export async function startContainer(
     ...(target && { targetId: target }),
   });
 
-  const id = await failing('CreateContainerError', () => cri.createContainer(sandbox.id, config, sandboxConfig));
+  const id = await failing('CreateContainerError', () =>
+    cri.createContainer(sandbox.id, config, sandboxConfig),
+  );
   say('Normal', 'Created', `Created container: ${spec.name}`);
   await failing('RunContainerError', () => cri.startContainer(id));
   say('Normal', 'Started', `Started container ${spec.name}`);
@@ -74,12 +84,22 @@ export async function startContainer(
   const postStart = spec.lifecycle?.postStart;
   if (!postStart) return;
   try {
-    await runHook(postStart, spec, id, addresses.podIPs[0]!, cri);
+    await runHook(postStart, spec, id, addresses.podIPs[0]!, cri, undefined, signal);
   } catch (error) {
+    signal.throwIfAborted();
     const message = `PostStartHook failed: ${(error as Error).message}`;
     say('Warning', 'FailedPostStartHook', message);
-    const run = { ...runtime.containers[0]!, id };
-    await killContainer(context, pod, container, run, addresses.podIPs[0]!, gracePeriodOf(pod), 'FailedPostStartHook');
+    const podIP = addresses.podIPs[0]!;
+    await killContainer(
+      context,
+      pod,
+      container,
+      id,
+      podIP,
+      gracePeriodOf(pod),
+      'FailedPostStartHook',
+      signal,
+    );
     throw new ContainerError('PostStartHookError', message, { cause: error });
   }
 
@@ -121,9 +141,13 @@ function checkUser(pod: Pod, { securityContext, name }: Container, image: Image)
   if (!(securityContext?.runAsNonRoot ?? shared?.runAsNonRoot)) return;
   const user = securityContext?.runAsUser ?? shared?.runAsUser ?? image.uid?.value;
   if (user === undefined && image.username)
-    throw configError(`container has runAsNonRoot and image has non-numeric user (${image.username}), cannot verify user is non-root`);
+    throw configError(
+      `container has runAsNonRoot and image has non-numeric user (${image.username}), cannot verify user is non-root`,
+    );
   if ((user ?? 0) === 0)
-    throw configError(`container ${name} has runAsNonRoot and would run as root: set runAsUser to another user than 0`);
+    throw configError(
+      `container ${name} has runAsNonRoot and would run as root: set runAsUser to another user than 0`,
+    );
 }
 
 /** The container whose processes an ephemeral one sees. */

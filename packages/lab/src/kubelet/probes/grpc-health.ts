@@ -3,15 +3,17 @@ import { type Client, credentials, loadPackageDefinition, type ServiceError } fr
 import { loadSync } from '@grpc/proto-loader';
 
 type Answer = (error: ServiceError | null, answer: { status: string }) => void;
-type Health = Client & { check(request: { service: string }, options: { deadline: number }, done: Answer): void };
+type Health = Client & {
+  check(request: { service: string }, options: { deadline: number }, done: Answer): void;
+};
 type HealthConstructor = new (address: string, creds: unknown) => Health;
 
-let constructor: HealthConstructor | undefined;
+let HealthClient: HealthConstructor | undefined;
 
 /** @returns the serving status, such as SERVING. @param timeout in milliseconds. */
 export function grpcHealth(address: string, service: string, timeout: number): Promise<string> {
-  constructor ??= load();
-  const client = new constructor(address, credentials.createInsecure());
+  HealthClient ??= load();
+  const client = new HealthClient(address, credentials.createInsecure());
   return new Promise<string>((resolve, reject) => {
     client.check({ service }, { deadline: Date.now() + timeout }, (error, answer) =>
       error ? reject(error) : resolve(answer.status),

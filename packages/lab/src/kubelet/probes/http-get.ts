@@ -23,7 +23,12 @@ export function httpGet(
   const path = action.path?.startsWith('/') ? action.path : `/${action.path ?? ''}`;
   const url = new URL(`${secure ? 'https' : 'http'}://${literal}:${portOf(container, action.port)}${path}`);
   const given = (action.httpHeaders ?? []).map(({ name, value }) => [name.toLowerCase(), value] as const);
-  const headers = { 'user-agent': 'kube-probe/1.33', accept: '*/*', connection: 'close', ...Object.fromEntries(given) };
+  const headers = {
+    'user-agent': 'kube-probe/1.33',
+    accept: '*/*',
+    connection: 'close',
+    ...Object.fromEntries(given),
+  };
   return new Promise((resolve, reject) => {
     const fail = (why: string) => reject(new Error(`Get "${url}": ${why}`));
     const signal = AbortSignal.timeout(timeout);

@@ -24,7 +24,12 @@ export type ProberOptions = {
   readonly unhealthy: (pod: Pod, container: KindedContainer, message: string) => void;
 };
 
-const NEVER_PROBED: ProbeResults = { started: true, ready: true, livenessFailed: false, startupFailed: false };
+const NEVER_PROBED: ProbeResults = {
+  started: true,
+  ready: true,
+  livenessFailed: false,
+  startupFailed: false,
+};
 
 /** Probes the running containers of the node's pods. */
 export class Prober {
@@ -86,7 +91,11 @@ export class Prober {
 
   #begin(pod: Pod, container: KindedContainer, id: string, startedAt: number, podIP: string): void {
     const { startupProbe, livenessProbe, readinessProbe } = container.spec;
-    const given = Object.entries({ startup: startupProbe, liveness: livenessProbe, readiness: readinessProbe });
+    const given = Object.entries({
+      startup: startupProbe,
+      liveness: livenessProbe,
+      readiness: readinessProbe,
+    });
     const probes = given.filter((entry): entry is [Kind, Probe] => entry[1] !== undefined);
     if (probes.length === 0) return;
     const probing: Probing = {
@@ -97,9 +106,10 @@ export class Prober {
     };
     this.#containers.set(id, probing);
     // One that runs since before this kubelet is as ready as it was said to be.
-    const told = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])].find(
-      ({ containerID }) => containerID === `containerd://${id}`,
-    );
+    const told = [
+      ...(pod.status?.containerStatuses ?? []),
+      ...(pod.status?.initContainerStatuses ?? []),
+    ].find(({ containerID }) => containerID === `containerd://${id}`);
     if (told?.started) probing.found.set('startup', true);
     if (told?.ready) probing.found.set('readiness', true);
 

@@ -36,7 +36,8 @@ export const MESSAGE_FILE = '/dev/termination-log';
 
 export function containerConfigOf(pod: Pod, container: Container, parts: ContainerParts): ContainerConfig {
   const { env } = parts;
-  const expanded = (words: readonly string[] = []) => words.map((word) => expand(word, (name) => env.get(name)));
+  const expanded = (words: readonly string[] = []) =>
+    words.map((word) => expand(word, (name) => env.get(name)));
   return {
     metadata: { name: container.name, attempt: parts.attempt },
     image: { image: parts.imageRef },

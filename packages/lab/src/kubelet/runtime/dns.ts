@@ -9,7 +9,10 @@ export type ClusterDns = { readonly servers: readonly string[]; readonly domain:
 export function parseResolvConf(text: string): DnsConfig {
   const config: DnsConfig = { servers: [], searches: [], options: [] };
   for (const line of text.split('\n')) {
-    const [keyword, ...values] = line.replace(/[#;].*/, '').trim().split(/\s+/);
+    const [keyword, ...values] = line
+      .replace(/[#;].*/, '')
+      .trim()
+      .split(/\s+/);
     if (keyword === 'nameserver') config.servers.push(...values.slice(0, 1));
     else if (keyword === 'search' || keyword === 'domain') config.searches = values;
     else if (keyword === 'options') config.options.push(...values);

@@ -43,7 +43,11 @@ function qosClassOf(pod: Pod): 'Guaranteed' | 'BestEffort' | 'Burstable' {
   const all = containersOf(pod)
     .filter(({ kind }) => kind !== 'ephemeral')
     .map(({ spec }) => spec.resources ?? {});
-  if (all.every(({ limits, requests }) => !limits?.cpu && !limits?.memory && !requests?.cpu && !requests?.memory))
+  if (
+    all.every(
+      ({ limits, requests }) => !limits?.cpu && !limits?.memory && !requests?.cpu && !requests?.memory,
+    )
+  )
     return 'BestEffort';
   const guaranteed = all.every(({ limits = {}, requests = {} }) =>
     (['cpu', 'memory'] as const).every(

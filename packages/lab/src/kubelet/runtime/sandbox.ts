@@ -17,7 +17,10 @@ export function hostNameOf(pod: Pod): string {
   return (pod.spec?.hostname || nameOf(pod)).slice(0, 63).replace(/[-.]+$/, '');
 }
 
-export function sandboxConfigOf(pod: Pod, { attempt, logDirectory, dns, cgroupParent }: SandboxParts): PodSandboxConfig {
+export function sandboxConfigOf(
+  pod: Pod,
+  { attempt, logDirectory, dns, cgroupParent }: SandboxParts,
+): PodSandboxConfig {
   const { runAsUser, runAsGroup, seccompProfile, sysctls = [] } = pod.spec?.securityContext ?? {};
   return {
     metadata: { name: nameOf(pod), namespace: namespaceOf(pod), uid: uidOf(pod), attempt },

@@ -44,7 +44,10 @@ export function seccompOf(...profiles: (Wire<k8s.V1SeccompProfile> | undefined)[
     case 'RuntimeDefault':
       return { profileType: 'RuntimeDefault' };
     case 'Localhost':
-      return { profileType: 'Localhost', localhostRef: `/var/lib/kubelet/seccomp/${profile.localhostProfile}` };
+      return {
+        profileType: 'Localhost',
+        localhostRef: `/var/lib/kubelet/seccomp/${profile.localhostProfile}`,
+      };
     default:
       return { profileType: 'Unconfined' };
   }

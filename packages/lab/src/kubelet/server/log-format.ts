@@ -4,7 +4,12 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 
-export type LogLine = { readonly time: string; readonly stream: string; readonly text: string; readonly partial: boolean };
+export type LogLine = {
+  readonly time: string;
+  readonly stream: string;
+  readonly text: string;
+  readonly partial: boolean;
+};
 
 const BLOCK = 64 * 1024;
 

@@ -15,7 +15,10 @@ export type ConditionFacts = {
 type Finding = { readonly status: boolean; readonly reason?: string; readonly message?: string };
 
 /** The conditions that are the kubelet's to tell. Others' are not among them. */
-export function conditionsOf(pod: Pod, { statuses, phase, hasNetwork, previous, now }: ConditionFacts): PodCondition[] {
+export function conditionsOf(
+  pod: Pod,
+  { statuses, phase, hasNetwork, previous, now }: ConditionFacts,
+): PodCondition[] {
   const all = containersOf(pod);
   const incomplete = all
     .filter(({ kind }) => kind === 'init')

@@ -37,7 +37,7 @@ export function containerStatusOf(container: KindedContainer, facts: ContainerFa
     imageID: run?.imageRef ?? previous?.imageID ?? '',
     ...(run ? { containerID: idOf(run) } : previous?.containerID && { containerID: previous.containerID }),
     restartCount: run?.attempt ?? previous?.restartCount ?? 0,
-    ready: done || (results !== undefined && results.started && results.ready),
+    ready: done || (results?.started === true && results.ready),
     started: results?.started ?? false,
     state,
     lastState: last ? { terminated: terminated(last) } : (previous?.lastState ?? {}),

@@ -16,7 +16,9 @@ export function phaseOf(pod: Pod, statuses: ReadonlyMap<string, ContainerStatus>
     return failed ? 'Failed' : 'Succeeded';
   }
 
-  const begun = regular.some((status) => status?.state?.running ?? status?.state?.terminated ?? hasEndedBefore(status));
+  const begun = regular.some(
+    (status) => status?.state?.running ?? status?.state?.terminated ?? hasEndedBefore(status),
+  );
   for (const container of all.filter(({ kind }) => kind === 'init')) {
     if (begun || isSidecar(container)) continue;
     const ended = of(container.spec.name)?.state?.terminated;
@@ -31,7 +33,9 @@ export function phaseOf(pod: Pod, statuses: ReadonlyMap<string, ContainerStatus>
   if (running.length > 0) return 'Running';
   const policy = pod.spec!.restartPolicy ?? 'Always';
   if (policy === 'Always') return 'Running';
-  const sidecarsRun = all.some((container) => isSidecar(container) && of(container.spec.name)?.state?.running);
+  const sidecarsRun = all.some(
+    (container) => isSidecar(container) && of(container.spec.name)?.state?.running,
+  );
   if (sidecarsRun) return 'Running'; // They end after the others.
   if (stopped.every((status) => status?.state?.terminated?.exitCode === 0)) return 'Succeeded';
   return policy === 'Never' ? 'Failed' : 'Running';

@@ -96,6 +96,14 @@ function tells(told: PodStatus, wanted: PodStatus): boolean {
     const view = { type, status, lastTransitionTime, ...(reason && { reason }), ...(message && { message }) };
     return isDeepStrictEqual(view, condition);
   });
-  const fields = [...FIELDS, 'phase', 'hostIP', 'hostIPs', 'podIPs', 'startTime', 'containerStatuses'] as const;
+  const fields = [
+    ...FIELDS,
+    'phase',
+    'hostIP',
+    'hostIPs',
+    'podIPs',
+    'startTime',
+    'containerStatuses',
+  ] as const;
   return conditions && fields.every(same);
 }

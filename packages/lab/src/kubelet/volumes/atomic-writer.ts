@@ -1,5 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, mkdir, readdir, readlink, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 export type VolumeFile = { readonly data: Buffer; readonly mode: number };
@@ -32,7 +43,8 @@ export async function writeAtomically(volume: string, payload: Payload, group?: 
 
   const visible = new Set([...payload.keys()].map((path) => path.split('/')[0]!));
   const present = (await readdir(volume)).filter((name) => !name.startsWith('..'));
-  for (const name of visible) if (!present.includes(name)) await symlink(join(DATA, name), join(volume, name));
+  for (const name of visible)
+    if (!present.includes(name)) await symlink(join(DATA, name), join(volume, name));
   for (const name of present) if (!visible.has(name)) await unlink(join(volume, name));
   if (before) await rm(join(volume, before), { recursive: true, force: true });
 }

@@ -20,7 +20,8 @@ export async function volumeMountsOf(
   return Promise.all(
     (container.volumeMounts ?? []).map(async (mount) => {
       const volume = volumes.get(mount.name);
-      if (volume === undefined) throw configError(`volume "${mount.name}" of container ${container.name} is not mounted`);
+      if (volume === undefined)
+        throw configError(`volume "${mount.name}" of container ${container.name} is not mounted`);
       return {
         containerPath: isAbsolute(mount.mountPath) ? mount.mountPath : `/${mount.mountPath}`,
         hostPath: await pathIn(volume, mount, env),

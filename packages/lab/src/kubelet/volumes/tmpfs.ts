@@ -10,7 +10,11 @@ export async function mountsBelow(directory: string): Promise<string[]> {
   const mounts = await readFile('/proc/self/mountinfo', 'utf8');
   return mounts
     .split('\n')
-    .map((line) => (line.split(' ')[4] ?? '').replaceAll(/\\(\d{3})/g, (_, code) => String.fromCharCode(Number.parseInt(code, 8))))
+    .map((line) =>
+      (line.split(' ')[4] ?? '').replaceAll(/\\(\d{3})/g, (_, code) =>
+        String.fromCharCode(Number.parseInt(code, 8)),
+      ),
+    )
     .filter((path) => path === directory || path.startsWith(`${directory}/`))
     .reverse();
 }

@@ -27,7 +27,7 @@ export class Tokens {
     if (known && known.refreshAt > now) return known;
     const account = pod.spec?.serviceAccountName || 'default';
     const path = `/api/v1/namespaces/${namespaceOf(pod)}/serviceaccounts/${account}/token`;
-    const { status } = await this.#client.create<object>(path, {
+    const { status } = (await this.#client.create<object>(path, {
       apiVersion: 'authentication.k8s.io/v1',
       kind: 'TokenRequest',
       spec: {
@@ -35,7 +35,7 @@ export class Tokens {
         expirationSeconds,
         boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: nameOf(pod), uid: uidOf(pod) },
       },
-    }) as TokenAnswer;
+    })) as TokenAnswer;
     const life = Date.parse(status.expirationTimestamp) - now;
     const token = { token: status.token, refreshAt: now + Math.min(life * USED, DAY) };
     this.#tokens.set(key, token);

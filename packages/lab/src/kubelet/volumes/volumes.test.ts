@@ -16,13 +16,26 @@ const file = (text: string, mode = 0o644) => ({ data: Buffer.from(text), mode })
 
 test('files change all at once: one link decides, and nothing old stays', async (t) => {
   const volume = join(folder(t), 'volume');
-  await writeAtomically(volume, new Map([['a', file('1')], ['dir/b', file('2', 0o400)]]));
+  await writeAtomically(
+    volume,
+    new Map([
+      ['a', file('1')],
+      ['dir/b', file('2', 0o400)],
+    ]),
+  );
   const first = readlinkSync(join(volume, '..data'));
   assert.equal(readlinkSync(join(volume, 'a')), '..data/a');
   assert.equal(readFileSync(join(volume, 'dir/b'), 'utf8'), '2');
   assert.equal(statSync(join(volume, 'dir/b')).mode & 0o777, 0o400);
 
-  await writeAtomically(volume, new Map([['a', file('new')], ['c', file('3')]]), 4321);
+  await writeAtomically(
+    volume,
+    new Map([
+      ['a', file('new')],
+      ['c', file('3')],
+    ]),
+    4321,
+  );
   const second = readlinkSync(join(volume, '..data'));
   assert.notEqual(second, first);
   assert.deepEqual(readdirSync(volume).sort(), [second, '..data', 'a', 'c'].sort());

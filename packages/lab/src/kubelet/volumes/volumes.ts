@@ -71,7 +71,13 @@ export class Volumes {
         `the lab's kubelet has no ${kind} volumes: it has configMap, secret, projected, downwardAPI, emptyDir and hostPath`,
       );
     }
-    const plugin = volume.configMap ? 'configmap' : volume.secret ? 'secret' : volume.projected ? 'projected' : 'downward-api';
+    const plugin = volume.configMap
+      ? 'configmap'
+      : volume.secret
+        ? 'secret'
+        : volume.projected
+          ? 'projected'
+          : 'downward-api';
     const path = this.#paths.volume(uidOf(pod), plugin, name);
     const { files, refreshAt } = await contentOf(pod, volume, sources);
     const before = this.#written.get(path);
