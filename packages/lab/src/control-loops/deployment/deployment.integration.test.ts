@@ -21,9 +21,8 @@ const progress = ({ status }: Deployment) =>
   status?.conditions?.find(({ type }) => type === 'Progressing')?.reason;
 
 it('rolls a Deployment out, never with too few or too many pods, stops at a broken one, and rolls back', async () => {
-  await using cluster = await TestCluster.start('node-1', 'node-2');
+  await using cluster = await TestCluster.start(['node-1', 'node-2']);
   const { client } = cluster;
-  await eventually(() => client.get('/api/v1/namespaces/default/serviceaccounts/default'));
   await client.create(DEPLOYMENTS, deployment('web', 8));
   const get = () => client.get<Deployment>(`${DEPLOYMENTS}/web`);
   const settled = async (revision: string, image: string) => {
@@ -76,9 +75,8 @@ it('rolls a Deployment out, never with too few or too many pods, stops at a brok
 });
 
 it('gives 500 pods nodes in seconds, and their Service slices of 100', async () => {
-  await using cluster = await TestCluster.start('node-1', 'node-2', 'node-3');
+  await using cluster = await TestCluster.start(['node-1', 'node-2', 'node-3']);
   const { client } = cluster;
-  await eventually(() => client.get('/api/v1/namespaces/default/serviceaccounts/default'));
   await client.create('/api/v1/namespaces/default/services', {
     apiVersion: 'v1',
     kind: 'Service',
