@@ -5,6 +5,7 @@ export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(
 
 /** How this machine calls Enid and where its CNI executables are: ours, then Debian's. */
 export const host = {
+  root,
   enid: [process.execPath, `${root}/packages/cli/src/main.ts`] as [string, string],
   cniBin: [`${root}/cni/build`, '/usr/lib/cni'] as [string, string],
 };

@@ -12,8 +12,9 @@ export {
   type CniRuntimeOptions,
 } from './lab/cni-runtime.ts';
 export { interruptible } from './lab/interruptible.ts';
-export { Lab, LabError, type LabRecord } from './lab/lab.ts';
+export { Lab, LabError } from './lab/lab.ts';
 export { type Host, LabNode } from './lab/node.ts';
 export type { Pod } from './lab/pod.ts';
+export type { LabRecord } from './lab/record.ts';
 export { until } from './lab/until.ts';
 export { runWhoami } from './lab/whoami.ts';

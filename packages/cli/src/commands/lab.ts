@@ -1,3 +1,5 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { upTo } from '../arguments.ts';
 import { host, requireRoot } from '../host.ts';
@@ -7,6 +9,16 @@ const collect = (text: string, soFar: Record<string, string> = {}) => {
   if (!match) throw new InvalidArgumentError('It takes the form ENV=VALUE.');
   return { ...soFar, [match[1]!]: match[2]! };
 };
+
+/** Leaves a cluster's kubeconfig in `.enid` of the working directory, for its owner alone. @returns its path. */
+function writeKubeconfig(from: string): string {
+  const folder = resolve('.enid');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = `${folder}/kubeconfig`;
+  writeFileSync(`${file}.new`, readFileSync(from), { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+  return file;
+}
 
 export default function lab(program: Command): void {
   // Positional options, so that those of the command that `exec` runs stay its own.
@@ -26,12 +38,14 @@ export default function lab(program: Command): void {
     .option('--nodes <n>', 'how many nodes', upTo(50), 2)
     .option('--instance-type <type>', 'EC2 instance type of the nodes', 't3.medium')
     .option('--set <env=value>', 'environment of the agents; may be repeated', collect)
+    .option('--bare', 'without Kubernetes: agents alone, and pods that are network namespaces')
     .action(
       async (options: {
         name: string;
         nodes: number;
         instanceType: string;
         set?: Record<string, string>;
+        bare?: boolean;
       }) => {
         const [{ interruptible }, { labUp }, { describeLab }] = await Promise.all([
           import('@enid/lab'),
@@ -39,9 +53,13 @@ export default function lab(program: Command): void {
           import('@enid/lab/status'),
         ]);
         const started = await interruptible(options.name, () =>
-          labUp({ ...options, env: options.set ?? {} }, host, (line) => console.error(line)),
+          labUp({ ...options, env: options.set ?? {}, kubernetes: !options.bare }, host, (line) =>
+            console.error(line),
+          ),
         );
+        const file = started.cluster && writeKubeconfig(started.cluster.kubeconfigFile);
         console.log(await describeLab(started));
+        if (file) console.log(`export KUBECONFIG=${file}`);
       },
     );
 
@@ -106,6 +124,40 @@ export default function lab(program: Command): void {
     console.error(existed ? `lab "${options.name}" is gone` : `there was no lab "${options.name}"`);
   });
 
+  const node = group.command('node').description('the nodes of a cluster');
+  node
+    .command('add')
+    .description('start an EC2 instance and have it join')
+    .option('--name <lab>', 'which lab', 'lab')
+    .option('--instance-type <type>', 'its EC2 instance type', 't3.medium')
+    .action(async (options: { name: string; instanceType: string }) => {
+      requireRoot('enid lab node add');
+      const { addNode } = await import('@enid/lab/up');
+      const added = await addNode(options.name, options.instanceType, host, (line) => console.error(line));
+      console.log(`${added.name} is ready: ${added.dnsName}, ${added.instanceId} in ${added.subnet}`);
+    });
+  node
+    .command('remove <node>')
+    .description('end the instance of a node, which is to be drained before')
+    .option('--name <lab>', 'which lab', 'lab')
+    .action(async (name: string, options: { name: string }) => {
+      requireRoot('enid lab node remove');
+      const { removeNode } = await import('@enid/lab/up');
+      const removed = await removeNode(options.name, name, host);
+      console.log(`${removed.name} is gone: ${removed.dnsName}, ${removed.instanceId}`);
+    });
+
+  group
+    .command('control-plane', { hidden: true })
+    .requiredOption('--name <lab>')
+    .action(async (options: { name: string }) => {
+      const { runControlPlane } = await import('@enid/lab/control-plane');
+      await runControlPlane(options.name);
+    });
+  group.command('kubelet <config>', { hidden: true }).action(async (file: string) => {
+    const { runKubelet } = await import('@enid/lab/kubelet');
+    await runKubelet(file);
+  });
   group
     .command('cloud', { hidden: true })
     .requiredOption('--name <lab>')

@@ -42,6 +42,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
           name: NAME,
           nodes: 2,
           instanceType: 't3.medium',
+          kubernetes: false,
           env: { IP_COOLDOWN_PERIOD: String(COOLDOWN_SECONDS) },
         },
         host,

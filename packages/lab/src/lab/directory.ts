@@ -74,9 +74,14 @@ export class LabDirectory {
 
   /** Writes a record that a reader sees whole or not at all. */
   write(record: unknown, ...parts: string[]): void {
+    this.writeText(JSON.stringify(record, null, 2), ...parts);
+  }
+
+  /** The same with a text. */
+  writeText(text: string, ...parts: string[]): void {
     const path = this.file(...parts);
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(`${path}.new`, JSON.stringify(record, null, 2), { mode: 0o600 });
+    writeFileSync(`${path}.new`, text, { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
 
@@ -90,15 +95,20 @@ export class LabDirectory {
     }
   }
 
-  /** Every record of one folder of the directory. */
-  readAll<T>(folder: string): T[] {
-    let names: string[];
+  /** What is in one folder of the directory. */
+  entries(name: string): string[] {
     try {
-      names = readdirSync(this.file(folder));
+      return readdirSync(this.file(name));
     } catch {
       return [];
     }
-    return names.filter((name) => name.endsWith('.json')).map((name) => this.read<T>(folder, name)!);
+  }
+
+  /** Every record of one folder of the directory. */
+  readAll<T>(folder: string): T[] {
+    return this.entries(folder)
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => this.read<T>(folder, name)!);
   }
 
   delete(...parts: string[]): void {

@@ -1,20 +1,15 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { NetNamespace } from '@enid/linux';
+import { Cluster } from '../cluster/cluster.ts';
 import { internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
+import { removeCgroup } from './cgroups.ts';
 import { LabDirectory } from './directory.ts';
-import { type Host, LabNode, type NodeRecord } from './node.ts';
+import { Machine } from './machine.ts';
+import { type Host, LabNode } from './node.ts';
 import { collect, type Output } from './output.ts';
 import { LabPods } from './pod.ts';
 import { LabProcesses } from './processes.ts';
-import type { Topology } from './topology.ts';
-
-/** What is kept of a lab. */
-export type LabRecord = {
-  readonly ec2Endpoint: string;
-  readonly region: string;
-  readonly topology: Topology;
-  readonly nodes: readonly NodeRecord[];
-};
+import type { LabRecord } from './record.ts';
 
 /** The lab is not in the state that was asked for; the message says what to do. */
 export class LabError extends Error {
@@ -25,7 +20,10 @@ export class LabError extends Error {
 export class Lab {
   readonly directory: LabDirectory;
   readonly nodes: readonly LabNode[];
+  /** Of a lab without Kubernetes. */
   readonly pods: LabPods;
+  /** Of a lab with Kubernetes. */
+  readonly cluster: Cluster | undefined;
   readonly record: LabRecord;
 
   readonly #host: Host;
@@ -37,6 +35,7 @@ export class Lab {
     this.record = record;
     this.nodes = record.nodes.map((node) => new LabNode(node, directory, host));
     this.pods = new LabPods(directory);
+    this.cluster = record.kubernetes ? new Cluster(directory, host) : undefined;
   }
 
   /** @throws {LabError} when there is no such lab, or it was not finished. */
@@ -54,8 +53,13 @@ export class Lab {
   static async down(name: string): Promise<boolean> {
     const directory = new LabDirectory(name);
     await new LabProcesses(directory).stopAll();
+    await LabProcesses.endInCgroup(`/${directory.prefix}`);
     const namespaces = NetNamespace.list().filter((entry) => entry.startsWith(`${directory.prefix}-`));
     await LabProcesses.endInNamespaces(namespaces);
+    for (const node of directory.entries('nodes')) {
+      await new Machine({ network: '', folder: directory.file('nodes', node, 'machine') }).remove();
+    }
+    removeCgroup(`/${directory.prefix}`);
     for (const entry of namespaces) NetNamespace.delete(entry);
     const existed = namespaces.length > 0 || LabDirectory.list().includes(name);
     directory.remove();

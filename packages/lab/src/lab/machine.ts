@@ -67,6 +67,8 @@ export class Machine {
     }
     await this.#inside('mount', '-t', 'tmpfs', '-o', 'mode=0755,nosuid,nodev', 'node', '/run');
     await this.#inside('mkdir', '-p', '/run/netns', ...folders);
+    // As an init makes it: containers may ask to see what is mounted later. Nothing of it reaches the host.
+    await this.#inside('mount', '--make-rshared', '/');
     await this.#inside('hostname', hostName);
   }
 

@@ -20,6 +20,8 @@ export type NodeRecord = {
   /** Primary address of the primary ENI. */
   readonly address: string;
   readonly subnet: string;
+  readonly availabilityZone: string;
+  readonly instanceType: string;
   /** Name of its network namespace. */
   readonly namespace: string;
   /** Environment of its agent, beyond what every agent of the lab gets. */
@@ -32,6 +34,8 @@ export type Host = {
   readonly enid: readonly [string, ...string[]];
   /** Folders with CNI executables: ours, then Debian's. */
   readonly cniBin: readonly string[];
+  /** Where this checkout of Enid stands. */
+  readonly root: string;
 };
 
 /** One EC2 instance of the lab, with the agent on it. */

@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } f
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NetNamespace } from '@enid/linux';
+import { processesInCgroup } from './cgroups.ts';
 import type { LabDirectory } from './directory.ts';
 
 /** How long a process may take to end after SIGTERM before it gets SIGKILL, in milliseconds. */
@@ -131,6 +132,18 @@ export class LabProcesses {
       }
     }
     await end(processesIn(inodes), 'SIGKILL');
+  }
+
+  /** Ends whatever runs in a control group or below it, also what is started meanwhile. */
+  static async endInCgroup(group: string): Promise<void> {
+    for (;;) {
+      const records = processesInCgroup(group).flatMap((pid) => {
+        const startTime = startTimeOf(pid);
+        return startTime === undefined ? [] : { name: `${pid}`, pid, startTime };
+      });
+      if (records.length === 0) return;
+      await end(records, 'SIGKILL');
+    }
   }
 }
 

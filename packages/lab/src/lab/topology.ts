@@ -16,7 +16,9 @@ import {
   type ResourceType,
   RunInstancesCommand,
   type Tag,
+  TerminateInstancesCommand,
   waitUntilInstanceRunning,
+  waitUntilInstanceTerminated,
   waitUntilNatGatewayAvailable,
 } from '@aws-sdk/client-ec2';
 
@@ -162,4 +164,11 @@ export async function runInstance(
   const { InstanceId, PrivateDnsName, PrivateIpAddress } = Instances![0]!;
   await waitUntilInstanceRunning({ client: ec2, ...WAIT }, { InstanceIds: [InstanceId!] });
   return { instanceId: InstanceId!, dnsName: PrivateDnsName!, address: PrivateIpAddress! };
+}
+
+/** Ends an instance; its ENIs go with it. */
+export async function terminateInstance(ec2: EC2Client, instanceId: string): Promise<void> {
+  const InstanceIds = [instanceId];
+  await ec2.send(new TerminateInstancesCommand({ InstanceIds }));
+  await waitUntilInstanceTerminated({ client: ec2, ...WAIT }, { InstanceIds });
 }

@@ -1,0 +1,42 @@
+/** What EKS adds to a cluster: aws-node, kube-proxy and CoreDNS, from the manifests that anybody can apply. */
+import { readFileSync } from 'node:fs';
+import { parseAllDocuments } from 'yaml';
+import { NODE_EC2_ENDPOINT } from '../cloud/node-endpoints.ts';
+import { applyObjects, type KubeClient } from '../kube/index.ts';
+
+const MANIFESTS = ['deploy/aws-node.yaml', 'deploy/kube-proxy.yaml', 'packages/lab/src/cluster/coredns.yaml'];
+
+type Variable = { name: string; value: string };
+type Manifest = {
+  kind: string;
+  metadata: { name: string };
+  spec?: { template?: { spec?: { containers?: { name: string; env?: Variable[] }[] } } };
+};
+
+/**
+ * @param root where this checkout stands.
+ * @param env of aws-node, beyond what its manifest says.
+ * @param apiServer address of the API server in the VPC: who makes services work cannot be reached by one.
+ */
+export async function applyAddons(
+  client: KubeClient,
+  options: { root: string; lab: string; env: Readonly<Record<string, string>>; apiServer: string },
+): Promise<void> {
+  const added: Record<string, Record<string, string>> = {
+    'aws-node': { AWS_ENDPOINT_URL_EC2: NODE_EC2_ENDPOINT, CLUSTER_NAME: options.lab, ...options.env },
+    'kube-proxy': { KUBERNETES_SERVICE_HOST: options.apiServer, KUBERNETES_SERVICE_PORT: '443' },
+  };
+  for (const file of MANIFESTS) {
+    const manifests = parseAllDocuments(readFileSync(`${options.root}/${file}`, 'utf8')).map(
+      (document) => document.toJS() as Manifest,
+    );
+    for (const { spec } of manifests) {
+      for (const container of spec?.template?.spec?.containers ?? []) {
+        const variables = added[container.name] ?? {};
+        const others = (container.env ?? []).filter(({ name }) => !(name in variables));
+        container.env = [...others, ...Object.entries(variables).map(([name, value]) => ({ name, value }))];
+      }
+    }
+    await applyObjects(client, manifests, 'eks');
+  }
+}

@@ -1,0 +1,208 @@
+import { maxPods } from '@enid/ipam';
+import { NetNamespace } from '@enid/linux';
+import { KubeConfig } from '@kubernetes/client-node';
+import { serviceNamespaceName } from '../fabric/names.ts';
+import type { PreparedImages } from '../images/index.ts';
+import { type DaemonSet, type Deployment, KubeClient, type List, type Node } from '../kube/index.ts';
+import type { LabDirectory } from '../lab/directory.ts';
+import type { Host, NodeRecord } from '../lab/node.ts';
+import { LabProcesses } from '../lab/processes.ts';
+import type { LabRecord } from '../lab/record.ts';
+import { until } from '../lab/until.ts';
+import { openPki, type Pki } from '../pki/index.ts';
+import { applyAddons } from './addons.ts';
+import { ADDRESS, type ControlPlaneAddress, type ControlPlaneReady } from './control-plane.ts';
+import { instanceCapacity } from './instance-capacity.ts';
+import { kubeconfig } from './kubeconfig.ts';
+import { ClusterNode } from './node.ts';
+
+const CONTROL_PLANE = 'control-plane';
+const KUBECONFIG = 'kubeconfig';
+/** In milliseconds. */
+const READY_TIMEOUT = 60_000;
+const IMAGE_CACHE = '/var/cache/enid';
+
+/** Who holds the control plane's interface. */
+const HOLDER = 'eks';
+
+type CloudRecord = Pick<LabRecord, 'ec2Endpoint' | 'topology'>;
+
+/** The Kubernetes part of a lab: a control plane with an interface in the VPC, and machines on its EC2 instances. */
+export class Cluster {
+  readonly #directory: LabDirectory;
+  readonly #host: Host;
+  readonly #processes: LabProcesses;
+
+  constructor(directory: LabDirectory, host: Host) {
+    this.#directory = directory;
+    this.#host = host;
+    this.#processes = new LabProcesses(directory);
+  }
+
+  /** For clients on the host; 0600. */
+  get kubeconfigFile(): string {
+    return this.#directory.file(KUBECONFIG);
+  }
+
+  /** A client with an administrator's rights. */
+  client(): KubeClient {
+    const config = new KubeConfig();
+    config.loadFromFile(this.kubeconfigFile);
+    return new KubeClient(config);
+  }
+
+  node(record: NodeRecord): ClusterNode {
+    return new ClusterNode({ directory: this.#directory, host: this.#host, record });
+  }
+
+  /** Whether the API server runs. */
+  get isRunning(): boolean {
+    return this.#processes.get(CONTROL_PLANE) !== undefined;
+  }
+
+  /**
+   * Gives the control plane its interface in the VPC, starts it, and adds what EKS adds.
+   * @param lab of which the AWS APIs and the VPC are there.
+   * @param env of the node agents.
+   */
+  async create(lab: CloudRecord, env: Readonly<Record<string, string>>): Promise<void> {
+    const address = await holdInterface(lab);
+    const namespace = serviceNamespaceName(this.#directory.prefix, HOLDER);
+    this.#directory.write({ address, namespace } satisfies ControlPlaneAddress, ADDRESS);
+    const pki = await this.#pki();
+    const { server } = await this.start();
+    const admin = await pki.authority.issueClient('kubernetes-admin', ['system:masters']);
+    const name = `enid-${this.#directory.lab}`;
+    this.#directory.writeText(
+      kubeconfig(name, { server, authority: pki.authority.certificate, ...admin }),
+      KUBECONFIG,
+    );
+    const { root } = this.#host;
+    const client = this.client();
+    try {
+      await applyAddons(client, { root, lab: this.#directory.lab, env, apiServer: address });
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** Starts the control plane, which goes on with what it knew. */
+  async start(): Promise<ControlPlaneReady> {
+    const { namespace } = this.#directory.read<ControlPlaneAddress>(ADDRESS)!;
+    using inside = NetNamespace.named(namespace);
+    const { child } = this.#processes.start({
+      name: CONTROL_PLANE,
+      command: [...this.#host.enid, 'lab', 'control-plane', '--name', this.#directory.lab],
+      env: { PATH: process.env.PATH },
+      namespace: inside,
+    });
+    return (await this.#processes.firstMessage(child, CONTROL_PLANE)) as ControlPlaneReady;
+  }
+
+  /** Makes a machine of an EC2 instance and starts containerd and the kubelet in it. */
+  async join(record: NodeRecord, images: PreparedImages): Promise<ClusterNode> {
+    const node = this.node(record);
+    const { address } = this.#directory.read<ControlPlaneAddress>(ADDRESS)!;
+    await node.create(images, await this.#pki(), { ...factsOf(record), apiServer: `https://${address}` });
+    await node.start();
+    return node;
+  }
+
+  /** Waits until nodes, and the add-ons of the cluster, are ready. */
+  async ready(nodes: readonly NodeRecord[]): Promise<void> {
+    const client = this.client();
+    const problems = async () => {
+      const [all, daemonSets, deployments] = await Promise.all([
+        client.get<List<Node>>('/api/v1/nodes'),
+        client.get<List<DaemonSet>>('/apis/apps/v1/namespaces/kube-system/daemonsets'),
+        client.get<List<Deployment>>('/apis/apps/v1/namespaces/kube-system/deployments'),
+      ]);
+      const readyNodes = new Set(all.items.filter(isReady).map(({ metadata }) => metadata?.name));
+      return [
+        ...nodes.filter(({ dnsName }) => !readyNodes.has(dnsName)).map(({ name }) => name),
+        ...daemonSets.items
+          .filter(
+            ({ status }) => (status?.numberReady ?? 0) < Math.max(1, status?.desiredNumberScheduled ?? 1),
+          )
+          .map(({ metadata }) => metadata?.name),
+        ...deployments.items
+          .filter(({ spec, status }) => (status?.readyReplicas ?? 0) < (spec?.replicas ?? 1))
+          .map(({ metadata }) => metadata?.name),
+      ];
+    };
+    let waiting: unknown[] = [];
+    try {
+      await until(
+        async () => {
+          waiting = await problems();
+          return waiting;
+        },
+        (left) => left.length === 0,
+        'the cluster',
+        READY_TIMEOUT,
+      );
+    } catch {
+      throw new Error(
+        `not ready in ${READY_TIMEOUT / 1000} s: ${waiting.join(', ')}. "kubectl describe" tells why`,
+      );
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** Takes the node of an instance that has ended out of the cluster, as EKS's node controller does. */
+  async forget({ dnsName }: NodeRecord): Promise<void> {
+    await this.client().delete(`/api/v1/nodes/${dnsName}`);
+  }
+
+  #pki(): Promise<Pki> {
+    return openPki(this.#directory.file('pki'));
+  }
+}
+
+/** An interface in the VPC for the control plane, as EKS makes one. @returns its address. */
+async function holdInterface({ ec2Endpoint, topology }: CloudRecord): Promise<string> {
+  const response = await fetch(`${ec2Endpoint}/_lab/service-interfaces`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      holder: HOLDER,
+      subnetId: topology.subnets[0]!.id,
+      groups: [topology.securityGroupId],
+      description: 'Amazon EKS',
+    }),
+  });
+  if (!response.ok)
+    throw new Error(`the control plane has no interface in the VPC: ${await response.text()}`);
+  return ((await response.json()) as { address: string }).address;
+}
+
+/** The images of a cluster, composed when they are not there yet. */
+export async function clusterImages(report: (line: string) => void): Promise<PreparedImages> {
+  const { ensureImages } = await import('../images/index.ts');
+  return ensureImages({ cache: IMAGE_CACHE, report });
+}
+
+/** What the kubelet of an EKS node says of its instance. */
+function factsOf({ dnsName, instanceId, instanceType, availabilityZone }: NodeRecord) {
+  const region = availabilityZone.slice(0, -1);
+  return {
+    providerID: `aws:///${availabilityZone}/${instanceId}`,
+    maxPods: maxPods(instanceType),
+    capacity: instanceCapacity(instanceType),
+    labels: {
+      'kubernetes.io/arch': process.arch === 'x64' ? 'amd64' : process.arch,
+      'kubernetes.io/os': 'linux',
+      'kubernetes.io/hostname': dnsName,
+      'node.kubernetes.io/instance-type': instanceType,
+      'topology.kubernetes.io/region': region,
+      'topology.kubernetes.io/zone': availabilityZone,
+      'failure-domain.beta.kubernetes.io/region': region,
+      'failure-domain.beta.kubernetes.io/zone': availabilityZone,
+    },
+  };
+}
+
+function isReady({ status }: Node): boolean {
+  return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false;
+}
