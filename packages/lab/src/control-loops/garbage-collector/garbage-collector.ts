@@ -32,6 +32,8 @@ class GarbageCollector implements Loop {
   readonly #loop: Reconciler;
   readonly #discovery: Reconciler;
   readonly #informers = new Map<string, Informer<KubeObject>>();
+  /** Objects with an owner whose kind is not known: they are looked at again when more kinds are. */
+  readonly #undecided = new Set<string>();
   #resources: readonly Resource[] = [];
 
   constructor(cluster: Cluster) {
@@ -71,6 +73,8 @@ class GarbageCollector implements Loop {
       informer.onChange((old, now) => this.#changed(resource, old, now));
       if (path === DEFINITIONS) informer.onChange(() => this.#discovery.queue.addAfter('', 500));
     }
+    for (const uid of this.#undecided) this.#loop.queue.add(uid);
+    this.#undecided.clear();
     this.#discovery.queue.addAfter('', DISCOVERY_INTERVAL);
   }
 
@@ -129,6 +133,7 @@ class GarbageCollector implements Loop {
     );
     const { namespace } = dependent.object.metadata ?? {};
     // What cannot be looked up is not known to be gone: its definition may come back.
+    if (!resource) this.#undecided.add(uidOf(dependent));
     if (!resource || (resource.namespaced && !namespace)) return true;
     const path = `${pathOf(resource, resource.namespaced ? namespace : undefined)}/${owner.name}`;
     try {
