@@ -241,3 +241,18 @@ it('lets pods be evicted as a disruption budget allows', async () => {
   );
   assert.deepEqual(cluster.errors, []);
 });
+
+it('goes on where it was when the API server comes back', async () => {
+  await using cluster = await TestCluster.start(['node-1']);
+  const { client } = cluster;
+  await client.create(DEPLOYMENTS, deployment('web', 2));
+  await eventually(() => assert.equal(ready(cluster, 'web').length, 2));
+  const before = cluster.podsOf('web-').map(({ metadata }) => metadata?.uid);
+  await cluster.restartServer();
+  await eventually(() => client.patch(`${DEPLOYMENTS}/web`, { spec: { replicas: 40 } }));
+  await cluster.restartServer();
+  await eventually(() => assert.equal(ready(cluster, 'web').length, 40), 15_000);
+  const uids = cluster.podsOf('web-').map(({ metadata }) => metadata?.uid);
+  assert.equal(uids.length, 40, 'none was made twice');
+  assert.ok(before.every((uid) => uids.includes(uid)));
+});

@@ -19,7 +19,9 @@ export async function applyObjects(
     const root = `${apiVersion.includes('/') ? '/apis' : '/api'}/${apiVersion}`;
     const discovered = known.get(root) ?? client.get<Discovered>(root);
     known.set(root, discovered);
-    const resource = (await discovered).resources.find((found) => found.kind === kind && !found.name.includes('/'));
+    const resource = (await discovered).resources.find(
+      (found) => found.kind === kind && !found.name.includes('/'),
+    );
     if (!resource) throw new Error(`the server has no ${kind} in ${apiVersion}`);
     const namespace = resource.namespaced ? `/namespaces/${metadata?.namespace ?? 'default'}` : '';
     await client.request('PATCH', `${root}${namespace}/${resource.name}/${metadata?.name}`, {

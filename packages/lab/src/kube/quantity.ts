@@ -30,5 +30,6 @@ export function thousandths(quantity: string | number): number {
   }
   const value = Number(match[1]! + (match[2] ?? '')) * multiplier * 1000;
   // What is off a whole number by no more than the error of floating point is that number.
-  return Math.ceil(value - Math.abs(value) * 1e-12);
+  const whole = Math.round(value);
+  return Math.abs(value - whole) <= Math.abs(value) * 1e-12 ? whole : Math.ceil(value);
 }

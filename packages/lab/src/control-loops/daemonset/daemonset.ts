@@ -2,7 +2,7 @@ import { type ControllerRevision, type DaemonSet, keyOf, type Pod } from '../../
 import { isEqual } from '../shared/canonical.ts';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
-import { Expectations } from '../shared/expectations.ts';
+import { EXPECTATION_LIFETIME, Expectations } from '../shared/expectations.ts';
 import { currentRevision, hashOfRevision, REVISION_HASH, trimHistory } from '../shared/history.ts';
 import { reconciler } from '../shared/loop.ts';
 import { controllerOf } from '../shared/owners.ts';
@@ -55,6 +55,7 @@ export function startDaemonSets(cluster: Cluster): Loop {
     if (deletionTimestamp) return;
     const claimOf = { client, owner: set, ...TYPE, selector: set.spec?.selector };
     const settled = expectations.satisfied(key);
+    if (!settled) queue.addAfter(key, EXPECTATION_LIFETIME);
     const pods = await claim<Pod>({
       ...claimOf,
       owned: state.pods.by('controller', uid),

@@ -1,7 +1,7 @@
 import { isNotFound, type Job, keyOf, type Pod, type PodTemplate } from '../../kube/index.ts';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
-import { Expectations } from '../shared/expectations.ts';
+import { EXPECTATION_LIFETIME, Expectations } from '../shared/expectations.ts';
 import { reconciler } from '../shared/loop.ts';
 import { PodControl, podFrom } from '../shared/pod-control.ts';
 import { followPods } from '../shared/pods-of.ts';
@@ -40,6 +40,7 @@ export function startJobs(cluster: Cluster): Loop {
       return;
     }
     const settled = expectations.satisfied(key);
+    if (!settled) queue.addAfter(key, EXPECTATION_LIFETIME);
     const pods = await claim<Pod>({
       client,
       owner: job,

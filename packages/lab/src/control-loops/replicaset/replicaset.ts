@@ -1,7 +1,7 @@
 import { keyOf, type Pod, type ReplicaSet } from '../../kube/index.ts';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
-import { Expectations } from '../shared/expectations.ts';
+import { EXPECTATION_LIFETIME, Expectations } from '../shared/expectations.ts';
 import { reconciler } from '../shared/loop.ts';
 import { controllerOf } from '../shared/owners.ts';
 import { PodControl, podFrom } from '../shared/pod-control.ts';
@@ -42,6 +42,7 @@ export function startReplicaSets(cluster: Cluster): Loop {
     const { uid = '', namespace = '' } = set.metadata ?? {};
     const path = `/apis/apps/v1/namespaces/${namespace}/replicasets/${set.metadata?.name}`;
     const settled = expectations.satisfied(key);
+    if (!settled) queue.addAfter(key, EXPECTATION_LIFETIME);
     const pods = await claim<Pod>({
       client,
       owner: set,

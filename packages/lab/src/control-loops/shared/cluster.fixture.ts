@@ -84,13 +84,14 @@ export class TestCluster implements AsyncDisposable {
     });
   }
 
+  /** Ends the API server and starts it again: all connections break. */
+  restartServer(): Promise<void> {
+    return this.#server.restart();
+  }
+
   /** The node's kubelet says nothing from now on. */
   silence(node: string): void {
     this.#silent.add(node);
-  }
-
-  apply<T>(path: string, object: T): Promise<T> {
-    return this.client.create(path, object);
   }
 
   /** The pods of a namespace whose names begin so, by name. */

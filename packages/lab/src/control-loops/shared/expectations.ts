@@ -1,7 +1,7 @@
 import type { Clock } from '../../kube/index.ts';
 
 /** What was not seen for so long was missed: better to look again than to wait for ever. In milliseconds. */
-const LIFETIME = 5 * 60_000;
+export const EXPECTATION_LIFETIME = 5 * 60_000;
 
 type Expected = { creations: number; readonly deletions: Set<string>; readonly since: number };
 
@@ -42,16 +42,11 @@ export class Expectations {
     if (!expected) return true;
     const { creations, deletions, since } = expected;
     const seen = creations <= 0 && deletions.size === 0;
-    if (seen || this.#clock.now() - since > LIFETIME) {
+    if (seen || this.#clock.now() - since > EXPECTATION_LIFETIME) {
       this.#expected.delete(owner);
       return true;
     }
     return false;
-  }
-
-  /** When {@link satisfied} is true at the latest, in milliseconds from now. */
-  get lifetime(): number {
-    return LIFETIME;
   }
 
   forget(owner: string): void {
