@@ -44,6 +44,7 @@ export const IMAGE = 'lab.test/busybox:1';
 const PAUSE = 'lab.test/pause:1';
 
 export type TestContainerd = {
+  /** Mounts below it are seen by the containers. */
   readonly directory: string;
   readonly socket: string;
   readonly cgroupParent: string;
@@ -62,13 +63,15 @@ export async function leaveNetwork(): Promise<void> {
 
 export async function startContainerd(): Promise<TestContainerd> {
   const directory = mkdtempSync(join(tmpdir(), 'enid-containerd-'));
+  await run('mount', ['--bind', directory, directory]);
+  await run('mount', ['--make-shared', directory]);
   const socket = join(directory, 'containerd.sock');
   const networks = join(directory, 'net.d');
   mkdirSync(networks);
   const config = join(directory, 'config.toml');
   writeFileSync(config, configuration(directory, socket, networks));
   const log = openSync(join(directory, 'containerd.log'), 'a');
-  // Its mounts are its own, while it sees those that the kubelet makes.
+  // Its mounts are its own, while it sees those that the kubelet makes in its directory.
   const child = spawn('unshare', ['--mount', '--propagation', 'slave', 'containerd', '--config', config], {
     stdio: ['ignore', log, log],
   });
@@ -112,6 +115,7 @@ export async function startContainerd(): Promise<TestContainerd> {
       cri.close();
       await end(child);
       await removeCgroups(cgroupParent);
+      await run('umount', ['--recursive', directory]);
       rmSync(directory, { recursive: true, force: true });
     },
   };

@@ -36,7 +36,11 @@ export async function runHook(
     const time = Math.min(sleep.seconds * 1000, timeout ?? Number.POSITIVE_INFINITY);
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(resolve, time);
-      signal?.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+      const giveUp = () => {
+        clearTimeout(timer);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', giveUp, { once: true });
     });
   }
 }
