@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { parseDocument } from 'yaml';
 import { type Fields, isFields } from '../object.ts';
+import { decodeProtobuf, PROTOBUF } from '../protobuf/index.ts';
 import { ApiError, badRequest, unsupportedMediaType } from '../status.ts';
 
 /** What the real server takes of a request, in bytes. */
@@ -12,12 +13,14 @@ const JSON_TYPES = new Set([
   'application/json',
   'application/json-patch+json',
   'application/merge-patch+json',
+  PROTOBUF,
 ]);
 const unzip = promisify(gunzip);
 
 export type Body = {
   /** Without parameters, in lower case; empty when the client has named none. */
   readonly contentType: string;
+  /** Protobuf is turned into JSON as it comes in. */
   readonly text: string;
 };
 
@@ -33,7 +36,12 @@ export async function readBody(request: IncomingMessage): Promise<Body> {
   if (length > BODY_LIMIT) throw tooLarge();
   const bytes = Buffer.concat(chunks);
   const contentType = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
-  return { contentType, text: (await decoded(request, bytes)).toString('utf8') };
+  const content = await decoded(request, bytes);
+  const isProtobuf = contentType === PROTOBUF && content.length > 0;
+  return {
+    contentType,
+    text: isProtobuf ? JSON.stringify(decodeProtobuf(content)) : content.toString('utf8'),
+  };
 }
 
 async function decoded(request: IncomingMessage, bytes: Buffer): Promise<Buffer> {
@@ -57,7 +65,7 @@ function tooLarge(): ApiError {
 export function parseBody({ contentType, text }: Body): unknown {
   const yaml = contentType === 'application/yaml' || contentType === 'application/apply-patch+yaml';
   if (!yaml && contentType !== '' && !JSON_TYPES.has(contentType) && !contentType.endsWith('+json')) {
-    throw unsupportedMediaType(contentType, ['application/json', 'application/yaml']);
+    throw unsupportedMediaType(contentType, ['application/json', 'application/yaml', PROTOBUF]);
   }
   try {
     return JSON.parse(text);

@@ -1,0 +1,37 @@
+/** Groups networking and discovery. */
+import type { Numbers } from './notation.ts';
+
+export const NETWORK: Numbers = {
+  IngressClass: 'metadata=1 spec=2',
+  IngressClassSpec: 'controller=1 parameters=2',
+  IngressClassParametersReference: 'apiGroup*=1 kind*=2 name*=3 scope*=4 namespace*=5',
+  Ingress: 'metadata=1 spec=2 status=3',
+  IngressSpec: 'defaultBackend=1 tls=2 rules=3 ingressClassName*=4',
+  IngressBackend: 'resource=3 service=4',
+  IngressServiceBackend: 'name*=1 port=2',
+  ServiceBackendPort: 'name=1 number=2',
+  IngressTLS: 'hosts=1 secretName=2',
+  IngressRule: 'host=1 ...IngressRuleValue=2',
+  IngressRuleValue: 'http=1',
+  HTTPIngressRuleValue: 'paths=1',
+  HTTPIngressPath: 'path=1 backend=2 pathType*=3',
+  IngressStatus: 'loadBalancer=1',
+  IngressLoadBalancerStatus: 'ingress=1',
+  IngressLoadBalancerIngress: 'ip=1 hostname=2 ports=4',
+  IngressPortStatus: 'port*=1 protocol*=2 error*=3',
+  NetworkPolicy: 'metadata=1 spec=2',
+  NetworkPolicySpec: 'podSelector=1 ingress=2 egress=3 policyTypes=4',
+  NetworkPolicyIngressRule: 'ports=1 from=2',
+  NetworkPolicyPort: 'protocol*=1 port=2 endPort*=3',
+  NetworkPolicyPeer: 'podSelector=1 namespaceSelector=2 ipBlock=3',
+  IPBlock: 'cidr*=1 except=2',
+  NetworkPolicyEgressRule: 'ports=1 to=2',
+  EndpointSlice: 'metadata=1 endpoints=2 ports=3 addressType*=4',
+  Endpoint: `
+    addresses=1 conditions=2 hostname*=3 targetRef=4 deprecatedTopology=5 nodeName*=6 zone*=7 hints=8`,
+  EndpointConditions: 'ready*=1 serving*=2 terminating*=3',
+  EndpointHints: 'forZones=1 forNodes=2',
+  ForZone: 'name*=1',
+  DiscoveryV1EndpointPort: 'name*=1 protocol*=2 port*=3 appProtocol*=4',
+  ForNode: 'name*=1',
+};
