@@ -2,6 +2,7 @@
  * The Linux kernel's network configuration, typed: network namespaces, rtnetlink, nftables, sysctls, and sockets
  * inside namespaces. See the package's README.
  */
+export { cgroupsNamed, processesInCgroup, removeCgroup } from './cgroups.ts';
 export { errnoName, SyscallError } from './errno.ts';
 export { MalformedMessageError } from './netlink/attributes.ts';
 export { NetlinkError, type Request } from './netlink/message.ts';

@@ -108,6 +108,31 @@ export class Cluster {
     return node;
   }
 
+  /** The pods of nodes, as `name` in namespace `default` and as `namespace/name` elsewhere. */
+  podNames(nodes: readonly NodeRecord[]): string[] {
+    return nodes.flatMap((record) =>
+      this.node(record)
+        .pods()
+        .map(({ namespace, name }) => (namespace === 'default' ? name : `${namespace}/${name}`)),
+    );
+  }
+
+  /**
+   * The network namespace of a pod, by what runs in it. Close it after use.
+   * @param target `name` in namespace `default`, or `namespace/name`.
+   * @returns undefined when no such pod runs.
+   */
+  podNamespace(target: string, nodes: readonly NodeRecord[]): NetNamespace | undefined {
+    const [namespace, name] = target.includes('/') ? target.split('/') : ['default', target];
+    for (const record of nodes) {
+      const node = this.node(record);
+      const found = node.pods().find((pod) => pod.namespace === namespace && pod.name === name);
+      const pid = found && node.processOf(found.uid);
+      if (pid !== undefined) return NetNamespace.open(`/proc/${pid}/ns/net`);
+    }
+    return undefined;
+  }
+
   /** Waits until nodes, and the add-ons of the cluster, are ready. */
   async ready(nodes: readonly NodeRecord[]): Promise<void> {
     const client = this.client();

@@ -6,7 +6,8 @@ import {
   removeContainerdRoot,
 } from '../containerd/index.ts';
 import { type PreparedImages, SANDBOX_IMAGE } from '../images/index.ts';
-import { removeCgroup } from '../lab/cgroups.ts';
+import { processesInCgroup, removeCgroup } from '@enid/linux';
+import { podCgroup } from '../kubelet/runtime/sandbox.ts';
 import type { LabDirectory } from '../lab/directory.ts';
 import { Machine } from '../lab/machine.ts';
 import type { Host, NodeRecord } from '../lab/node.ts';
@@ -17,6 +18,7 @@ import type { KubeletConfig } from './kubelet.ts';
 
 /** Plugins that a node's image brings, beside ours, which aws-node installs. */
 const NODE_PLUGINS = ['loopback', 'portmap'];
+const POD_LOGS = '/var/log/pods';
 const CONTAINERD_SOCKET = '/run/containerd/containerd.sock';
 const READY_TIMEOUT = 20_000;
 
@@ -92,7 +94,7 @@ export class ClusterNode {
     writeFileSync(`${kubelet}/enid-kubelet.json`, JSON.stringify(kubeletConfig), { mode: 0o600 });
     await this.machine.create({
       hostName: dnsName,
-      folders: ['/etc/cni/net.d', '/var/log/pods', '/run/containerd'],
+      folders: ['/etc/cni/net.d', POD_LOGS, '/run/containerd'],
       binds: {
         '/var/lib/kubelet': kubelet,
         '/var/lib/containerd': containerd,
@@ -150,6 +152,19 @@ export class ClusterNode {
     await this.stop();
     await this.machine.remove();
     await removeContainerdRoot(this.#file('containerd'));
+  }
+
+  /** The pods that are on it, by the logs that the kubelet keeps of them. */
+  pods(): { namespace: string; name: string; uid: string }[] {
+    return this.machine.list(POD_LOGS).flatMap((entry) => {
+      const [namespace, name, uid] = entry.split('_');
+      return namespace && name && uid ? [{ namespace, name, uid }] : [];
+    });
+  }
+
+  /** One of the processes of a pod. */
+  processOf(uid: string): number | undefined {
+    return processesInCgroup(podCgroup(this.cgroup, uid))[0];
   }
 
   logTail(what: 'containerd' | 'kubelet'): string {

@@ -1,8 +1,8 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { NetNamespace } from '@enid/linux';
+import { NetNamespace, removeCgroup } from '@enid/linux';
 import { Cluster } from '../cluster/cluster.ts';
 import { internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
-import { removeCgroup } from './cgroups.ts';
+
 import { LabDirectory } from './directory.ts';
 import { Machine } from './machine.ts';
 import { type Host, LabNode } from './node.ts';
@@ -80,7 +80,7 @@ export class Lab {
    * @throws {LabError} when the target is none of these.
    */
   spawn(target: string, command: readonly string[], stdio: StdioOptions): ChildProcess {
-    using namespace = NetNamespace.named(this.#namespaceOf(target));
+    using namespace = this.#namespaceOf(target);
     const [file, ...args] = command;
     return namespace.run(() => spawn(file!, args, { stdio }));
   }
@@ -108,17 +108,17 @@ export class Lab {
     return this.nodes.find(({ record }) => [record.name, record.instanceId, record.dnsName].includes(name));
   }
 
-  #namespaceOf(target: string): string {
+  #namespaceOf(target: string): NetNamespace {
     const node = this.#findNode(target);
-    const pod = this.pods.find(target);
+    if (node) return NetNamespace.named(node.record.namespace);
     const { prefix } = this.directory;
-    if (node) return node.record.namespace;
-    if (pod) return pod.netns;
-    if (target === 'vpc') return vpcNamespaceName(prefix, this.record.topology.vpcId);
-    if (target === 'internet') return internetNamespaceName(prefix);
+    if (target === 'vpc') return NetNamespace.named(vpcNamespaceName(prefix, this.record.topology.vpcId));
+    if (target === 'internet') return NetNamespace.named(internetNamespaceName(prefix));
+    const pod = this.cluster ? this.cluster.podNamespace(target, this.record.nodes) : this.pods.namespace(target);
+    if (pod) return pod;
     const targets = [
       ...this.nodes.map(({ name }) => name),
-      ...this.pods.list().map(({ name }) => name),
+      ...(this.cluster?.podNames(this.record.nodes) ?? this.pods.list().map(({ name }) => name)),
       'vpc',
       'internet',
     ];

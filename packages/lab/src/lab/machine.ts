@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { promisify } from 'node:util';
@@ -70,6 +70,15 @@ export class Machine {
     // As an init makes it: containers may ask to see what is mounted later. Nothing of it reaches the host.
     await this.#inside('mount', '--make-rshared', '/');
     await this.#inside('hostname', hostName);
+  }
+
+  /** What is in a folder that the machine has written to itself, seen from outside. @param folder below a layered one. */
+  list(folder: string): string[] {
+    try {
+      return readdirSync(`${this.#options.folder}/upper${folder}`);
+    } catch {
+      return [];
+    }
   }
 
   /** A command as it is to be called from the host, to run inside. */

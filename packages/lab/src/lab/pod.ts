@@ -38,6 +38,12 @@ export class LabPods {
     return this.#directory.read<Pod>('pods', `${namespace}_${pod}.json`);
   }
 
+  /** A pod's network namespace; undefined without such a pod. Close it after use. */
+  namespace(name: string): NetNamespace | undefined {
+    const pod = this.find(name);
+    return pod && NetNamespace.named(pod.netns);
+  }
+
   /**
    * Makes the pod's namespace and has it wired by the node's CNI executable.
    * @throws {CniError} when the plugin refuses; nothing of the pod is left then.

@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NetNamespace } from '@enid/linux';
-import { processesInCgroup } from './cgroups.ts';
+
+import { NetNamespace, processesInCgroup } from '@enid/linux';
 import type { LabDirectory } from './directory.ts';
 
 /** How long a process may take to end after SIGTERM before it gets SIGKILL, in milliseconds. */

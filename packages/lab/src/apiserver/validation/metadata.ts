@@ -31,7 +31,7 @@ export function* validateMetadata(resource: Resource, { metadata }: KubeObject):
   for (const finalizer of finalizers) {
     for (const detail of qualifiedName(finalizer))
       yield error.invalid('metadata.finalizers', finalizer, detail);
-    if (!resource.custom && !finalizer.includes('/') && !STANDARD_FINALIZERS.has(finalizer)) {
+    if (resource.group === '' && !finalizer.includes('/') && !STANDARD_FINALIZERS.has(finalizer)) {
       const detail = 'name is neither a standard finalizer name nor is it fully qualified';
       yield error.invalid('metadata.finalizers', finalizer, detail);
     }

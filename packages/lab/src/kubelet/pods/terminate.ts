@@ -1,7 +1,9 @@
 import { rm } from 'node:fs/promises';
+import { removeCgroup } from '@enid/linux';
 import { isConflict, isNotFound, type Pod } from '../../kube/index.ts';
 import { nameOf, namespaceOf, uidOf } from '../pod.ts';
 import { gracePeriodOf } from '../runtime/labels.ts';
+import { podCgroup } from '../runtime/sandbox.ts';
 import type { RuntimePod } from '../runtime/state.ts';
 import type { PodContext } from './context.ts';
 import { killPod } from './kill.ts';
@@ -52,6 +54,7 @@ export async function cleanUp(
   logs: string | undefined,
 ): Promise<void> {
   for (const { id } of runtime.sandboxes) await context.cri.removePodSandbox(id);
+  removeCgroup(podCgroup(context.cgroupParent, uid));
   await context.volumes.unmount(uid);
   if (logs) await rm(logs, { recursive: true, force: true });
   context.objects.release(uid);

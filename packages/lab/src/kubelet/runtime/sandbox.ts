@@ -17,6 +17,11 @@ export function hostNameOf(pod: Pod): string {
   return (pod.spec?.hostname || nameOf(pod)).slice(0, 63).replace(/[-.]+$/, '');
 }
 
+/** The control group of a pod, with those of its containers in it. */
+export function podCgroup(cgroupParent: string, uid: string): string {
+  return `${cgroupParent}/kubepods/pod${uid}`;
+}
+
 export function sandboxConfigOf(
   pod: Pod,
   { attempt, logDirectory, dns, cgroupParent }: SandboxParts,
@@ -32,7 +37,7 @@ export function sandboxConfigOf(
     labels: podLabels(pod),
     annotations: { ...pod.metadata!.annotations },
     linux: {
-      cgroupParent,
+      cgroupParent: podCgroup(cgroupParent, uidOf(pod)),
       sysctls: Object.fromEntries(sysctls.map(({ name, value }) => [name, value])),
       securityContext: {
         namespaceOptions: namespacesOf(pod),

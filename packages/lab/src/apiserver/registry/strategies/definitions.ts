@@ -1,4 +1,4 @@
-import { type Fields, type KubeObject, timestamp } from '../../object.ts';
+import { type Fields, isFields, type KubeObject, timestamp } from '../../object.ts';
 import type { Definition } from '../custom-resources.ts';
 import type { Cluster, Strategy } from '../strategy.ts';
 
@@ -8,16 +8,23 @@ export const CLEANUP = 'customresourcecleanup.apiextensions.k8s.io';
 /** CustomResourceDefinitions: what they define is served from the moment that they are stored. */
 export const definitions: Strategy = {
   create(object, cluster) {
+    if (!isWhole(object)) return;
     complete(object);
     object.metadata.finalizers = [...new Set([...(object.metadata.finalizers ?? []), CLEANUP])];
     object.status = status(object, [], cluster);
   },
   update(object, old, cluster) {
+    if (!isWhole(object)) return;
     complete(object);
     const known = (old.status?.storedVersions ?? []) as string[];
     object.status = status(object, known, cluster, old.status?.conditions as Fields[] | undefined);
   },
 };
+
+/** Whether there is anything to complete: validation says what is missing. */
+function isWhole({ spec }: KubeObject): boolean {
+  return isFields(spec?.names) && typeof spec.names.kind === 'string' && Array.isArray(spec.versions);
+}
 
 function complete(object: KubeObject): void {
   const { spec } = object as Definition;

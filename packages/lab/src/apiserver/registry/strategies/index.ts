@@ -3,12 +3,10 @@ import type { Strategy } from '../strategy.ts';
 import { definitions } from './definitions.ts';
 import { jobs } from './jobs.ts';
 import { namespaces } from './namespaces.ts';
+import { nodes } from './nodes.ts';
 import { pods } from './pods.ts';
 import { secrets } from './secrets.ts';
 import { services } from './services.ts';
-
-/** The kubelet tells a node's status when it makes the node. */
-const nodes: Strategy = { keepsStatus: true };
 
 /** By storage. */
 const STRATEGIES: Record<string, Strategy> = {

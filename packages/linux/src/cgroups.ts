@@ -1,4 +1,4 @@
-/** Control groups of a lab: what containers run in (cgroups(7)), in every hierarchy that the machine has, of either version. */
+/** Control groups by path, in every hierarchy that the machine has, of either version (cgroups(7)). */
 import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -31,7 +31,7 @@ function* tree(path: string): Generator<string> {
 
 /**
  * The processes in a group and below it.
- * @param group such as `/enid-lab/node-1`.
+ * @param group its path from the root of a hierarchy, such as `/system.slice`.
  */
 export function processesInCgroup(group: string): number[] {
   const pids = new Set<number>();
@@ -43,7 +43,10 @@ export function processesInCgroup(group: string): number[] {
   return [...pids];
 }
 
-/** The groups below a group whose name holds a text. */
+/**
+ * The groups below a group whose path holds a text.
+ * @returns their paths from the root, each once.
+ */
 export function cgroupsNamed(group: string, text: string): string[] {
   const names = hierarchies().flatMap((root) =>
     [...tree(join(root, group))].filter((path) => path.includes(text)).map((path) => path.slice(root.length)),
