@@ -2,7 +2,7 @@
 import { type Fields, isFields, type KubeObject } from '../object.ts';
 import * as cluster from './defaults/cluster.ts';
 import * as network from './defaults/network.ts';
-import { defaultPod, defaultTemplate } from './defaults/pods.ts';
+import { defaultPod } from './defaults/pods.ts';
 import * as workloads from './defaults/workloads.ts';
 import { structuredCopy } from './prune.ts';
 import type { Schema } from './schema.ts';
@@ -12,33 +12,21 @@ type Named = { readonly group: string; readonly kind: string };
 /** By model. */
 const DEFAULTS: Readonly<Record<string, (object: Fields) => void>> = {
   V1Pod: defaultPod,
-  V1PodTemplate: (object) => defaultTemplate(object),
-  V1ReplicationController: workloads.defaultReplicationController,
   V1Deployment: workloads.defaultDeployment,
   V1ReplicaSet: workloads.defaultReplicaSet,
   V1DaemonSet: workloads.defaultDaemonSet,
   V1StatefulSet: workloads.defaultStatefulSet,
   V1Job: workloads.defaultJob,
-  V1CronJob: workloads.defaultCronJob,
-  V2HorizontalPodAutoscaler: workloads.defaultAutoscaler,
   V1Service: network.defaultService,
   V1Endpoints: network.defaultEndpoints,
   V1EndpointSlice: network.defaultEndpointSlice,
   V1NetworkPolicy: network.defaultNetworkPolicy,
   V1IngressClass: network.defaultIngressClass,
-  V1PersistentVolumeClaim: cluster.defaultVolumeClaim,
-  V1PersistentVolume: cluster.defaultVolume,
-  V1StorageClass: cluster.defaultStorageClass,
-  V1CSIDriver: cluster.defaultDriver,
   V1RoleBinding: cluster.defaultBinding,
   V1ClusterRoleBinding: cluster.defaultBinding,
   V1Secret: cluster.defaultSecret,
   V1PriorityClass: cluster.defaultPriorityClass,
   V1Node: cluster.defaultNode,
-  V1LimitRange: cluster.defaultLimitRange,
-  V1MutatingWebhookConfiguration: cluster.defaultWebhooks,
-  V1ValidatingWebhookConfiguration: cluster.defaultWebhooks,
-  V1APIService: cluster.defaultApiService,
   V1CustomResourceDefinition: cluster.defaultDefinition,
 };
 

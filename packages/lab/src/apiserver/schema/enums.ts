@@ -7,11 +7,6 @@ const selectorOperator = 'In NotIn Exists DoesNotExist';
 const accessModes = 'ReadOnlyMany ReadWriteMany ReadWriteOnce ReadWriteOncePod';
 const volumeMode = 'Block Filesystem';
 const container = { imagePullPolicy: pullPolicy, terminationMessagePolicy: 'File FallbackToLogsOnError' };
-const webhook = {
-  failurePolicy: 'Fail Ignore',
-  matchPolicy: 'Equivalent Exact',
-  sideEffects: 'None NoneOnDryRun',
-};
 
 /** By type, by field; of a list's field, the values of its items. */
 const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -56,11 +51,6 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   ServicePort: { protocol },
   EndpointPort: { protocol },
   EndpointSlice: { addressType: 'FQDN IPv4 IPv6' },
-  PersistentVolumeSpec: {
-    accessModes,
-    volumeMode,
-    persistentVolumeReclaimPolicy: 'Delete Recycle Retain',
-  },
   PersistentVolumeClaimSpec: { accessModes, volumeMode },
 
   DeploymentStrategy: { type: 'Recreate RollingUpdate' },
@@ -72,24 +62,15 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     whenScaled: 'Delete Retain',
   },
   JobSpec: { completionMode: 'Indexed NonIndexed', podReplacementPolicy: 'Failed TerminatingOrFailed' },
-  CronJobSpec: { concurrencyPolicy: 'Allow Forbid Replace' },
 
   NetworkPolicySpec: { policyTypes: 'Egress Ingress' },
   NetworkPolicyPort: { protocol },
   HTTPIngressPath: { pathType: 'Exact ImplementationSpecific Prefix' },
   IngressClassParametersReference: { scope: 'Cluster Namespace' },
   PodDisruptionBudgetSpec: { unhealthyPodEvictionPolicy: 'AlwaysAllow IfHealthyBudget' },
-  StorageClass: { reclaimPolicy: 'Delete Retain', volumeBindingMode: 'Immediate WaitForFirstConsumer' },
   PriorityClass: { preemptionPolicy: 'Never PreemptLowerPriority' },
-  CSIDriverSpec: {
-    volumeLifecycleModes: 'Ephemeral Persistent',
-    fsGroupPolicy: 'File None ReadWriteOnceWithFSType',
-  },
   CustomResourceDefinitionSpec: { scope: 'Cluster Namespaced' },
   CustomResourceConversion: { strategy: 'None Webhook' },
-  MutatingWebhook: { ...webhook, reinvocationPolicy: 'IfNeeded Never' },
-  ValidatingWebhook: webhook,
-  RuleWithOperations: { operations: '* CREATE UPDATE DELETE CONNECT', scope: '* Cluster Namespaced' },
 };
 
 /** What a field may be; undefined: anything of its type. */

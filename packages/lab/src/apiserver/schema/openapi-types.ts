@@ -19,7 +19,6 @@ const META_TYPES =
 const PACKAGES: Readonly<Record<string, string>> = {
   '': 'io.k8s.api.core',
   'apiextensions.k8s.io': 'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions',
-  'apiregistration.k8s.io': 'io.k8s.kube-aggregator.pkg.apis.apiregistration',
 };
 
 /** Core's types that only other groups use. */
@@ -29,7 +28,7 @@ const CORE = new Set([
   'TopologySelectorLabelRequirement',
   'Toleration',
 ]);
-const CORE_ROOTS = ['V1Pod', 'V1PersistentVolume', 'V1PersistentVolumeClaim', 'V1Service', 'V1ResourceQuota'];
+const CORE_ROOTS = ['V1Pod', 'V1PersistentVolumeClaim', 'V1Service'];
 
 const SAME: readonly (keyof Schema)[] = [
   'format',

@@ -30,8 +30,6 @@ const container = {
   volumeMounts: by('mountPath'),
   volumeDevices: by('devicePath'),
 };
-const webhooks = { webhooks: by('name') };
-const matchConditions = { matchConditions: by('name') };
 const conditioned = { conditions };
 
 /** By type, by field. Lists that are not named are atomic, maps granular. */
@@ -69,8 +67,6 @@ export const TRAITS: Readonly<Record<string, Readonly<Record<string, Schema>>>> 
     allocatedResourcesStatus: by('name'),
     allocatedResources: quantities,
   },
-  ReplicationControllerSpec: { selector: atomicMap },
-  ReplicationControllerStatus: conditioned,
 
   ServiceSpec: { ports: by('port', 'protocol'), selector: atomicMap },
   ServicePort: { protocol: { default: 'TCP' } },
@@ -79,17 +75,7 @@ export const TRAITS: Readonly<Record<string, Readonly<Record<string, Schema>>>> 
   NodeSpec: { podCIDRs: mergedSet },
   NodeStatus: { conditions, addresses: by('type'), capacity: quantities, allocatable: quantities },
   NamespaceStatus: conditioned,
-  PersistentVolumeSpec: { capacity: quantities, claimRef: { mapType: 'granular' } },
   PersistentVolumeClaimStatus: { conditions, capacity: quantities, allocatedResources: quantities },
-  LimitRangeItem: {
-    default: quantities,
-    defaultRequest: quantities,
-    max: quantities,
-    maxLimitRequestRatio: quantities,
-    min: quantities,
-  },
-  ResourceQuotaSpec: { hard: quantities },
-  ResourceQuotaStatus: { hard: quantities, used: quantities },
 
   DeploymentSpec: { strategy: { patchStrategy: 'retainKeys' } },
   DeploymentStatus: conditioned,
@@ -99,24 +85,11 @@ export const TRAITS: Readonly<Record<string, Readonly<Record<string, Schema>>>> 
   JobStatus: { conditions: { listType: 'atomic', patchStrategy: 'merge', patchMergeKey: 'type' } },
   PodFailurePolicyOnExitCodesRequirement: { values: set },
 
-  HorizontalPodAutoscalerStatus: conditioned,
-  HPAScalingRules: { tolerance: quantity },
-  MetricTarget: { averageValue: quantity, value: quantity },
-  MetricValueStatus: { averageValue: quantity, value: quantity },
-
   PodDisruptionBudgetSpec: { selector: { patchStrategy: 'replace' } },
   PodDisruptionBudgetStatus: conditioned,
   Endpoint: { addresses: set },
-  CSINodeSpec: { drivers: by('name') },
-  CSIDriverSpec: { volumeLifecycleModes: set },
-  Overhead: { podFixed: quantities },
-  APIServiceStatus: conditioned,
   CustomResourceDefinitionStatus: { conditions: mapBy('type') },
   JSONSchemaProps: { 'x-kubernetes-validations': by('rule') },
-  ValidatingWebhookConfiguration: webhooks,
-  MutatingWebhookConfiguration: webhooks,
-  ValidatingWebhook: matchConditions,
-  MutatingWebhook: matchConditions,
 };
 
 /** Types whose values are owned as a whole (`structType=atomic`). */
@@ -128,13 +101,9 @@ export const ATOMIC_TYPES: ReadonlySet<string> = new Set([
   'FileKeySelector',
   'ObjectFieldSelector',
   'ResourceFieldSelector',
-  'SecretReference',
   'TypedLocalObjectReference',
-  'TopologySelectorTerm',
   'NodeSelector',
   'NodeSelectorTerm',
-  'ScopeSelector',
-  'ScopedResourceSelectorRequirement',
   'LabelSelector',
   'OwnerReference',
   'Subject',
@@ -169,8 +138,6 @@ export const MAY_BE_EMPTY: ReadonlySet<string> = new Set([
   'HTTPHeader.value',
   'Sysctl.value',
   'Condition.message',
-  'CSINodeSpec.drivers',
-  'LimitRangeSpec.limits',
   'TokenReviewSpec.token',
   'EventSeries.lastObservedTime',
   'Event.eventTime',

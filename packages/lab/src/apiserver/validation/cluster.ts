@@ -1,8 +1,8 @@
-/** What is wrong with nodes, leases, storage, roles, classes and webhooks. */
-import type { Fields, KubeObject } from '../object.ts';
+/** What is wrong with nodes, leases, roles and classes. */
+import type { KubeObject } from '../object.ts';
 import { isEqual } from '../patch/equal.ts';
-import { type Causes, error, IMMUTABLE } from './errors.ts';
-import { cidr, dnsSubdomain, labelValue, qualifiedName } from './formats.ts';
+import { type Causes, error } from './errors.ts';
+import { cidr, labelValue, qualifiedName } from './formats.ts';
 import { notNegative } from './pods/containers.ts';
 import { each, has, number, sub, text, texts } from './read.ts';
 
@@ -41,57 +41,6 @@ export function* validateLease({ spec = {} }: KubeObject): Causes {
     yield error.invalid('spec.leaseDurationSeconds', seconds, 'must be greater than 0');
   }
   yield* notNegative(spec, 'leaseTransitions', 'spec');
-}
-
-export function* validateClaim({ spec = {} }: KubeObject): Causes {
-  if (texts(spec, 'accessModes').length === 0) {
-    yield error.required('spec.accessModes', 'at least 1 access mode is required');
-  }
-  const storage = sub(sub(spec, 'resources'), 'requests').storage;
-  if (storage === undefined) yield error.required('spec.resources[storage]');
-}
-
-export function* validateClaimUpdate({ spec = {} }: KubeObject, { spec: was = {} }: KubeObject): Causes {
-  const fixed = ({ resources, volumeAttributesClassName, volumeName, ...rest }: Fields): Fields => rest;
-  const rebound = text(was, 'volumeName') !== '' && spec.volumeName !== was.volumeName;
-  if (rebound || !isEqual(fixed(spec), fixed(was))) {
-    const detail =
-      'spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims';
-    yield error.forbidden('spec', detail);
-  }
-}
-
-const VOLUME_FIELDS = new Set([
-  'accessModes',
-  'capacity',
-  'claimRef',
-  'mountOptions',
-  'nodeAffinity',
-  'persistentVolumeReclaimPolicy',
-  'storageClassName',
-  'volumeAttributesClassName',
-  'volumeMode',
-]);
-
-export function* validateVolume({ spec = {} }: KubeObject): Causes {
-  if (texts(spec, 'accessModes').length === 0) yield error.required('spec.accessModes');
-  if (sub(spec, 'capacity').storage === undefined) yield error.required('spec.capacity');
-  const sources = Object.keys(spec).filter((name) => !VOLUME_FIELDS.has(name) && has(spec, name));
-  if (sources.length === 0) yield error.required('spec', 'must specify a volume type');
-  for (const name of sources.slice(1)) {
-    yield error.forbidden(`spec.${name}`, 'may not specify more than 1 volume type');
-  }
-}
-
-export function* validateStorageClassUpdate(object: KubeObject, old: KubeObject): Causes {
-  for (const name of ['provisioner', 'parameters', 'reclaimPolicy'] as const) {
-    if (!isEqual(object[name] ?? {}, old[name] ?? {})) {
-      yield error.forbidden(name, `updates to ${name} are forbidden.`);
-    }
-  }
-  if (object.volumeBindingMode !== old.volumeBindingMode) {
-    yield error.invalid('volumeBindingMode', object.volumeBindingMode, IMMUTABLE);
-  }
 }
 
 export function* validatePriorityUpdate(object: KubeObject, old: KubeObject): Causes {
@@ -145,32 +94,4 @@ export function* validateRoleBinding(object: KubeObject): Causes {
 export function* validateRoleBindingUpdate(object: KubeObject, old: KubeObject): Causes {
   if (!isEqual(object.roleRef, old.roleRef))
     yield error.invalid('roleRef', object.roleRef, 'cannot change roleRef');
-}
-
-export function* validateWebhooks(object: KubeObject): Causes {
-  const names = new Set<string>();
-  for (const [webhook, at] of each(object, 'webhooks', '')) {
-    const name = text(webhook, 'name');
-    if (name !== '' && (dnsSubdomain(name).length > 0 || name.split('.').length < 3)) {
-      yield error.invalid(
-        `${at}.name`,
-        name,
-        'should be a domain with at least three segments separated by dots',
-      );
-    }
-    if (names.has(name)) yield error.duplicate(`${at}.name`, name);
-    names.add(name);
-    const client = sub(webhook, 'clientConfig');
-    if (has(client, 'url') === has(client, 'service')) {
-      yield error.required(`${at}.clientConfig`, 'exactly one of url or service is required');
-    }
-    const seconds = number(webhook, 'timeoutSeconds') ?? 10;
-    if (seconds < 1 || seconds > 30) {
-      yield error.invalid(
-        `${at}.timeoutSeconds`,
-        seconds,
-        'the timeout value must be between 1 and 30 seconds',
-      );
-    }
-  }
 }

@@ -24,20 +24,16 @@ type Check = {
 
 const roles: Check = { object: cluster.validateRole };
 const bindings: Check = { object: cluster.validateRoleBinding, update: cluster.validateRoleBindingUpdate };
-const webhooks: Check = { object: cluster.validateWebhooks };
 const selectorUpdate = { update: workloads.validateSelectorUpdate };
 
 /** By kind. */
 const CHECKS: Readonly<Record<string, Check>> = {
   'v1/Pod': { object: validatePod, update: validatePodUpdate },
-  'v1/ReplicationController': { object: workloads.validateReplicationController },
   'v1/Service': { object: validateService, update: validateServiceUpdate },
   'v1/Endpoints': { object: networking.validateEndpoints },
   'v1/ConfigMap': { object: config.validateConfigMap, update: config.validateConfigMapUpdate },
   'v1/Secret': { object: config.validateSecret, update: config.validateSecretUpdate },
   'v1/Node': { object: cluster.validateNode, update: cluster.validateNodeUpdate },
-  'v1/PersistentVolume': { object: cluster.validateVolume },
-  'v1/PersistentVolumeClaim': { object: cluster.validateClaim, update: cluster.validateClaimUpdate },
   'apps/v1/Deployment': { object: workloads.validateDeployment, ...selectorUpdate },
   'apps/v1/ReplicaSet': { object: workloads.validateReplicaSet, ...selectorUpdate },
   'apps/v1/DaemonSet': { object: workloads.validateDaemonSet, ...selectorUpdate },
@@ -46,8 +42,6 @@ const CHECKS: Readonly<Record<string, Check>> = {
     update: workloads.validateStatefulSetUpdate,
   },
   'batch/v1/Job': { object: workloads.validateJob, update: workloads.validateJobUpdate },
-  'batch/v1/CronJob': { object: workloads.validateCronJob },
-  'autoscaling/v2/HorizontalPodAutoscaler': { object: workloads.validateAutoscaler },
   'policy/v1/PodDisruptionBudget': { object: workloads.validateBudget },
   'networking.k8s.io/v1/NetworkPolicy': { object: networking.validateNetworkPolicy },
   'networking.k8s.io/v1/Ingress': { object: networking.validateIngress },
@@ -60,14 +54,11 @@ const CHECKS: Readonly<Record<string, Check>> = {
     update: networking.validateEndpointSliceUpdate,
   },
   'coordination.k8s.io/v1/Lease': { object: cluster.validateLease },
-  'storage.k8s.io/v1/StorageClass': { update: cluster.validateStorageClassUpdate },
   'scheduling.k8s.io/v1/PriorityClass': { update: cluster.validatePriorityUpdate },
   'rbac.authorization.k8s.io/v1/Role': roles,
   'rbac.authorization.k8s.io/v1/ClusterRole': roles,
   'rbac.authorization.k8s.io/v1/RoleBinding': bindings,
   'rbac.authorization.k8s.io/v1/ClusterRoleBinding': bindings,
-  'admissionregistration.k8s.io/v1/MutatingWebhookConfiguration': webhooks,
-  'admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration': webhooks,
   'apiextensions.k8s.io/v1/CustomResourceDefinition': {
     object: validateDefinition,
     update: validateDefinitionUpdate,

@@ -1,15 +1,13 @@
-/** What is wrong with controllers of pods (`pkg/apis/apps/validation`, `batch/validation`, `policy`, `autoscaling`). */
+/** What is wrong with controllers of pods (`pkg/apis/apps/validation`, `batch/validation`, `policy/validation`). */
 import type { Fields, KubeObject } from '../object.ts';
 import { isEqual } from '../patch/equal.ts';
 import { type Causes, error, IMMUTABLE } from './errors.ts';
 import { NOT_NEGATIVE, percent } from './formats.ts';
 import { notNegative } from './pods/containers.ts';
 import { validateTemplate } from './pods/pods.ts';
-import { each, has, number, sub, text } from './read.ts';
+import { has, number, sub, text } from './read.ts';
 import { isEmptySelector, matches, validateSelector } from './selectors.ts';
 
-/** The controller adds 11 characters of its own to make names of jobs. */
-const CRON_JOB_NAME = 52;
 const STATEFUL_SET_UPDATE =
   "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 const STATEFUL_SET_MAY_CHANGE = [
@@ -60,23 +58,6 @@ function* alwaysRestarting(template: Fields, path: string, kind: string): Causes
 
 export function* validateReplicaSet(object: KubeObject): Causes {
   yield* validateController(object);
-}
-
-export function* validateReplicationController({ spec = {}, kind }: KubeObject): Causes {
-  yield* notNegative(spec, 'replicas', 'spec');
-  const selector = sub(spec, 'selector');
-  if (Object.keys(selector).length === 0) yield error.required('spec.selector');
-  const template = sub(spec, 'template');
-  const labels = sub(sub(template, 'metadata'), 'labels');
-  if (!matches({ matchLabels: selector }, labels)) {
-    yield error.invalid(
-      'spec.template.metadata.labels',
-      labels,
-      '`selector` does not match template `labels`',
-    );
-  }
-  yield* validateTemplate(template, 'spec.template');
-  yield* alwaysRestarting(template, 'spec.template', kind);
 }
 
 export function* validateDeployment(object: KubeObject): Causes {
@@ -207,50 +188,10 @@ export function* validateJobUpdate({ spec = {} }: KubeObject, { spec: was = {} }
   }
 }
 
-export function* validateCronJob({ metadata, spec = {} }: KubeObject): Causes {
-  const { name = '' } = metadata;
-  if (name.length > CRON_JOB_NAME) {
-    yield error.invalid('metadata.name', name, `must be no more than ${CRON_JOB_NAME} characters`);
-  }
-  const schedule = text(spec, 'schedule');
-  const parts = schedule.trim().split(/\s+/);
-  if (schedule !== '' && !schedule.startsWith('@') && parts.length !== 5) {
-    const detail = `expected exactly 5 fields, found ${parts.length}: [${parts.join(' ')}]`;
-    yield error.invalid('spec.schedule', schedule, detail);
-  }
-  if (/TZ=/.test(schedule)) {
-    yield error.invalid(
-      'spec.schedule',
-      schedule,
-      'cannot use TZ or CRON_TZ in schedule, use timeZone field instead',
-    );
-  }
-  for (const limit of ['startingDeadlineSeconds', 'successfulJobsHistoryLimit', 'failedJobsHistoryLimit']) {
-    yield* notNegative(spec, limit, 'spec');
-  }
-  yield* validateJobSpec(sub(sub(spec, 'jobTemplate'), 'spec'), 'spec.jobTemplate.spec');
-}
-
 export function* validateBudget({ spec = {} }: KubeObject): Causes {
   if (has(spec, 'minAvailable') && has(spec, 'maxUnavailable')) {
     yield error.invalid('spec', spec, 'minAvailable and maxUnavailable cannot be both set');
   }
   for (const name of ['minAvailable', 'maxUnavailable']) yield* amount(spec, name, 'spec');
   yield* validateSelector(sub(spec, 'selector'), 'spec.selector');
-}
-
-export function* validateAutoscaler({ spec = {} }: KubeObject): Causes {
-  const [least, most] = [number(spec, 'minReplicas') ?? 1, number(spec, 'maxReplicas') ?? 0];
-  if (least < 1) yield error.invalid('spec.minReplicas', least, 'must be greater than or equal to 1');
-  if (most < 1) yield error.invalid('spec.maxReplicas', most, 'must be greater than 0');
-  if (most < least) {
-    yield error.invalid('spec.maxReplicas', most, 'must be greater than or equal to `minReplicas`');
-  }
-  for (const [metric, at] of each(spec, 'metrics', 'spec')) {
-    const kind = text(metric, 'type');
-    const source = kind.charAt(0).toLowerCase() + kind.slice(1);
-    if (kind !== '' && !has(metric, source)) {
-      yield error.required(`${at}.${source}`, 'must populate the given metric source');
-    }
-  }
 }

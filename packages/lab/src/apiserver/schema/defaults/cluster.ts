@@ -1,38 +1,8 @@
-/** Defaults of kinds that are about the cluster itself: storage, roles, webhooks, definitions. */
+/** Defaults of kinds that are about the cluster itself: roles, classes, nodes, definitions. */
 import type { Fields } from '../../object.ts';
 import { each, made, set, sub } from './set.ts';
 
 const RBAC = 'rbac.authorization.k8s.io';
-
-export function defaultVolumeClaim(object: Fields): void {
-  set(made(object, 'spec'), { volumeMode: 'Filesystem' });
-  set(made(object, 'status'), { phase: 'Pending' });
-}
-
-export function defaultVolume(object: Fields): void {
-  const spec = made(object, 'spec');
-  set(spec, { persistentVolumeReclaimPolicy: 'Retain', volumeMode: 'Filesystem' });
-  const host = sub(spec, 'hostPath');
-  if (host) host.type ??= '';
-  set(made(object, 'status'), { phase: 'Pending' });
-}
-
-export function defaultStorageClass(object: Fields): void {
-  set(object, { reclaimPolicy: 'Delete', volumeBindingMode: 'Immediate' });
-}
-
-export function defaultDriver({ spec }: { spec?: Fields }): void {
-  if (!spec) return;
-  set(spec, {
-    attachRequired: true,
-    podInfoOnMount: false,
-    storageCapacity: false,
-    fsGroupPolicy: 'ReadWriteOnceWithFSType',
-    volumeLifecycleModes: ['Persistent'],
-    requiresRepublish: false,
-    seLinuxMount: false,
-  });
-}
 
 export function defaultBinding(object: Fields): void {
   const role = sub(object, 'roleRef');
@@ -56,25 +26,6 @@ export function defaultNode(object: Fields): void {
   if (status && capacity) set(status, { allocatable: capacity });
 }
 
-export function defaultWebhooks(object: Fields): void {
-  for (const webhook of each(object, 'webhooks')) {
-    set(webhook, {
-      failurePolicy: 'Fail',
-      matchPolicy: 'Equivalent',
-      namespaceSelector: {},
-      objectSelector: {},
-      timeoutSeconds: 10,
-      ...(object.kind === 'MutatingWebhookConfiguration' && { reinvocationPolicy: 'Never' }),
-    });
-    for (const rule of each(webhook, 'rules')) set(rule, { scope: '*' });
-    defaultServicePort(sub(webhook, 'clientConfig'));
-  }
-}
-
-export function defaultApiService({ spec }: { spec?: Fields }): void {
-  defaultServicePort(spec);
-}
-
 export function defaultDefinition({ spec }: { spec?: Fields }): void {
   if (!spec) return;
   const names = made(spec, 'names');
@@ -89,16 +40,4 @@ export function defaultDefinition({ spec }: { spec?: Fields }): void {
 function defaultServicePort(client: Fields | undefined): void {
   const service = sub(client, 'service');
   if (service) set(service, { port: 443 });
-}
-
-/** What a container of the namespace gets if it asks for nothing is at most what it may have. */
-export function defaultLimitRange({ spec }: { spec?: Fields }): void {
-  for (const item of each(spec, 'limits')) {
-    if (item.type !== 'Container') continue;
-    const limits = made(item, 'default');
-    set(limits, sub(item, 'max') ?? {});
-    const requests = made(item, 'defaultRequest');
-    set(requests, limits);
-    set(requests, sub(item, 'min') ?? {});
-  }
 }
