@@ -1,4 +1,5 @@
-import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { processesInCgroup, removeCgroup } from '@enid/linux';
 import {
   containerdCommand,
   containerdConfig,
@@ -6,7 +7,6 @@ import {
   removeContainerdRoot,
 } from '../containerd/index.ts';
 import { type PreparedImages, SANDBOX_IMAGE } from '../images/index.ts';
-import { processesInCgroup, removeCgroup } from '@enid/linux';
 import { podCgroup } from '../kubelet/runtime/sandbox.ts';
 import type { LabDirectory } from '../lab/directory.ts';
 import { Machine } from '../lab/machine.ts';
@@ -167,6 +167,14 @@ export class ClusterNode {
     return processesInCgroup(podCgroup(this.cgroup, uid))[0];
   }
 
+  /** The process of the node agent, which its DaemonSet keeps here. */
+  get agentPid(): number | undefined {
+    return this.pods()
+      .filter(({ namespace, name }) => namespace === 'kube-system' && name.startsWith('aws-node-'))
+      .flatMap(({ uid }) => processesInCgroup(podCgroup(this.cgroup, uid)))
+      .find((pid) => commandOf(pid).includes('agent'));
+  }
+
   logTail(what: 'containerd' | 'kubelet'): string {
     return this.#processes.logTail(what === 'kubelet' ? this.#kubelet : this.#containerd);
   }
@@ -181,5 +189,13 @@ export class ClusterNode {
 
   #file(name: string): string {
     return this.#directory.file('nodes', this.record.name, name);
+  }
+}
+
+function commandOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return []; // It has ended meanwhile.
   }
 }

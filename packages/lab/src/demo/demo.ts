@@ -1,3 +1,5 @@
+import type { ClusterNode } from '../cluster/node.ts';
+import { ClusterPods } from '../cluster/pods.ts';
 import { claimLab } from '../lab/claim.ts';
 import { ec2Client } from '../lab/ec2.ts';
 import { interruptible } from '../lab/interruptible.ts';
@@ -35,6 +37,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
     else await Lab.down(NAME);
   };
   const checks: CheckResult[] = [];
+  const closing: (() => Promise<void>)[] = [];
   const build = async () => {
     try {
       const lab = await labUp(
@@ -42,16 +45,24 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
           name: NAME,
           nodes: 2,
           instanceType: 't3.medium',
-          kubernetes: false,
+          kubernetes: true,
           env: { IP_COOLDOWN_PERIOD: String(COOLDOWN_SECONDS) },
         },
         host,
         say,
       );
       const ec2 = ec2Client(lab.record);
+      const cluster = lab.cluster!;
+      const client = cluster.client();
+      closing.push(() => client.close());
+      const pods = new ClusterPods(client);
+      const [red, blue] = lab.record.nodes.map((record) => cluster.node(record)) as [
+        ClusterNode,
+        ClusterNode,
+      ];
       for (const { name, run } of CHECKS) {
         const evidence = new Evidence();
-        const failure = await run({ lab, ec2, evidence }).then(
+        const failure = await run({ lab, red, blue, client, pods, ec2, evidence }).then(
           () => undefined,
           (error: Error) => error,
         );
@@ -65,6 +76,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
       checks.push({ name: 'The lab comes up', ok: false, detail: message });
       say(`\nthe lab did not come up: ${message}`);
     } finally {
+      for (const close of closing) await close();
       await clean();
     }
   };

@@ -1,26 +1,26 @@
 import { DescribeInstancesCommand, DescribeNatGatewaysCommand } from '@aws-sdk/client-ec2';
+import type { ClusterNode } from '../../cluster/node.ts';
+import type { ClusterPod } from '../../cluster/pods.ts';
 import { INTERNET_SERVER } from '../../internet/server.ts';
-import type { LabNode } from '../../lab/node.ts';
-import type { Pod } from '../../lab/pod.ts';
+import { until } from '../../lab/until.ts';
 import { Capture, line } from '../capture.ts';
 import type { Check, Demo } from '../check.ts';
 
 export const internet: Check = {
   name: 'Pod to internet: SNAT to the node, or external SNAT at the NAT gateway',
   async run(demo) {
-    const { lab, ec2, evidence } = demo;
-    const [red, blue] = lab.nodes as [LabNode, LabNode];
+    const { lab, red, blue, pods, ec2 } = demo;
     const { Reservations } = await ec2.send(
       new DescribeInstancesCommand({ InstanceIds: [red.record.instanceId] }),
     );
     const publicIp = Reservations![0]!.Instances![0]!.PublicIpAddress!;
     for (const name of ['red-1', 'red-6']) {
       await leaves(demo, {
-        pod: lab.pods.find(name)!,
+        pod: await pods.find(name),
         node: red,
         as: red.record.address,
         seenAs: publicIp,
-        because: `the public address of ${red.name}'s eth0 (${red.record.address})`,
+        because: `the public address of ${red.record.name}'s eth0 (${red.record.address})`,
       });
     }
 
@@ -28,9 +28,8 @@ export const internet: Check = {
       new DescribeNatGatewaysCommand({ NatGatewayIds: [lab.record.topology.natGatewayId] }),
     );
     const natIp = NatGateways![0]!.NatGatewayAddresses![0]!.PublicIp!;
-    const pod = lab.pods.find('blue-1')!;
-    await blue.stopAgent();
-    await blue.startAgent({ AWS_VPC_K8S_CNI_EXTERNALSNAT: 'true' });
+    const pod = await pods.find('blue-1');
+    await setExternalSnat(demo, 'true');
     await leaves(demo, {
       pod,
       node: blue,
@@ -38,24 +37,48 @@ export const internet: Check = {
       seenAs: natIp,
       because: 'that of the NAT gateway',
     });
-    await blue.stopAgent();
-    await blue.startAgent();
-    evidence.expect(
-      blue.agentPid !== undefined,
-      `${blue.name} is back with the default, AWS_VPC_K8S_CNI_EXTERNALSNAT=false`,
-    );
+    await setExternalSnat(demo, 'false');
   },
 };
+
+const DAEMON_SET = '/apis/apps/v1/namespaces/kube-system/daemonsets/aws-node';
+
+type Rollout = {
+  metadata: { generation: number };
+  status: Record<
+    'observedGeneration' | 'desiredNumberScheduled' | 'updatedNumberScheduled' | 'numberAvailable',
+    number
+  >;
+};
+
+/** As `kubectl set env daemonset/aws-node` and `kubectl rollout status` do. */
+async function setExternalSnat({ client, evidence }: Demo, value: 'true' | 'false'): Promise<void> {
+  const env = [{ name: 'AWS_VPC_K8S_CNI_EXTERNALSNAT', value }];
+  const containers = [{ name: 'aws-node', env }];
+  await client.patch(DAEMON_SET, { spec: { template: { spec: { containers } } } }, 'strategic');
+  await until(
+    () => client.get<Rollout>(DAEMON_SET),
+    ({ metadata, status }) =>
+      status.observedGeneration === metadata.generation &&
+      [status.updatedNumberScheduled, status.numberAvailable].every(
+        (n) => n === status.desiredNumberScheduled,
+      ),
+    'the aws-node DaemonSet to roll out',
+    30_000,
+  );
+  evidence.expect(true, `aws-node rolled out with ${env[0]!.name}=${value}`);
+}
 
 /** Has a pod ask the internet's server who it is, and follows the packet out of the node. */
 async function leaves(
   { lab, evidence }: Demo,
-  expected: { pod: Pod; node: LabNode; as: string; seenAs: string; because: string },
+  expected: { pod: ClusterPod; node: ClusterNode; as: string; seenAs: string; because: string },
 ): Promise<void> {
-  const { pod, node, as, seenAs, because } = expected;
+  const { pod, as, seenAs, because } = expected;
+  const { name } = expected.node.record;
   await using capture = await Capture.start(
     lab,
-    node.name,
+    name,
     `tcp[tcpflags] & tcp-syn != 0 and host ${INTERNET_SERVER}`,
   );
   const answer = await lab.run(pod.name, ['curl', '-sS', '--max-time', '5', `http://${INTERNET_SERVER}/`]);
@@ -69,14 +92,14 @@ async function leaves(
   const entered = await capture.find(pod.hostInterface, 'In', from(pod.address));
   const left = await capture.find('eth0', 'Out', from(as));
   evidence.show(
-    `${node.name}# tcpdump -i any`,
+    `${name}# tcpdump -i any`,
     [entered, left].map((packet) => (packet ? line(packet) : 'NOTHING')),
   );
   evidence.expect(
     entered !== undefined && left !== undefined,
     as === pod.address
-      ? `the packet leaves ${node.name} with the pod's own address`
-      : `the packet leaves ${node.name} by eth0 as ${as}`,
+      ? `the packet leaves ${name} with the pod's own address`
+      : `the packet leaves ${name} by eth0 as ${as}`,
   );
   evidence.expect(seen === seenAs, `the server sees ${seen}, ${because}`);
 }

@@ -1,14 +1,11 @@
-import { createHash } from 'node:crypto';
-import type { LabNode } from '../../lab/node.ts';
 import type { Check } from '../check.ts';
 
 export const nodeNetwork: Check = {
   name: 'A pod is wired by a veth pair, policy rules and one table per ENI',
-  async run({ lab, evidence }) {
-    const red = lab.nodes[0] as LabNode;
-    const first = lab.pods.find('red-1')!;
-    for (let n = 2; n <= 6; n++) await lab.pods.add(red, `red-${n}`);
-    const sixth = lab.pods.find('red-6')!;
+  async run({ lab, red, pods, evidence }) {
+    const first = await pods.find('red-1');
+    for (let n = 2; n <= 6; n++) await pods.add(red.record, `red-${n}`);
+    const sixth = await pods.find('red-6');
 
     const run = async (target: string, ...command: string[]) => (await lab.run(target, command)).stdout;
     const links = await run('node-1', 'ip', '-o', 'link', 'show', 'type', 'veth');
@@ -16,7 +13,7 @@ export const nodeNetwork: Check = {
     const short = (text: string) => text.replace(/ qdisc.*$/gm, '');
     evidence.show('node-1# ip link show type veth', short(links));
     evidence.show('red-1# ip link show dev eth0', short(inside));
-    const hostName = `eni${createHash('sha1').update(`${first.namespace}.${first.name}`).digest('hex').slice(0, 11)}`;
+    const hostName = first.hostInterface;
     const host = new RegExp(`^(\\d+): ${hostName}@if(\\d+):`, 'm').exec(links);
     const pod = /^(\d+): eth0@if(\d+):/m.exec(inside);
     evidence.expect(

@@ -1,4 +1,4 @@
-import type { Pod } from '../../lab/pod.ts';
+import type { ClusterPod } from '../../cluster/pods.ts';
 import { Capture, line } from '../capture.ts';
 import type { Check } from '../check.ts';
 
@@ -7,11 +7,11 @@ const FILTER = 'icmp or udp or ip proto 4 or ip proto 47 or ip proto 50 or ip pr
 
 export const podToPod: Check = {
   name: 'Pod to pod across nodes: plain IP, no encapsulation, no NAT',
-  async run({ lab, evidence }) {
-    const target = lab.pods.find('blue-1')!;
+  async run({ lab, pods, evidence }) {
+    const target = await pods.find('blue-1');
     for (const { source, eni } of [
-      { source: lab.pods.find('red-1')!, eni: 'eth0' },
-      { source: lab.pods.find('red-6')!, eni: 'eth1' },
+      { source: await pods.find('red-1'), eni: 'eth0' },
+      { source: await pods.find('red-6'), eni: 'eth1' },
     ]) {
       await using near = await Capture.start(lab, 'node-1', FILTER);
       await using far = await Capture.start(lab, 'node-2', FILTER);
@@ -53,5 +53,5 @@ export const podToPod: Check = {
   },
 };
 
-const says = (from: Pod, to: Pod, what: string) =>
+const says = (from: ClusterPod, to: ClusterPod, what: string) =>
   new RegExp(`^IP ${RegExp.escape(from.address)} > ${RegExp.escape(to.address)}: ICMP ${what}`);
