@@ -24,7 +24,7 @@ export type Body = {
   readonly text: string;
 };
 
-/** Reads a request's body to its end. @throws {ApiError} RequestEntityTooLarge, BadRequest. */
+/** Reads a request's body to its end. @throws {ApiError} RequestEntityTooLarge, BadRequest, UnsupportedMediaType. */
 export async function readBody(request: IncomingMessage): Promise<Body> {
   const chunks: Buffer[] = [];
   let length = 0;

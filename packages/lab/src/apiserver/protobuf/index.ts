@@ -4,7 +4,7 @@
  */
 import type { Fields } from '../object.ts';
 import { modelOfKind } from '../schema/models.ts';
-import { badRequest, unsupportedMediaType } from '../status.ts';
+import { ApiError, badRequest, unsupportedMediaType } from '../status.ts';
 import { decodeModel } from './message.ts';
 import { fieldsOf, messageOf } from './numbers/index.ts';
 import { lastFields, type Wire } from './wire.ts';
@@ -23,11 +23,8 @@ export function decodeProtobuf(body: Buffer): Fields {
     const { apiVersion, kind, raw } = readEnvelope(body);
     return { apiVersion, kind, ...decodeModel(modelFor(apiVersion, kind), raw) };
   } catch (error) {
-    // What the reader throws of bytes, JSON.parse of JSON within, Date of times.
-    if (error instanceof RangeError || error instanceof SyntaxError || error?.constructor === Error) {
-      throw badRequest(`couldn't parse the body as protobuf: ${(error as Error).message}`);
-    }
-    throw error;
+    if (error instanceof ApiError) throw error;
+    throw badRequest(`couldn't parse the body as protobuf: ${(error as Error).message}`);
   }
 }
 

@@ -34,7 +34,9 @@ function add(object: Fields, field: Field, schema: Schema, value: Wire): void {
     addEntry(object[name] as Fields, schema.additionalProperties, value, field);
   } else {
     const read = form ? FORMS[form]!(value) : readValue(schema, value, name);
-    if (field.zero || (read !== '' && read !== 0 && read !== false)) object[name] = read;
+    const isZero = read === '' || read === 0 || read === false;
+    // What has no type of its own, such as IntOrString, is a message: it is there though what it says is zero.
+    if (!isZero || field.zero || schema.type === undefined) object[name] = read;
   }
 }
 

@@ -23,7 +23,7 @@ export function* wireFields(message: Buffer): Generator<readonly [number: number
         yield [number, reader.double()];
         break;
       case BYTES:
-        yield [number, Buffer.from(reader.bytes())];
+        yield [number, view(reader.bytes())];
         break;
       default:
         reader.skipType(tag & 7);
@@ -41,4 +41,9 @@ export function* numbersOf(value: Wire): Generator<number> {
   if (typeof value === 'number') return yield value;
   const reader = Reader.create(value);
   while (reader.pos < reader.len) yield Number(reader.int64().toString());
+}
+
+/** The same bytes: nested messages would be copied as often as they are nested. */
+function view({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }
