@@ -143,7 +143,7 @@ suite('containerd on prepared images', { timeout: 180_000 }, () => {
     const enid = 'public.ecr.aws/enid/enid:latest';
     const cli = await within(
       enid,
-      'enid --version; nft list ruleset; install -m 0755 /opt/enid/aws-cni /mnt/; CNI_COMMAND=VERSION /mnt/aws-cni',
+      'enid --version; nft list ruleset; install -m 0755 /opt/enid/aws-cni /mnt/; CNI_COMMAND=VERSION /mnt/aws-cni </dev/null',
     );
     assert.match(cli, /^\d+\.\d+\.\d+\n.*"supportedVersions"/s);
   });
