@@ -12,14 +12,14 @@ const MOST_OPERATIONS = 10_000;
  * Applies operations one after another: all of them or none. The object stays as it is.
  * @throws {ApiError} BadRequest of what is no patch, Invalid of one that does not fit the object.
  */
-export function jsonPatch(object: Fields, patch: unknown, resource: { group: string; kind: string }): Fields {
+export function jsonPatch(object: Fields, patch: unknown, resource: { kind: string }): Fields {
   const operations = readOperations(patch);
   // One level down, so that an operation may replace the whole.
   const root = { object: structuredClone(object) };
   for (const [index, operation] of operations.entries()) {
     const inner = { ...operation, path: `/object${operation.path}`, ...moved(operation) };
     const error = isReachable(root, inner) ? applyPatch(root, [inner])[0] : new Error('no such index');
-    if (error) throw refused(operation, error, index, resource);
+    if (error) throw refused(operation, error, index, resource.kind);
   }
   if (!isFields(root.object)) throw badRequest('the patch leaves no object');
   return root.object;
@@ -65,20 +65,16 @@ function readOperations(patch: unknown): Operation[] {
   });
 }
 
-function refused(
-  operation: Operation,
-  error: Error,
-  index: number,
-  { group, kind }: { group: string; kind: string },
-): ApiError {
+/** Without details, as kubectl would show these instead of the message. */
+function refused(operation: Operation, error: Error, index: number, kind: string): ApiError {
   const { op, path } = operation;
+  const places = 'from' in operation ? `${operation.from} or ${path}` : path;
   const why =
     error.name === 'TestError'
       ? `testing value ${path} failed`
-      : `${op} operation does not apply: doc is missing path: ${JSON.stringify('from' in operation ? `${operation.from} or ${path}` : path)}`;
+      : `${op} operation does not apply: doc is missing path: ${JSON.stringify(places)}`;
   return new ApiError(
     'Invalid',
-    `the server rejected our request due to an error in our request: operation ${index}: ${why}`,
-    { ...(group && { group }), kind, causes: [{ reason: 'UnexpectedServerResponse', message: why }] },
+    `the server rejected our request due to an error in our request: operation ${index} on the ${kind}: ${why}`,
   );
 }

@@ -8,7 +8,7 @@ import { jsonPatch } from './json-patch.ts';
 import { mergePatch } from './merge-patch.ts';
 import { strategicMergePatch } from './strategic-merge-patch.ts';
 
-const POD = { group: '', kind: 'Pod' };
+const POD = { kind: 'Pod' };
 const deployment = builtInSchema('apps', 'v1', 'Deployment');
 
 test('a JSON patch is done as a whole or not at all', () => {
@@ -41,7 +41,7 @@ test('a JSON patch that does not fit is refused with the operation and the reaso
     }
     return ['nothing', ''];
   };
-  const prefix = 'the server rejected our request due to an error in our request: operation 0: ';
+  const prefix = 'the server rejected our request due to an error in our request: operation 0 on the Pod: ';
   assert.deepEqual(refused({ op: 'test', path: '/metadata/labels', value: 1 }), [
     'Invalid',
     `${prefix}testing value /metadata/labels failed`,

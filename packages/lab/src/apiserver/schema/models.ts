@@ -12,6 +12,7 @@ export type ModelField = {
 };
 
 const MODELS = new URL('gen/models/', import.meta.resolve('@kubernetes/client-node'));
+const descriptions = new Map<string, ReadonlyMap<string, string>>();
 const LIST = /^V\d\w*?\.attributeTypeMap = |^\w+\.attributeTypeMap = /m;
 const MEMBER = /^ {4}'(\w+)'(\?)?: /gm;
 const COMMENTED = /\/\*\*\n\s*\* (.*)\n\s*\*\/\n\s*(?:'(\w+)'|export declare class)/g;
@@ -53,8 +54,11 @@ export function readModel(model: string): ModelField[] {
 }
 
 /** What the documentation says of a model, under '', and of its fields. */
-export function describeModel(model: string): Map<string, string> {
+export function describeModel(model: string): ReadonlyMap<string, string> {
+  const known = descriptions.get(model);
+  if (known) return known;
   const texts = new Map<string, string>();
+  descriptions.set(model, texts);
   for (const [, text, name] of declaration(model).matchAll(COMMENTED)) {
     texts.set(name ?? '', text!.replace(/\\(['"])/g, '$1'));
   }

@@ -119,7 +119,7 @@ class Definitions {
   }
 
   /** A schema in place; the models that it uses become definitions. */
-  #inline(schema: Schema, home: string, texts?: Map<string, string>): Fields {
+  #inline(schema: Schema, home: string, texts?: ReadonlyMap<string, string>): Fields {
     const json: Fields = {};
     if (schema.description) json.description = schema.description;
     if (schema.type) json.type = schema.type;
@@ -138,8 +138,9 @@ class Definitions {
       const properties: Fields = {};
       for (const [name, child] of schema.properties) {
         const property = this.#reference(child, home);
-        const text = texts?.get(name);
-        properties[name] = text ? { description: text, ...property } : property;
+        // The client does not keep what is said of fields whose type it describes itself.
+        const text = texts?.get(name) ?? (child.model && describeModel(child.model).get(''));
+        properties[name] = text ? this.#described(property, text) : property;
       }
       json.properties = properties;
     }
@@ -158,6 +159,14 @@ class Definitions {
     if (this.#version === 'v2') return { $ref: `#/definitions/${name}`, ...extensions };
     const $ref = `#/components/schemas/${name}`;
     return Object.keys(extensions).length === 0 ? { $ref } : { allOf: [{ $ref }], ...extensions };
+  }
+
+  /** Beside a reference version 3 allows nothing. */
+  #described(property: Fields, description: string): Fields {
+    const { $ref, ...rest } = property;
+    return this.#version === 'v3' && $ref
+      ? { description, allOf: [{ $ref }], ...rest }
+      : { description, ...property };
   }
 
   #nameOf(schema: Schema, home: string): string | undefined {

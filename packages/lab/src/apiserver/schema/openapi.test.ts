@@ -20,9 +20,8 @@ test('a version 3 document has what apply, explain and validation of kubectl loo
   assert.deepEqual(at(schemas, 'io.k8s.api.apps.v1.Deployment', 'x-kubernetes-group-version-kind'), [
     { group: 'apps', version: 'v1', kind: 'Deployment' },
   ]);
-  assert.deepEqual(at(schemas, 'io.k8s.api.apps.v1.DeploymentSpec', 'properties', 'template'), {
-    $ref: '#/components/schemas/io.k8s.api.core.v1.PodTemplateSpec',
-  });
+  const template = at(schemas, 'io.k8s.api.apps.v1.DeploymentSpec', 'properties', 'template') as Fields;
+  assert.deepEqual(template.allOf, [{ $ref: '#/components/schemas/io.k8s.api.core.v1.PodTemplateSpec' }]);
   assert.equal(
     at(schemas, 'io.k8s.api.apps.v1.DeploymentSpec', 'properties', 'strategy', 'x-kubernetes-patch-strategy'),
     'retainKeys',

@@ -98,8 +98,10 @@ class Walk {
     if (schema.format === 'byte' && !isBase64(value)) {
       this.mismatch ??= `illegal base64 data at input byte ${value.search(/[^A-Za-z0-9+/]|$/)}`;
     }
-    if (schema.format?.startsWith('date-time') && !isTime(value)) {
-      this.mismatch ??= `parsing time ${JSON.stringify(value)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(value)} as "2006"`;
+    if (schema.format?.startsWith('date-time')) {
+      if (isTime(value)) return canonicalTime(value, schema.format);
+      const text = JSON.stringify(value);
+      this.mismatch ??= `parsing time ${text} as "2006-01-02T15:04:05Z07:00": cannot parse ${text} as "2006"`;
     }
     return value;
   }
@@ -159,6 +161,15 @@ export function isTime(text: string): boolean {
     /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text) &&
     !Number.isNaN(Date.parse(text))
   );
+}
+
+/** In UTC, of whole seconds or of microseconds. */
+function canonicalTime(text: string, format: string): string {
+  const isMicro = format === 'date-time-micro';
+  if (isMicro ? /\.\d{6}Z$/.test(text) : /:\d\dZ$/.test(text)) return text;
+  const seconds = new Date(text).toISOString().slice(0, 19);
+  const [, fraction = ''] = /\.(\d+)/.exec(text) ?? [];
+  return isMicro ? `${seconds}.${fraction.slice(0, 6).padEnd(6, '0')}Z` : `${seconds}Z`;
 }
 
 function jsonType(value: unknown): string {

@@ -77,6 +77,23 @@ test('a value of the wrong type is told in the words of Go', () => {
   assert.match(mismatch({ overhead: { cpu: '1 core' } })!, /^quantities must match/);
 });
 
+test('times are kept in UTC, as exactly as their type', () => {
+  const lease = builtInSchema('coordination.k8s.io', 'v1', 'Lease');
+  const { object, mismatch } = prune(lease, {
+    metadata: { creationTimestamp: '2026-01-01T02:00:00.999+02:00' },
+    spec: { renewTime: '2026-01-01T00:00:00.123Z', acquireTime: '2026-01-01T00:00:00Z' },
+  });
+  assert.equal(mismatch, undefined);
+  assert.deepEqual(object, {
+    metadata: { creationTimestamp: '2026-01-01T00:00:00Z' },
+    spec: { renewTime: '2026-01-01T00:00:00.123000Z', acquireTime: '2026-01-01T00:00:00.000000Z' },
+  });
+  assert.match(
+    prune(lease, { spec: { renewTime: 'now' } }).mismatch!,
+    /^parsing time "now" as "2006-01-02T15:04:05Z07:00"/,
+  );
+});
+
 test('names that every JavaScript object has are fields like others', () => {
   const text =
     '{"metadata":{"labels":{"__proto__":"a","constructor":"b"}},"spec":{"constructor":1,"__proto__":{}}}';
