@@ -67,7 +67,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     force: true,
     warn: (message) => process.emitWarning(message),
   };
-  new DefinitionKeeper(cluster, catalog, call);
+  const definitions = new DefinitionKeeper(cluster, catalog, call);
   const stopExpiry = expireEvents(cluster);
   const ownAddress = firstAddress(serviceCidr);
   const certificate = await pki.authority.issueServer([
@@ -88,6 +88,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   );
   const close = async () => {
     stopExpiry();
+    definitions.stop();
     await Promise.all(servers.map(closeServer));
     await store.close();
   };

@@ -21,11 +21,19 @@ export function authenticate(
   return authenticated(user);
 }
 
+/** A connection's certificate stays the same. */
+const known = new WeakMap<TLSSocket, User>();
+
 function ofCertificate(socket: TLSSocket): User | undefined {
   if (!socket.authorized) return undefined;
+  const before = known.get(socket);
+  if (before) return before;
   const { subject } = socket.getPeerCertificate();
   const { CN, O } = (subject ?? {}) as { CN?: string | string[]; O?: string | string[] };
-  return typeof CN === 'string' ? { username: CN, groups: [O ?? []].flat() } : undefined;
+  if (typeof CN !== 'string') return undefined;
+  const user = { username: CN, groups: [O ?? []].flat() };
+  known.set(socket, user);
+  return user;
 }
 
 function ofToken(

@@ -70,7 +70,7 @@ export class ServiceAccountTokens {
   }
 
   /** What others check tokens with (RFC 7517). */
-  keySet(): unknown {
+  keySet(): object {
     return { keys: [{ use: 'sig', kid: 'enid', alg: 'ES256', ...this.#public.export({ format: 'jwk' }) }] };
   }
 

@@ -8,9 +8,9 @@ import { joinGroupVersion, type Resource } from '../registry/resource.ts';
 import { encodeOpenApiV2, openApiV2, openApiV3 } from '../schema/index.ts';
 import { ApiError } from '../status.ts';
 
-const PROTOBUF = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
-/** What Go's clients of before 1.27 ask for. */
-const PROTOBUF_WITHOUT_VERSION = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+const PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+/** What Go's clients ask for; in an answer their own parser of media types refuses the `@`. */
+const PROTOBUF_ASKED = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
 
 type Document = { readonly bytes: Buffer; readonly hash: string };
 
@@ -46,7 +46,7 @@ export class OpenApi {
 
   #v2(request: IncomingMessage): [string, Document] {
     const protobuf = mediaRanges(request.headers.accept).find(
-      ({ type }) => type === PROTOBUF || type === PROTOBUF_WITHOUT_VERSION,
+      ({ type }) => type === PROTOBUF || type === PROTOBUF_ASKED,
     );
     if (!protobuf) {
       return [
@@ -55,7 +55,7 @@ export class OpenApi {
       ];
     }
     const encode = () => encodeOpenApiV2(openApiV2(this.#catalog.resources));
-    return [protobuf.type, this.#document('v2 protobuf', encode)];
+    return [PROTOBUF, this.#document('v2 protobuf', encode)];
   }
 
   #v3(path: string): Document | undefined {

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { constants, gzip } from 'node:zlib';
 import { stringify } from 'yaml';
 import { ApiError } from '../status.ts';
+import { jsonOf } from '../storage/json.ts';
 
 /** Answers of at least this many bytes are compressed, as the real server does. */
 const COMPRESS_AT = 128 * 1024;
@@ -15,10 +16,10 @@ export async function respond(
   request: IncomingMessage,
   response: ServerResponse,
   code: number,
-  value: unknown,
+  value: object,
   options: { yaml?: boolean; warnings?: readonly string[]; contentType?: string } = {},
 ): Promise<void> {
-  const text = options.yaml ? stringify(value) : JSON.stringify(value);
+  const text = options.yaml ? stringify(value) : jsonOf(value);
   const contentType = options.contentType ?? (options.yaml ? 'application/yaml' : 'application/json');
   await respondBytes(request, response, code, Buffer.from(text), { ...options, contentType });
 }
@@ -62,6 +63,8 @@ export async function respondError(
     response.destroy();
     return;
   }
+  const wait = known.details?.retryAfterSeconds;
+  if (wait) response.setHeader('retry-after', wait);
   await respond(request, response, known.code, known.toStatus());
 }
 

@@ -17,8 +17,9 @@ import { OpenApi } from '../discovery/open-api.ts';
 import { isKubeletRequest, type Kubelets } from '../kubelets/proxy.ts';
 import { ApiError, badRequest } from '../status.ts';
 import { mediaRanges } from './negotiate.ts';
+import { notAllowed, type ResourceServer } from './request.ts';
 import { parseResourcePath } from './request-info.ts';
-import { type ResourceServer, serveResource } from './resources.ts';
+import { serveResource } from './resources.ts';
 import { respond, respondBytes, respondError, writeRefusal } from './respond.ts';
 
 export type HttpOptions = {
@@ -96,10 +97,7 @@ class Handler {
   /** What is no resource: discovery, OpenAPI, health, version. */
   async #serveOther(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
-      throw new ApiError(
-        'MethodNotAllowed',
-        'the server does not allow this method on the requested resource',
-      );
+      throw notAllowed();
     }
     if (/^\/(healthz|livez|readyz)(\/|$)/.test(path)) {
       return respondBytes(request, response, 200, Buffer.from('ok'), {
@@ -114,7 +112,7 @@ class Handler {
     });
   }
 
-  #discover(path: string, request: IncomingMessage): { body: unknown; contentType?: string } | undefined {
+  #discover(path: string, request: IncomingMessage): { body: object; contentType?: string } | undefined {
     const { catalog, tokens } = this.#options.resources;
     if (path === '/api' || path === '/apis') {
       const version = aggregatedVersion(request.headers.accept);

@@ -1,6 +1,7 @@
 /** One stored object as each of the resources that show it. */
 import type { Fields, KubeObject, StoredObject } from '../object.ts';
-import { joinGroupVersion, type Resource } from './resource.ts';
+import { applyDefaults, prune } from '../schema/index.ts';
+import { joinGroupVersion, type Resource, schemaOf } from './resource.ts';
 
 type Conversion = {
   readonly show: (object: KubeObject) => KubeObject;
@@ -37,10 +38,15 @@ export function show(resource: Resource, object: StoredObject): StoredObject {
   const special = conversion(resource);
   if (special) return special.show(object) as StoredObject;
   const apiVersion = joinGroupVersion(resource);
-  return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
+  if (object.apiVersion === apiVersion) return object;
+  if (!resource.custom) return { ...object, apiVersion };
+  // The versions of a custom resource have the same fields, but each knows and completes its own.
+  const shown = prune(schemaOf(resource), { ...object, apiVersion }).object;
+  applyDefaults(resource, schemaOf(resource), shown);
+  return shown;
 }
 
-/** What a resource shows, as it is stored. The versions of a custom resource differ in nothing but their name. */
+/** What a resource shows, as it is stored. */
 export function store(resource: Resource, object: KubeObject): KubeObject {
   return conversion(resource)?.store(object) ?? object;
 }

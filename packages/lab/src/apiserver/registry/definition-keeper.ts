@@ -17,7 +17,9 @@ export class DefinitionKeeper {
   readonly #catalog: Catalog;
   readonly #call: Call;
   readonly #watched = new Set<string>();
+  readonly #subscriptions: (() => void)[] = [];
   #position: number;
+  #stopped = false;
 
   constructor(cluster: Cluster, catalog: Catalog, call: Call) {
     this.#cluster = cluster;
@@ -27,13 +29,20 @@ export class DefinitionKeeper {
     this.#position = history.end;
     for (const definition of cluster.store.all(DEFINITIONS.storage))
       this.#serve(definition.metadata.name, definition);
-    history.subscribe(() => {
+    const follow = () => {
       for (; this.#position < history.end; this.#position += 1) {
         const event = history.at(this.#position);
         if (event)
           this.#serve(event.object.metadata.name, event.type === 'DELETED' ? undefined : event.object);
       }
-    });
+    };
+    this.#subscriptions.push(history.subscribe(follow));
+  }
+
+  /** Ends it: the store may be closed then. */
+  stop(): void {
+    this.#stopped = true;
+    for (const unsubscribe of this.#subscriptions) unsubscribe();
   }
 
   #serve(name: string, definition: StoredObject | undefined): void {
@@ -46,6 +55,7 @@ export class DefinitionKeeper {
     const { group, names } = (definition as StoredObject & Definition).spec;
     const storage = `${names.plural}.${group}`;
     const step = () => {
+      if (this.#stopped) return;
       const name = definition.metadata.name;
       const now = this.#cluster.store.get(DEFINITIONS.storage, `/${name}`);
       const resource = this.#catalog.resources.find((candidate) => candidate.storage === storage);
@@ -63,7 +73,7 @@ export class DefinitionKeeper {
     };
     if (!this.#watched.has(storage)) {
       this.#watched.add(storage);
-      this.#cluster.store.history(storage).subscribe(() => setImmediate(step));
+      this.#subscriptions.push(this.#cluster.store.history(storage).subscribe(() => setImmediate(step)));
     }
     setImmediate(step);
   }

@@ -58,7 +58,8 @@ export function isFinished(resource: Resource, object: KubeObject): boolean {
 }
 
 export type Deleted = {
-  readonly object: StoredObject /** Whether it is gone already. */;
+  readonly object: StoredObject;
+  /** Whether it is gone already. */
   readonly gone: boolean;
 };
 

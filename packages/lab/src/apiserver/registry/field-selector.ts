@@ -44,17 +44,19 @@ const ALIAS: Record<string, string> = { source: 'source.component', 'status.succ
 
 /**
  * Reads a selector.
- * @param selectable fields that may be selected beside those of every resource and those that are built in.
  * @returns whether an object matches; undefined when the selector is empty and matches all.
  * @throws {ApiError} BadRequest, also for a field that cannot select.
  */
 export function parseFieldSelector(
   resource: Resource,
   text: string | null | undefined,
-  selectable: readonly string[] = [],
 ): Matcher<StoredObject> | undefined {
   if (!text?.trim()) return undefined;
-  const known = new Set(['metadata.name', ...(FIELDS[resource.storage] ?? []), ...selectable]);
+  const known = new Set([
+    'metadata.name',
+    ...(FIELDS[resource.storage] ?? []),
+    ...(resource.custom?.selectable ?? []),
+  ]);
   if (resource.namespaced) known.add('metadata.namespace');
   const terms = text.split(/(?<!\\),/).filter((term) => term !== '');
   const requirements = terms.map((term) => {

@@ -5,7 +5,7 @@ import type { Store } from '../storage/store.ts';
 import { keyOf, type Target } from './call.ts';
 import { parseFieldSelector } from './field-selector.ts';
 import { parseLabelSelector } from './label-selector.ts';
-import type { Resource } from './resource.ts';
+import { joinGroupVersion, type Resource } from './resource.ts';
 
 /** @throws {ApiError} NotFound. */
 export function getObject(store: Store, target: Target): StoredObject {
@@ -17,28 +17,18 @@ export function getObject(store: Store, target: Target): StoredObject {
 /** Which objects of a resource a request means. */
 export type Selection = {
   readonly resource: Resource;
-  /** '' means all. */
-  readonly namespace: string;
-  readonly name: string | undefined;
   readonly matches: (object: StoredObject) => boolean;
 };
 
-/** Reads `labelSelector` and `fieldSelector`. @throws {ApiError} BadRequest. */
-export function select(
-  resource: Resource,
-  namespace: string,
-  name: string | undefined,
-  query: URLSearchParams,
-  selectable: readonly string[] = [],
-): Selection {
+/** Reads `labelSelector` and `fieldSelector`. @param namespace '' means all. @throws {ApiError} BadRequest. */
+export function select(resource: Resource, namespace: string, query: URLSearchParams): Selection {
   const labels = parseLabelSelector(query.get('labelSelector'));
-  const fields = parseFieldSelector(resource, query.get('fieldSelector'), selectable);
+  const fields = parseFieldSelector(resource, query.get('fieldSelector'));
   const matches = (object: StoredObject) =>
     (namespace === '' || object.metadata.namespace === namespace) &&
-    (name === undefined || object.metadata.name === name) &&
     (labels === undefined || labels(object.metadata.labels ?? {})) &&
     (fields === undefined || fields(object));
-  return { resource, namespace, name, matches };
+  return { resource, matches };
 }
 
 export type Page = {
@@ -87,13 +77,12 @@ export function listObjects(store: Store, selection: Selection, query: URLSearch
 /** The list that answers a request, of objects as they are to be shown. */
 export function listOf(
   resource: Resource,
-  apiVersion: string,
   page: Page,
-  items: readonly unknown[],
-): KubeObject {
+  items: StoredObject[],
+): KubeObject & { items: StoredObject[] } {
   return {
     kind: `${resource.kind}List`,
-    apiVersion,
+    apiVersion: joinGroupVersion(resource),
     metadata: {
       resourceVersion: String(page.revision),
       ...(page.continue && { continue: page.continue, remainingItemCount: page.remaining }),
@@ -133,8 +122,13 @@ function listRevision(store: Store, query: URLSearchParams): number {
   if (match && match !== 'Exact' && match !== 'NotOlderThan') {
     throw badRequest(`resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}`);
   }
+  if (match === 'Exact' && wanted === 0) {
+    throw badRequest('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"');
+  }
   assertReached(store, wanted);
-  return match === 'Exact' ? wanted : store.revision;
+  // Without a match, whoever wants pages wants those of the version that is named.
+  const exact = match ? match === 'Exact' : wanted > 0 && integer(query, 'limit') > 0;
+  return exact ? wanted : store.revision;
 }
 
 function readToken(text: string | null): Token | undefined {

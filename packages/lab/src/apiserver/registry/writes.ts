@@ -216,7 +216,10 @@ export function change(
   setManaged(next, managed ?? tracked(cluster, resource, old, next, call, part));
   if (isDeepStrictEqual(next, old)) return old;
   if (call.dryRun) return next as StoredObject;
-  if (isFinished(resource, next)) return cluster.store.delete(resource.storage, keyOf(target));
+  if (isFinished(resource, next)) {
+    cluster.store.delete(resource.storage, keyOf(target));
+    return next as StoredObject;
+  }
   return show(resource, cluster.store.put(resource.storage, keyOf(target), store(resource, next)));
 }
 

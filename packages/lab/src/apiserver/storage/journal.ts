@@ -20,6 +20,7 @@ import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { StoredObject } from '../object.ts';
+import { jsonOf } from './json.ts';
 
 export type Entry = {
   readonly revision: number;
@@ -174,8 +175,9 @@ function removeBefore(directory: string, revision: number): void {
 }
 
 /** CRC-32 of the JSON in hexadecimal, a space, the JSON, a newline. */
-function encode(entry: Entry): Buffer {
-  const json = JSON.stringify(entry);
+function encode({ revision, resource, key, object }: Entry): Buffer {
+  const place = JSON.stringify({ revision, resource, key }).slice(0, -1);
+  const json = `${place},"object":${object ? jsonOf(object) : null}}`;
   return Buffer.from(`${checksum(json)} ${json}\n`);
 }
 
@@ -195,7 +197,7 @@ function readLines(file: string, mayBeTorn: boolean, each: (entry: Entry, size: 
     const newline = bytes.indexOf(10, start);
     const entry = newline < 0 ? undefined : decode(bytes.toString('utf8', start, newline));
     if (!entry) {
-      if (!mayBeTorn || (newline >= 0 && newline < bytes.length - 1)) {
+      if (!mayBeTorn || newline >= 0) {
         throw new Error(
           `${file} is damaged at byte ${start}. Restore it, or remove its directory and build the cluster anew.`,
         );

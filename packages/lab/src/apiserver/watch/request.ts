@@ -2,20 +2,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Format } from '../http/negotiate.ts';
 import type { ResourceRequest } from '../http/request-info.ts';
-import type { StoredObject } from '../object.ts';
+import type { Fields, StoredObject } from '../object.ts';
 import { show } from '../registry/conversion.ts';
 import { assertReached, integer, type Selection, select, tooOld } from '../registry/reads.ts';
 import { joinGroupVersion, type Resource } from '../registry/resource.ts';
 import type { Cluster } from '../registry/strategy.ts';
-import { badRequest } from '../status.ts';
-import { asPartial, asTable, includedObject } from '../table/index.ts';
+import { field, invalid } from '../status.ts';
+import { jsonOf } from '../storage/json.ts';
+import { asPartial, asTable, type Included, includedObject } from '../table/index.ts';
 import { streamWatch } from './stream.ts';
 import { Watch } from './watch.ts';
 
 /** How long a watch lasts when the client does not say, in seconds: at random, so that not all end at once. */
 const DURATION = { least: 1800, most: 3600 };
 
-/** @throws {ApiError} BadRequest, Expired (410 Gone) when the changes after the version are forgotten. */
+/** @throws {ApiError} BadRequest, Invalid, Expired (410 Gone) when the changes after the version are forgotten. */
 export function watchObjects(
   cluster: Cluster,
   resource: Resource,
@@ -26,58 +27,79 @@ export function watchObjects(
   response: ServerResponse,
 ): void {
   const namespace = resource.namespaced ? asked.namespace : '';
-  const selection = select(resource, namespace, undefined, query, resource.custom?.selectable);
-  const bookmarks = query.get('allowWatchBookmarks') === 'true';
-  const sendInitial = query.get('sendInitialEvents') === 'true';
-  const watch = begin(cluster, selection, query, sendInitial);
+  const selection = select(resource, namespace, query);
+  const initial = readInitial(query);
+  const watch = begin(cluster, selection, integer(query, 'resourceVersion'), initial);
   const seconds =
     integer(query, 'timeoutSeconds') || DURATION.least + Math.random() * (DURATION.most - DURATION.least);
-  const included = includedObject(query);
-  const apiVersion = joinGroupVersion(resource);
-  const display = (object: StoredObject): unknown => {
-    if (format.as === 'Table') return asTable(resource, [object], {}, included, cluster.now());
-    return format.as === undefined ? show(resource, object) : asPartial(object);
-  };
+  const display = displayOf(cluster, resource, format, includedObject(query));
+  const bookmark = (annotations?: Record<string, string>) =>
+    bookmarkOf(resource, format, {
+      resourceVersion: String(watch.toldUpTo(cluster.store.revision)),
+      creationTimestamp: null,
+      ...(annotations && { annotations }),
+    });
   request.socket.setNoDelay(true);
   streamWatch(response, {
     history: cluster.store.history(resource.storage),
     watch,
     show: ({ object }) => display(object),
-    bookmark: bookmarks
-      ? (annotations) => {
-          const metadata = {
-            resourceVersion: String(watch.toldUpTo(cluster.store.revision)),
-            creationTimestamp: null,
-            annotations,
-          };
-          if (format.as === 'Table')
-            return { kind: 'Table', apiVersion: 'meta.k8s.io/v1', metadata, columnDefinitions: [], rows: [] };
-          if (format.as !== undefined)
-            return { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata };
-          return { kind: resource.kind, apiVersion, metadata };
-        }
-      : undefined,
-    markInitialEnd: sendInitial,
+    bookmark: query.get('allowWatchBookmarks') === 'true' ? bookmark : undefined,
+    markInitialEnd: initial === 'marked',
     timeout: seconds * 1000,
   });
 }
 
-function begin(cluster: Cluster, selection: Selection, query: URLSearchParams, sendInitial: boolean): Watch {
+/** Whether what is there is told first: as the version asks for it, with a mark at its end, or not at all. */
+type Initial = 'usual' | 'marked' | 'none';
+
+/** Reads `sendInitialEvents` and `resourceVersionMatch`. */
+function readInitial(query: URLSearchParams): Initial {
+  const send = query.get('sendInitialEvents');
+  const match = query.get('resourceVersionMatch');
+  const refuse = (detail: string) =>
+    invalid({ group: 'meta.k8s.io', kind: 'ListOptions' }, '', [
+      field.forbidden('resourceVersionMatch', detail),
+    ]);
+  if (send === null) {
+    if (match)
+      throw refuse('resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided');
+    return 'usual';
+  }
+  if (match !== 'NotOlderThan') {
+    throw refuse('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan');
+  }
+  return send === 'true' ? 'marked' : 'none';
+}
+
+function begin(cluster: Cluster, selection: Selection, revision: number, initial: Initial): Watch {
   const { store } = cluster;
   const { storage } = selection.resource;
   const history = store.history(storage);
-  const revision = integer(query, 'resourceVersion');
-  const match = query.get('resourceVersionMatch');
-  if (sendInitial && match !== 'NotOlderThan') {
-    throw badRequest('sendInitialEvents requires setting resourceVersionMatch to NotOlderThan');
-  }
-  if (sendInitial && query.get('allowWatchBookmarks') !== 'true') {
-    throw badRequest('sendInitialEvents requires allowWatchBookmarks');
-  }
   assertReached(store, revision);
-  const fromNow = query.get('sendInitialEvents') !== 'false' && (sendInitial || revision === 0);
-  if (fromNow) return new Watch(history, [...store.all(storage)], history.end, selection.matches);
+  if (initial === 'marked' || (initial === 'usual' && revision === 0)) {
+    return new Watch(history, [...store.all(storage)], history.end, selection.matches);
+  }
   const position = revision === 0 ? history.end : history.after(revision);
   if (position === undefined) throw tooOld(revision, history.compacted);
   return new Watch(history, [], position, selection.matches);
+}
+
+/** How objects are written for a client. */
+function displayOf(
+  cluster: Cluster,
+  resource: Resource,
+  { as }: Format,
+  included: Included,
+): (object: StoredObject) => string {
+  if (as === undefined) return (object) => jsonOf(show(resource, object));
+  if (as !== 'Table') return (object) => JSON.stringify(asPartial(object));
+  return (object) => JSON.stringify(asTable(resource, [show(resource, object)], {}, included, cluster.now()));
+}
+
+function bookmarkOf(resource: Resource, { as }: Format, metadata: Fields): Fields {
+  const apiVersion = 'meta.k8s.io/v1';
+  if (as === 'Table') return { kind: 'Table', apiVersion, metadata, columnDefinitions: [], rows: [] };
+  if (as !== undefined) return { kind: 'PartialObjectMetadata', apiVersion, metadata };
+  return { kind: resource.kind, apiVersion: joinGroupVersion(resource), metadata };
 }

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Fields } from '../object.ts';
 import type { History } from '../storage/history.ts';
+import { runNot, runSoon } from './rounds.ts';
 import type { Change, Watch } from './watch.ts';
 
 /** How often a client that wants bookmarks gets one, in milliseconds. */
@@ -9,8 +10,8 @@ const BOOKMARK_INTERVAL = 60_000;
 export type StreamOptions = {
   readonly history: History;
   readonly watch: Watch;
-  /** How a change is shown. */
-  readonly show: (change: Change) => unknown;
+  /** The JSON of a change's object, as it is shown. */
+  readonly show: (change: Change) => string;
   /** The object of a bookmark of what has been told; undefined when the client wants none. */
   readonly bookmark: ((annotations?: Record<string, string>) => Fields) | undefined;
   /** Whether the client has asked for a mark where the initial events end. */
@@ -27,27 +28,26 @@ export function streamWatch(response: ServerResponse, options: StreamOptions): v
   const { history, watch, show } = options;
   let blocked = false;
 
-  const send = (type: string, object: unknown) => {
-    if (!response.write(`${JSON.stringify({ type, object })}\n`)) blocked = true;
+  const send = (type: string, object: string) => {
+    if (!response.write(`{"type":"${type}","object":${object}}\n`)) blocked = true;
   };
   const bookmark = (annotations?: Record<string, string>) => {
-    if (options.bookmark) send('BOOKMARK', options.bookmark(annotations));
+    if (options.bookmark) send('BOOKMARK', JSON.stringify(options.bookmark(annotations)));
   };
   const pump = () => {
+    // Who has missed something hears that when it resumes from what it has read: that this is too old.
+    if (watch.lost) response.destroy();
+    response.cork();
     while (!blocked && !response.destroyed) {
       const begun = watch.begun;
       const change = watch.next();
       if (change) send(change.type, show(change));
-      else if (begun) return;
+      else if (begun) break;
       else if (options.markInitialEnd) bookmark({ 'k8s.io/initial-events-end': 'true' });
     }
+    response.uncork();
   };
-  const onChange = () => {
-    if (!watch.lost) return pump();
-    // It resumes from what it has read, and hears then that this is too old.
-    response.destroy();
-    stop();
-  };
+  const onChange = () => runSoon(pump);
   const onDrain = () => {
     blocked = false;
     pump();
@@ -64,6 +64,7 @@ export function streamWatch(response: ServerResponse, options: StreamOptions): v
   }, options.timeout);
   const stop = () => {
     unsubscribe();
+    runNot(pump);
     clearInterval(bookmarks);
     clearTimeout(end);
     response.off('drain', onDrain);

@@ -74,6 +74,7 @@ export class Watch {
       return { type: before ? 'MODIFIED' : 'ADDED', object };
     }
     if (!before) return undefined;
+    if (event.type === 'DELETED') return { type: 'DELETED', object };
     const { resourceVersion } = object.metadata;
     return { type: 'DELETED', object: { ...previous, metadata: { ...previous.metadata, resourceVersion } } };
   }

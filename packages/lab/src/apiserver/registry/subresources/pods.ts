@@ -11,7 +11,7 @@ import { bind } from '../strategies/pods.ts';
 import type { Cluster } from '../strategy.ts';
 
 const BUDGETS = BUILT_IN.find(({ kind }) => kind === 'PodDisruptionBudget')!;
-/** How long a client is asked to wait before it tries to evict again. */
+/** How long a client is asked to wait for the control loop that has not seen a budget yet. */
 const RETRY_AFTER_SECONDS = 10;
 
 /** `pods/binding`. @throws {ApiError} NotFound, Conflict when the pod has a node, BadRequest. */
@@ -68,13 +68,11 @@ function spend(cluster: Cluster, pod: StoredObject, call: Call): void {
   }
   const [budget] = budgets;
   if (!budget) return;
-  const { disruptionsAllowed = 0, observedGeneration } = (budget.status ?? {}) as Record<
-    string,
-    number | undefined
-  >;
+  if (mayGoUnready(budget, pod)) return;
+  const { disruptionsAllowed = 0, observedGeneration } = statusOf(budget);
   const known = observedGeneration === budget.metadata.generation;
   if (disruptionsAllowed <= 0 || !known) {
-    const { desiredHealthy, currentHealthy } = budget.status ?? {};
+    const { desiredHealthy, currentHealthy } = statusOf(budget);
     const message = known
       ? `The disruption budget ${budget.metadata.name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`
       : `The disruption budget ${budget.metadata.name} is still being processed by the server.`;
@@ -85,7 +83,7 @@ function spend(cluster: Cluster, pod: StoredObject, call: Call): void {
         name,
         kind: 'pods',
         causes: [{ reason: 'DisruptionBudget', message }],
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
+        ...(!known && { retryAfterSeconds: RETRY_AFTER_SECONDS }),
       },
     );
   }
@@ -98,4 +96,15 @@ function spend(cluster: Cluster, pod: StoredObject, call: Call): void {
     status: { ...budget.status, disruptionsAllowed: disruptionsAllowed - 1, disruptedPods },
   };
   if (!call.dryRun) cluster.store.put(BUDGETS.storage, `${namespace}/${budget.metadata.name}`, next);
+}
+
+const statusOf = (budget: StoredObject) => (budget.status ?? {}) as Record<string, number | undefined>;
+
+/** Whether a pod that is not ready does not count, because enough others are, or because the budget says so. */
+function mayGoUnready(budget: StoredObject, pod: StoredObject): boolean {
+  const conditions = (pod.status?.conditions ?? []) as Fields[];
+  if (conditions.some(({ type, status }) => type === 'Ready' && status === 'True')) return false;
+  if (budget.spec?.unhealthyPodEvictionPolicy === 'AlwaysAllow') return true;
+  const { currentHealthy = 0, desiredHealthy = 0 } = statusOf(budget);
+  return desiredHealthy > 0 && currentHealthy >= desiredHealthy;
 }

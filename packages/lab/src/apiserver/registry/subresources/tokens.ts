@@ -26,7 +26,7 @@ export function requestToken(
   const account = getObject(cluster.store, target);
   const spec = (body.spec ?? {}) as Spec;
   const seconds = spec.expirationSeconds ?? USUAL;
-  if (!(seconds >= SHORTEST && seconds <= LONGEST)) {
+  if (!(Number.isSafeInteger(seconds) && seconds >= SHORTEST && seconds <= LONGEST)) {
     const why = 'may not specify a duration less than 10 minutes';
     throw invalid({ group: 'authentication.k8s.io', kind: 'TokenRequest' }, target.name, [
       field.invalid('spec.expirationSeconds', seconds, why),

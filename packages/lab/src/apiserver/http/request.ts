@@ -1,0 +1,67 @@
+/** A request for a resource, with all that it takes to answer it, and the forms that answers have. */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { ServiceAccountTokens } from '../auth/service-account-token.ts';
+import type { User } from '../auth/user.ts';
+import type { Fields, KubeObject, StoredObject } from '../object.ts';
+import type { Call } from '../registry/call.ts';
+import type { Catalog } from '../registry/catalog.ts';
+import type { Resource } from '../registry/resource.ts';
+import type { Cluster } from '../registry/strategy.ts';
+import { ApiError } from '../status.ts';
+import { asPartial, asPartialList, asTable, includedObject } from '../table/index.ts';
+import type { Body } from './body.ts';
+import { readCall } from './call.ts';
+import type { Format } from './negotiate.ts';
+import type { ResourceRequest } from './request-info.ts';
+
+export type ResourceServer = {
+  readonly cluster: Cluster;
+  readonly catalog: Catalog;
+  readonly tokens: ServiceAccountTokens;
+};
+
+export type Request = {
+  readonly server: ResourceServer;
+  readonly resource: Resource;
+  readonly asked: ResourceRequest;
+  readonly query: URLSearchParams;
+  readonly method: string;
+  readonly user: User;
+  readonly format: Format;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Body;
+  readonly warn: (message: string) => void;
+};
+
+export type Answer = { readonly code: number; readonly body: object };
+
+/** @param body of the request, where it says what otherwise the query says. */
+export function callOf({ query, headers, user, warn }: Request, body?: Fields): Call {
+  return readCall(query, headers, user, warn, body);
+}
+
+export function notAllowed(): ApiError {
+  return new ApiError('MethodNotAllowed', 'the server does not allow this method on the requested resource');
+}
+
+/** What there is nothing more to say of. */
+export function success(details?: Fields): Fields {
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', ...(details && { details }) };
+}
+
+/** An object in the form that the client wants. */
+export function shown({ format, resource, query, server }: Request, object: StoredObject): object {
+  if (format.as === 'Table')
+    return asTable(resource, [object], {}, includedObject(query), server.cluster.now());
+  return format.as === 'PartialObjectMetadata' ? asPartial(object) : object;
+}
+
+/** A list in the form that the client wants. */
+export function shownList(
+  { format, resource, query, server }: Request,
+  list: KubeObject & { items: StoredObject[] },
+): object {
+  if (format.as === 'Table')
+    return asTable(resource, list.items, list.metadata, includedObject(query), server.cluster.now());
+  return format.as === undefined ? list : asPartialList(list.items, list.metadata);
+}
