@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  closeSync,
   createWriteStream,
   mkdirSync,
   mkdtempSync,
@@ -75,6 +76,7 @@ export async function startContainerd(): Promise<TestContainerd> {
   const child = spawn('unshare', ['--mount', '--propagation', 'slave', 'containerd', '--config', config], {
     stdio: ['ignore', log, log],
   });
+  closeSync(log);
   const cri = new CriClient(socket);
   await cri.ready(20_000);
   const archive = join(directory, 'images.tar');

@@ -1,10 +1,11 @@
 /** The kubelet on a real containerd and the lab's API server. Needs root, and containerd, runc and busybox. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
+import { PassThrough, Readable, Writable } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
-import { CoreV1Api, Exec } from '@kubernetes/client-node';
+import { CoreV1Api, Exec, PortForward } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { startTestApiServer, type TestApiServer } from '../apiserver/apiserver.fixture.ts';
 import { eventually } from '../kube/eventually.fixture.ts';
@@ -323,7 +324,7 @@ suite('kubelet', { concurrency: false }, () => {
       containers: [
         {
           name: 'main',
-          ...shell('mkdir() { :; }; touch /tmp/alive; httpd -f -p 8080 -h /tmp'),
+          ...shell('touch /tmp/alive; httpd -f -p 8080 -h /tmp'),
           ports: [{ name: 'web', containerPort: 8080 }],
           startupProbe: { tcpSocket: { port: 'web' }, periodSeconds: 1, failureThreshold: 10 },
           readinessProbe: { httpGet: { port: 'web', path: '/ready' }, ...probe },
@@ -337,7 +338,13 @@ suite('kubelet', { concurrency: false }, () => {
     assert.equal(main(unready)?.ready, false);
     await exec('probed', ['touch', '/tmp/ready']);
     await untilRunning('probed');
-    await exec('probed', ['sh', '-c', 'exec 3>&1; /bin/busybox rm /tmp/alive']);
+    const answer = new PassThrough();
+    const question = Readable.from(['GET /ready HTTP/1.0\r\n\r\n']);
+    const forward = new PortForward(api.kubeConfig);
+    await forward.portForward('default', 'probed', [8080], answer, null, question);
+    assert.match(`${(await once(answer, 'data'))[0]}`, /^HTTP\/1.[01] 200 OK/);
+
+    await exec('probed', ['/bin/busybox', 'rm', '/tmp/alive']);
     const again = await until(
       'probed',
       (pod) => main(pod)?.restartCount === 1 && main(pod)?.started === true,
@@ -429,7 +436,7 @@ suite('kubelet', { concurrency: false }, () => {
     // A sandbox that breaks is made anew, with the pod's container in it.
     const [sandbox] = await containerd.cri.listPodSandbox();
     await containerd.cri.stopPodSandbox(sandbox!.id);
-    const again = await until('stays', (pod) => main(pod)?.restartCount === 1 && main(pod)?.ready === true);
+    const again = await until('stays', (pod) => main(pod)!.restartCount > 0 && main(pod)!.ready);
     assert.notEqual(again.status?.podIP, stays!.status?.podIP);
     assert.deepEqual(again.status?.podIPs, [{ ip: again.status!.podIP }]);
     await remove('stays');

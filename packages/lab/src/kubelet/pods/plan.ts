@@ -70,13 +70,13 @@ class Planner {
     const regular = this.#all.filter(({ kind }) => kind === 'regular');
     // Those of an earlier sandbox count: what is done is done.
     const allDone = regular.every((container) => this.#isDone(container, this.#newest(container)));
-    if (allDone) return this.#end('Stopping container');
+    if (allDone) return this.#end();
 
     const sandbox = currentSandbox(this.#runtime);
     const usable = sandbox?.ready && (isHostNetwork(this.#pod) || sandbox.ips.length > 0);
     if (!usable) {
       const ran = this.#runtime.containers.length > 0;
-      if (sandbox && ran && this.#pod.spec!.restartPolicy === 'Never') return this.#end('Stopping container');
+      if (sandbox && ran && this.#pod.spec!.restartPolicy === 'Never') return this.#end();
       return this.#result('create', this.#running('Pod sandbox changed, it will be killed and re-created.'));
     }
 
@@ -101,7 +101,7 @@ class Planner {
       } else if (!initialized) {
         if (run?.state === 'exited' && run.exitCode === 0) continue;
         if (run?.state === 'exited' && restartPolicyOf(this.#pod, container) === 'Never') {
-          this.#kill.push(...this.#running('Init container failed'));
+          this.#kill.push(...this.#running());
           return false;
         }
         this.#tend(container, run);
@@ -167,16 +167,16 @@ class Planner {
     return runsOf(this.#runtime, spec.name).find((run) => !sandboxId || run.sandboxId === sandboxId);
   }
 
-  #running(message: string): Kill[] {
+  #running(message?: string): Kill[] {
     return this.#all.flatMap((container) =>
       runsOf(this.#runtime, container.spec.name)
         .filter(({ state }) => state === 'running')
-        .map((run) => ({ container, run, message })),
+        .map((run) => ({ container, run, message: message ?? `Stopping container ${container.spec.name}` })),
     );
   }
 
-  #end(message: string): Plan {
-    return { sandbox: 'stop', kill: this.#running(message), start: [], holds: new Map() };
+  #end(): Plan {
+    return { sandbox: 'stop', kill: this.#running(), start: [], holds: new Map() };
   }
 
   #result(sandbox: 'keep' | 'create', kill: readonly Kill[] = this.#kill): Plan {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { isConflict, isNotFound, type KubeClient, type Pod } from '../../kube/index.ts';
-import { nameOf, namespaceOf, type PodStatus, uidOf } from '../pod.ts';
+import { hasEnded, nameOf, namespaceOf, type PodStatus, uidOf } from '../pod.ts';
 
 type Entry = { pod: Pod; wanted: PodStatus; written: PodStatus; writing: Promise<void> | undefined };
 
@@ -23,7 +23,9 @@ export class StatusWriter {
 
   /** The status that the pod will have when all is written. */
   latest(pod: Pod): PodStatus {
-    return this.#entries.get(uidOf(pod))?.wanted ?? pod.status ?? {};
+    const wanted = this.#entries.get(uidOf(pod))?.wanted;
+    // Somebody else may have ended the pod, which is for ever.
+    return !wanted || hasEnded(pod) ? (pod.status ?? {}) : wanted;
   }
 
   publish(pod: Pod, status: PodStatus): void {
@@ -80,8 +82,14 @@ export function statusPatch(from: PodStatus, to: PodStatus): object {
   const addresses = to.podIPs ?? [];
   const gone = (from.podIPs ?? []).filter(({ ip }) => !addresses.some((address) => address.ip === ip));
   const podIPs = [...gone.map(({ ip }) => ({ $patch: 'delete', ip })), ...addresses];
+  const conditions = (to.conditions ?? []).map((condition) => {
+    const before = from.conditions?.find(({ type }) => type === condition.type);
+    const lost = (['reason', 'message'] as const).filter((field) => before?.[field] && !condition[field]);
+    return { ...condition, ...Object.fromEntries(lost.map((field) => [field, null])) };
+  });
   return {
     ...to,
+    conditions,
     ...(podIPs.length > 0 && { podIPs }),
     ...Object.fromEntries(removed.map((field) => [field, null])),
   };
