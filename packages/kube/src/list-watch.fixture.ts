@@ -1,6 +1,5 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { KubeConfig } from '@kubernetes/client-node';
 import { KubeClient } from './client.ts';
 import type { Pod } from './wire.ts';
 
@@ -21,17 +20,12 @@ export class PodServer {
   async start(): Promise<this> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
     const { port } = this.#server.address() as AddressInfo;
-    const config = new KubeConfig();
-    config.loadFromClusterAndUser(
-      { name: 'test', server: `http://127.0.0.1:${port}`, skipTLSVerify: true },
-      { name: 'test' },
-    );
-    this.client = new KubeClient(config);
+    this.client = new KubeClient({ server: `http://127.0.0.1:${port}` });
     return this;
   }
 
   async stop(): Promise<void> {
-    await this.client.close();
+    this.client.close();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }

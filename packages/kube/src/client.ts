@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import { text } from 'node:stream/consumers';
-import type { KubeConfig } from '@kubernetes/client-node';
+import type { ApiAccess } from './access.ts';
 import { ApiError, type Status } from './api-error.ts';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -39,14 +39,8 @@ const PATCH_TYPES = {
 
 /** A request without an answer for so long has failed, in milliseconds. */
 const REQUEST_TIMEOUT = 30_000;
-/** How long an Authorization header is used: tokens in files are renewed. In milliseconds. */
-const CREDENTIALS_LIFETIME = 60_000;
 
-type Connection = {
-  readonly headers: http.OutgoingHttpHeaders;
-  readonly requests: http.Agent;
-  readonly watches: http.Agent;
-};
+type Connection = { readonly requests: http.Agent; readonly watches: http.Agent };
 
 /**
  * An API server's client by path, for any resource, built in or custom. It passes JSON as it is: see {@link Wire}.
@@ -54,20 +48,25 @@ type Connection = {
  */
 export class KubeClient {
   readonly server: URL;
-  readonly #config: KubeConfig;
-  #connection: Promise<Connection> | undefined;
-  #credentials: { readonly until: number; readonly headers: Promise<http.OutgoingHttpHeaders> } | undefined;
+  readonly #access: ApiAccess;
+  readonly #connection: Connection;
 
-  /** @throws {Error} when the kubeconfig's current context names no cluster. */
-  constructor(config: KubeConfig) {
-    const cluster = config.getCurrentCluster();
-    if (!cluster) {
-      throw new Error(
-        `kubeconfig: no cluster for the current context "${config.getCurrentContext()}": set current-context to one that has a cluster`,
-      );
-    }
-    this.#config = config;
-    this.server = new URL(cluster.server);
+  constructor(access: ApiAccess) {
+    this.#access = access;
+    this.server = new URL(access.server);
+    const { authority: ca, certificate: cert, key } = access;
+    const keepAlive = { keepAlive: true, keepAliveMsecs: 15_000 };
+    const agent = (more: http.AgentOptions) =>
+      this.server.protocol === 'http:'
+        ? new http.Agent({ ...keepAlive, ...more })
+        : new https.Agent({
+            ...(ca && { ca }),
+            ...(cert && { cert }),
+            ...(key && { key }),
+            ...keepAlive,
+            ...more,
+          });
+    this.#connection = { requests: agent({ maxSockets: 32 }), watches: agent({}) };
   }
 
   /** @throws {ApiError} when the server refuses. */
@@ -125,10 +124,9 @@ export class KubeClient {
   }
 
   /** Ends the connections that no request is using. */
-  async close(): Promise<void> {
-    const connection = await this.#connection?.catch(() => undefined);
-    connection?.requests.destroy();
-    connection?.watches.destroy();
+  close(): void {
+    this.#connection.requests.destroy();
+    this.#connection.watches.destroy();
   }
 
   async #send(
@@ -137,15 +135,14 @@ export class KubeClient {
     options: RequestOptions,
     kind: 'requests' | 'watches',
   ): Promise<http.IncomingMessage> {
-    const connection = await this.#connect();
     const url = new URL(this.server.pathname.replace(/\/$/, '') + path, this.server);
     for (const [name, value] of Object.entries(options.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    const token = this.#access.token?.();
     const headers = {
-      ...connection.headers,
-      ...(await this.#authorization()),
+      ...(token && { authorization: `Bearer ${token}` }),
       accept: options.accept ?? 'application/json',
       ...(body !== undefined && {
         'content-type': options.contentType ?? 'application/json',
@@ -154,7 +151,7 @@ export class KubeClient {
     };
     const { signal } = options;
     const send = () =>
-      answer(url, { method, headers, agent: connection[kind], ...(signal && { signal }) }, body);
+      answer(url, { method, headers, agent: this.#connection[kind], ...(signal && { signal }) }, body);
     let response: http.IncomingMessage;
     try {
       response = await send();
@@ -166,40 +163,6 @@ export class KubeClient {
     }
     if (response.statusCode! < 300) return response;
     throw new ApiError(toStatus(response.statusCode!, await text(response)), `${method} ${url.pathname}`);
-  }
-
-  #connect(): Promise<Connection> {
-    this.#connection ??= (async () => {
-      const options: https.RequestOptions = { headers: {} };
-      await this.#config.applyToHTTPSOptions(options);
-      const { ca, cert, key, rejectUnauthorized, servername } = options;
-      const tls = Object.fromEntries(
-        Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, v]) => v !== undefined),
-      );
-      const keepAlive = { keepAlive: true, keepAliveMsecs: 15_000 };
-      const agent = (more: http.AgentOptions) =>
-        this.server.protocol === 'http:'
-          ? new http.Agent({ ...keepAlive, ...more })
-          : new https.Agent({ ...tls, ...keepAlive, ...more });
-      return { headers: {}, requests: agent({ maxSockets: 32 }), watches: agent({}) };
-    })();
-    return this.#connection;
-  }
-
-  #authorization(): Promise<http.OutgoingHttpHeaders> {
-    const now = Date.now();
-    if (!this.#credentials || this.#credentials.until < now) {
-      const options: https.RequestOptions = { headers: {} };
-      const headers = this.#config.applyToHTTPSOptions(options).then(() => ({
-        ...(options.headers as http.OutgoingHttpHeaders),
-        ...(options.auth && { authorization: `Basic ${Buffer.from(options.auth).toString('base64')}` }),
-      }));
-      this.#credentials = { until: now + CREDENTIALS_LIFETIME, headers };
-      headers.catch(() => {
-        this.#credentials = undefined;
-      });
-    }
-    return this.#credentials.headers;
   }
 }
 

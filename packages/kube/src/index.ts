@@ -1,4 +1,5 @@
-/** What every client of the API in the lab stands on. */
+/** What every client of a Kubernetes API server stands on. */
+export * from './access.ts';
 export * from './api-error.ts';
 export * from './apply.ts';
 export * from './backoff.ts';

@@ -1,0 +1,3 @@
+/** What tests of clients stand on. */
+export * from './clock.fixture.ts';
+export * from './eventually.fixture.ts';

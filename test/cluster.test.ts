@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { machineNetwork, run, tracesOf } from './enid.ts';
+import { type Kubectl, kubectls } from './kubectl.ts';
+
+/** A cluster to test with instead of one of the lab. */
+const GIVEN = process.env.KUBECONFIG;
+const NAME = 'clustertest';
+
+let kubeconfig: string;
+let clients: Kubectl[];
+let network: string;
+
+before(async () => {
+  if (GIVEN) kubeconfig = GIVEN;
+  else {
+    await run('lab', 'down', '--name', NAME);
+    network = machineNetwork();
+    const started = performance.now();
+    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2');
+    assert.equal(up.status, 0, up.stderr);
+    assert.ok(performance.now() - started < 30_000, `a cluster of 2 nodes took ${performance.now() - started} ms`);
+    const [, file] = /^export KUBECONFIG=(\S+)$/m.exec(up.stdout) ?? [];
+    assert.ok(file, up.stdout);
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    kubeconfig = file;
+  }
+  clients = await kubectls(kubeconfig);
+});
+after(async () => {
+  if (GIVEN) return;
+  await run('lab', 'down', '--name', NAME);
+  assert.deepEqual(tracesOf(NAME), []);
+  assert.equal(machineNetwork(), network);
+});
+
+const deployment = (namespace: string, replicas: number, more = {}) =>
+  JSON.stringify({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'net', namespace },
+    spec: {
+      replicas,
+      selector: { matchLabels: { app: 'net' } },
+      template: {
+        metadata: { labels: { app: 'net' } },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          topologySpreadConstraints: [
+            {
+              maxSkew: 1,
+              topologyKey: 'kubernetes.io/hostname',
+              whenUnsatisfiable: 'DoNotSchedule',
+              labelSelector: { matchLabels: { app: 'net' } },
+            },
+          ],
+          containers: [
+            {
+              name: 'net',
+              image: 'nicolaka/netshoot',
+              command: ['sh', '-c', 'echo begun; sleep infinity & wait'],
+            },
+          ],
+          ...more,
+        },
+      },
+    },
+  });
+
+test('every kubectl does its work on a Deployment of three pods', async (t) => {
+  for (const kubectl of clients) {
+    await t.test(`kubectl ${kubectl.version}`, async (t) => {
+      const namespace = `kubectl-${kubectl.version.replace(/\D+/g, '-')}`;
+      const k = (...args: string[]) => kubectl.run('-n', namespace, ...args);
+      await kubectl.run('create', 'namespace', namespace);
+      t.after(() => kubectl.run('delete', 'namespace', namespace));
+      await until(() => k('get', 'serviceaccount', 'default'));
+
+      const applied = await kubectl.with(deployment(namespace, 3), 'apply', '-f', '-');
+      assert.equal(applied.stdout, 'deployment.apps/net created\n', applied.stderr);
+      assert.match(await k('rollout', 'status', 'deployment/net'), /successfully rolled out/);
+      const pods = (await k('get', 'pods', '-o', 'jsonpath={range .items[*]}{.metadata.name} {.status.podIP} {.spec.nodeName}{"\\n"}{end}'))
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ') as [name: string, address: string, node: string]);
+      assert.equal(pods.length, 3);
+      assert.equal(new Set(pods.map(([, , node]) => node)).size, 2, 'they are spread over the nodes');
+      const [first, , nodeOfFirst] = pods[0]!;
+      const other = pods.find(([, , node]) => node !== nodeOfFirst)!;
+
+      const wide = await k('get', 'pods', '-o', 'wide');
+      for (const [name, address, node] of pods) {
+        assert.match(wide, new RegExp(`^${name} +1/1 +Running +0 +\\S+ +${RegExp.escape(address)} +${RegExp.escape(node)} `, 'm'));
+      }
+      const described = await k('describe', 'pod', first);
+      for (const words of [/^Status: +Running$/m, /Successfully assigned/, /Started container/]) {
+        assert.match(described, words);
+      }
+      assert.equal(await k('logs', first), 'begun\n');
+      assert.match(await k('exec', first, '--', 'ping', '-c', '1', '-W', '2', other[1]), /1 received/);
+
+      await t.test('exec tells the status of the command, and takes its input', async () => {
+        assert.equal((await kubectl.with('', '-n', namespace, 'exec', first, '--', 'sh', '-c', 'exit 7')).status, 7);
+        const echoed = await kubectl.with('hello\n', '-n', namespace, 'exec', '-i', first, '--', 'cat');
+        assert.equal(echoed.stdout, 'hello\n');
+      });
+      await t.test('exec has a terminal, which is resized with the one outside', async () => {
+        const inside = 'stty size; while [ "$(stty size)" = "20 50" ]; do sleep 0.1; done; stty size';
+        const command = `stty rows 20 cols 50; (sleep 1; stty rows 33 cols 77 </dev/tty) & exec "$KUBECTL" -n ${namespace} exec -it ${first} -- sh -c '${inside}'`;
+        const child = spawn('script', ['-qec', `sh -c ${quoted(command)}`, '/dev/null'], {
+          env: { ...kubectl.env, KUBECTL: kubectl.path, SHELL: '/bin/sh' },
+          stdio: ['pipe', 'pipe', 'pipe'],
+        });
+        let printed = '';
+        child.stdout.setEncoding('utf8').on('data', (text) => {
+          printed += text;
+        });
+        await once(child, 'close');
+        assert.deepEqual(printed.match(/\d+ \d+/g), ['20 50', '33 77'], printed);
+      });
+      await t.test('logs -f follows, and get -w watches', async () => {
+        const watched = kubectl.start('-n', namespace, 'get', 'pods', '-w');
+        const followed = kubectl.start('-n', namespace, 'logs', '-f', first);
+        await seen(followed, /begun/);
+        await seen(watched, new RegExp(first));
+        await k('exec', first, '--', 'sh', '-c', 'echo more >/proc/1/fd/1');
+        await seen(followed, /more/);
+        await k('label', 'pod', first, 'seen=yes');
+        await seen(watched, new RegExp(`${first} .*\\n(.*\\n)*${first} `));
+        for (const child of [watched, followed]) {
+          child.kill();
+          await once(child, 'close');
+        }
+      });
+      await t.test('cp goes both ways', async (t) => {
+        const folder = mkdtempSync(join(tmpdir(), 'enid-cp-'));
+        t.after(() => rmSync(folder, { recursive: true }));
+        const content = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7919) & 255));
+        writeFileSync(join(folder, 'there'), content);
+        await k('cp', join(folder, 'there'), `${first}:/tmp/there`);
+        await k('cp', `${first}:/tmp/there`, join(folder, 'back'));
+        assert.ok(readFileSync(join(folder, 'back')).equals(content));
+      });
+      await t.test('port-forward reaches what listens in the pod', async () => {
+        await k('exec', first, '--', 'sh', '-c', 'socat TCP-LISTEN:8080,fork,reuseaddr EXEC:hostname >/dev/null 2>&1 &');
+        const child = kubectl.start('-n', namespace, 'port-forward', first, ':8080');
+        const [, port] = await seen(child, /127\.0\.0\.1:(\d+) -> 8080/);
+        const reply = spawn('bash', ['-c', `cat </dev/tcp/127.0.0.1/${port}`], { stdio: 'pipe' });
+        await seen(reply, new RegExp(first));
+        child.kill();
+        await once(child, 'close');
+      });
+      await t.test('scale, a new revision, and back again', async () => {
+        await k('scale', 'deployment/net', '--replicas=4');
+        await k('rollout', 'status', 'deployment/net');
+        assert.equal(await k('get', 'deployment', 'net', '-o', 'jsonpath={.status.readyReplicas}'), '4');
+        await k('set', 'env', 'deployment/net', 'REVISION=2');
+        await k('rollout', 'status', 'deployment/net');
+        const revision = () => k('exec', 'deployment/net', '--', 'sh', '-c', 'echo "$REVISION"');
+        assert.equal(await revision(), '2\n');
+        await k('rollout', 'undo', 'deployment/net');
+        await k('rollout', 'status', 'deployment/net');
+        await until(async () => assert.equal(await revision(), '\n'));
+        assert.match(await k('rollout', 'history', 'deployment/net'), /^3 /m);
+      });
+      await t.test('two who apply the same field are in conflict', async () => {
+        const manifest = (replicas: number) =>
+          JSON.stringify({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'net', namespace }, spec: { replicas } });
+        const apply = (manager: string, replicas: number, ...more: string[]) =>
+          kubectl.with(manifest(replicas), 'apply', '--server-side', `--field-manager=${manager}`, '-f', '-', ...more);
+        assert.equal((await apply('one', 2, '--force-conflicts')).status, 0);
+        const conflict = await apply('two', 3);
+        assert.equal(conflict.status, 1);
+        assert.match(conflict.stderr, /conflict with "one".*\.spec\.replicas/s);
+        assert.equal((await apply('two', 3, '--force-conflicts')).status, 0);
+      });
+      await t.test('events tell what was done, and what cannot be done', async () => {
+        assert.match(await k('get', 'events'), /ScalingReplicaSet/);
+        await k('run', 'strange', '--image=example.com/no/such:1', '--restart=Never');
+        await until(async () => assert.match(await k('get', 'pod', 'strange'), /ErrImagePull|ImagePullBackOff/));
+        assert.match(await k('describe', 'pod', 'strange'), /nicolaka\/netshoot/, 'it is said which images there are');
+      });
+      await k('delete', 'deployment', 'net');
+      await until(async () => assert.doesNotMatch(await k('get', 'pods'), /^net-/m));
+    });
+  }
+});
+
+describe('DNS', { skip: GIVEN !== undefined }, () => {
+  test('services, their pods, and the rest of the world have names', async () => {
+    const [kubectl] = clients as [Kubectl];
+    const name = 'dns';
+    const manifest = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, labels: { app: name } },
+      spec: {
+        terminationGracePeriodSeconds: 1,
+        containers: [{ name, image: 'nicolaka/netshoot', command: ['sleep', 'infinity'] }],
+      },
+    };
+    await kubectl.with(JSON.stringify(manifest), 'apply', '-f', '-');
+    await kubectl.run('wait', '--for=condition=Ready', `pod/${name}`);
+    const resolve = (host: string, ...more: string[]) =>
+      kubectl.run('exec', name, '--', 'dig', '+short', '+search', host, ...more);
+    assert.equal(await resolve('kubernetes'), '10.100.0.1\n');
+    assert.equal(await resolve('kube-dns.kube-system'), '10.100.0.10\n');
+    assert.match(await resolve('_dns._udp.kube-dns.kube-system.svc.cluster.local', 'SRV'), /53 kube-dns\.kube-system/);
+    assert.equal(await resolve('server.internet.test', '+tcp'), '198.51.100.10\n');
+    assert.match(await kubectl.run('exec', name, '--', 'dig', '+short', '-x', '10.100.0.1'), /^kubernetes\.default/);
+    await kubectl.run('delete', 'pod', name);
+  });
+});
+
+describe('nodes', { skip: GIVEN !== undefined }, () => {
+  test('one joins, is drained and goes; one that dies is noticed', async () => {
+    const [kubectl] = clients as [Kubectl];
+    const added = await run('lab', 'node', 'add', '--name', NAME);
+    assert.equal(added.status, 0, added.stderr);
+    const [, name, dnsName] = /^(\S+) is ready: (\S+),/.exec(added.stdout)!;
+    assert.match(await kubectl.run('get', 'node', dnsName!), / Ready /);
+    await kubectl.with(deployment('default', 3), 'apply', '-f', '-');
+    await kubectl.run('rollout', 'status', 'deployment/net');
+    const on = async () => kubectl.run('get', 'pods', '-l', 'app=net', '--field-selector', `spec.nodeName=${dnsName}`, '-o', 'name');
+    assert.match(await on(), /pod\/net-/);
+    await kubectl.run('drain', dnsName!, '--ignore-daemonsets', '--force');
+    assert.equal(await on(), '');
+    assert.match(await kubectl.run('get', 'node', dnsName!), /Ready,SchedulingDisabled/);
+    const removed = await run('lab', 'node', 'remove', '--name', NAME, name!);
+    assert.equal(removed.status, 0, removed.stderr);
+    assert.match(await kubectl.refusal('get', 'node', dnsName!), /not found/);
+    await kubectl.run('delete', 'deployment', 'net');
+  });
+});
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** Waits until a process has printed something. @returns the match. */
+function seen(child: ReturnType<Kubectl['start']>, text: RegExp): Promise<RegExpExecArray> {
+  return new Promise((resolve, reject) => {
+    let printed = '';
+    const look = (chunk: Buffer) => {
+      printed += chunk;
+      const match = text.exec(printed);
+      if (!match) return;
+      child.stdout!.off('data', look);
+      clearTimeout(timer);
+      resolve(match);
+    };
+    const timer = setTimeout(() => reject(new Error(`${text} was not printed, but: ${printed}`)), 15_000);
+    child.stdout!.on('data', look);
+  });
+}
+
+/** Tries until it does not throw. */
+async function until<T>(attempt: () => Promise<T>): Promise<T> {
+  for (const deadline = Date.now() + 20_000; ; ) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await sleep(100);
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+/** Debian's kubectl is unpacked here, beside whatever the machine has. */
+const CACHE = '/var/cache/enid/kubectl';
+
+/** A kubectl of this machine, with a cluster to talk to. */
+export class Kubectl {
+  readonly path: string;
+  /** `1.33`. */
+  readonly version: string;
+  readonly #kubeconfig: string;
+
+  constructor(path: string, kubeconfig: string) {
+    this.path = path;
+    this.#kubeconfig = kubeconfig;
+    const { clientVersion } = JSON.parse(execFileSync(path, ['version', '--client', '-o', 'json'], { encoding: 'utf8' }));
+    this.version = `${clientVersion.major}.${clientVersion.minor}`;
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return { ...process.env, KUBECONFIG: this.#kubeconfig, HOME: CACHE };
+  }
+
+  /** Runs a command to its end. @returns what it prints. @throws with what it complains of. */
+  async run(...args: string[]): Promise<string> {
+    const { stdout } = await run(this.path, args, { env: this.env, maxBuffer: 64 * 1024 * 1024 });
+    return stdout;
+  }
+
+  /** The same with an input. @returns both of what it prints and how it ends. */
+  async with(input: string, ...args: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
+    const child = this.start(...args);
+    const output = collect(child);
+    child.stdin!.end(input);
+    return output;
+  }
+
+  /** How a command fails. */
+  async refusal(...args: string[]): Promise<string> {
+    const { status, stderr } = await this.with('', ...args);
+    if (status === 0) throw new Error(`kubectl ${args.join(' ')} did not fail`);
+    return stderr;
+  }
+
+  start(...args: string[]): ChildProcess {
+    return spawn(this.path, args, { env: this.env, stdio: 'pipe' });
+  }
+}
+
+function collect(child: ChildProcess): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  let stdout = '';
+  let stderr = '';
+  child.stdout!.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr!.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (status) => resolve({ status, stdout, stderr }));
+  });
+}
+
+/** The kubectls to be tested with: the machine's own, where it has one, and Debian's, which is as old as can be met. */
+export async function kubectls(kubeconfig: string): Promise<Kubectl[]> {
+  const own = (process.env.PATH ?? '').split(':').map((folder) => `${folder}/kubectl`).find(existsSync);
+  return [...(own ? [own] : []), await debianKubectl()].map((path) => new Kubectl(path, kubeconfig));
+}
+
+async function debianKubectl(): Promise<string> {
+  const path = `${CACHE}/usr/bin/kubectl`;
+  if (existsSync(path)) return path;
+  mkdirSync('/var/cache/enid', { recursive: true });
+  const scratch = mkdtempSync('/var/cache/enid/kubectl-');
+  try {
+    await run('apt-get', ['download', '-q', 'kubernetes-client'], { cwd: scratch });
+    const [archive] = readdirSync(scratch);
+    await run('dpkg', ['-x', `${scratch}/${archive}`, `${scratch}/root`]);
+    rmSync(CACHE, { recursive: true, force: true });
+    renameSync(`${scratch}/root`, CACHE);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+  return path;
+}
