@@ -4,6 +4,7 @@ import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import type { ApiAccess } from '@enid/kube';
 import { KubeConfig } from '@kubernetes/client-node';
 import { openPki, type Pki } from '../pki/index.ts';
 import { type ApiServer, type ApiServerOptions, startApiServer } from './index.ts';
@@ -26,6 +27,8 @@ export type Sent = {
 };
 
 export type TestApiServer = {
+  /** As an administrator: for our own clients, and for client-node. */
+  readonly access: ApiAccess;
   readonly kubeConfig: KubeConfig;
   readonly url: string;
   readonly pki: Pki;
@@ -73,6 +76,7 @@ export async function startTestApiServer(options: Partial<ApiServerOptions> = {}
   const agent = new Agent({ keepAlive: true, ca: pki.authority.certificate, cert: certificate, key });
   const send = (what: string, sent: Sent = {}) => sendTo(url, what, { agent, ...sent });
   return {
+    access: { server: url, authority: pki.authority.certificate, certificate, key },
     kubeConfig,
     url,
     pki,

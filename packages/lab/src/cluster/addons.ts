@@ -1,8 +1,8 @@
 /** What EKS adds to a cluster: aws-node, kube-proxy and CoreDNS, from the manifests that anybody can apply. */
 import { readFileSync } from 'node:fs';
+import { applyObjects, type KubeClient } from '@enid/kube';
 import { parseAllDocuments } from 'yaml';
 import { NODE_EC2_ENDPOINT } from '../cloud/node-endpoints.ts';
-import { applyObjects, type KubeClient } from '../kube/index.ts';
 
 const MANIFESTS = ['deploy/aws-node.yaml', 'deploy/kube-proxy.yaml', 'packages/lab/src/cluster/coredns.yaml'];
 

@@ -1,9 +1,15 @@
 import { maxPods } from '@enid/ipam';
+import {
+  type DaemonSet,
+  type Deployment,
+  KubeClient,
+  kubeconfigAccess,
+  type List,
+  type Node,
+} from '@enid/kube';
 import { NetNamespace } from '@enid/linux';
-import { KubeConfig } from '@kubernetes/client-node';
 import { serviceNamespaceName } from '../fabric/names.ts';
 import type { PreparedImages } from '../images/index.ts';
-import { type DaemonSet, type Deployment, KubeClient, type List, type Node } from '../kube/index.ts';
 import type { LabDirectory } from '../lab/directory.ts';
 import type { Host, NodeRecord } from '../lab/node.ts';
 import { LabProcesses } from '../lab/processes.ts';
@@ -46,9 +52,7 @@ export class Cluster {
 
   /** A client with an administrator's rights. */
   client(): KubeClient {
-    const config = new KubeConfig();
-    config.loadFromFile(this.kubeconfigFile);
-    return new KubeClient(config);
+    return new KubeClient(kubeconfigAccess(this.kubeconfigFile));
   }
 
   node(record: NodeRecord): ClusterNode {
@@ -82,7 +86,7 @@ export class Cluster {
     try {
       await applyAddons(client, { root, lab: this.#directory.lab, env, apiServer: address });
     } finally {
-      await client.close();
+      client.close();
     }
   }
 
@@ -171,7 +175,7 @@ export class Cluster {
         `not ready in ${READY_TIMEOUT / 1000} s: ${waiting.join(', ')}. "kubectl describe" tells why`,
       );
     } finally {
-      await client.close();
+      client.close();
     }
   }
 

@@ -1,11 +1,9 @@
 import type { Ipv4 } from '@enid/ip';
 import { listenTcp, NetNamespace } from '@enid/linux';
-import { KubeConfig } from '@kubernetes/client-node';
 import { startApiServer } from '../apiserver/index.ts';
 import { startControlLoops } from '../control-loops/index.ts';
 import { LabDirectory } from '../lab/directory.ts';
 import { openPki } from '../pki/index.ts';
-import { kubeconfig } from './kubeconfig.ts';
 
 /** Where the API server is, as EKS has it: an interface of its own in the VPC. */
 export type ControlPlaneAddress = { readonly address: string; readonly namespace: string };
@@ -37,11 +35,8 @@ export async function runControlPlane(lab: string): Promise<void> {
     endpoint: { address, port: 443 },
   });
   const manager = await pki.authority.issueClient('system:kube-controller-manager', ['system:masters']);
-  const kubeConfig = new KubeConfig();
-  kubeConfig.loadFromString(
-    kubeconfig('loops', { server: `https://${address}`, authority: pki.authority.certificate, ...manager }),
-  );
-  const loops = await startControlLoops({ kubeConfig });
+  const { certificate: authority } = pki.authority;
+  const loops = await startControlLoops({ api: { server: `https://${address}`, authority, ...manager } });
   const ready: ControlPlaneReady = { server: `https://${LOOPBACK}:${api.addresses[0]!.port}` };
   directory.write(ready, READY);
   process.send?.(ready);

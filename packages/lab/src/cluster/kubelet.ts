@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { KubeConfig } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { startKubelet } from '../kubelet/index.ts';
 import type { Credential } from '../pki/index.ts';
-import { kubeconfig } from './kubeconfig.ts';
 
 /** What the kubelet's process of a node reads when it starts. */
 export type KubeletConfig = {
@@ -29,11 +27,9 @@ const CLUSTER_DNS = '10.100.0.10';
 /** The kubelet's process of a node. Resolves at SIGTERM; what it started goes on without it. */
 export async function runKubelet(file: string): Promise<void> {
   const { apiServer, identity, server, ...config } = JSON.parse(readFileSync(file, 'utf8')) as KubeletConfig;
-  const kubeConfig = new KubeConfig();
-  kubeConfig.loadFromString(kubeconfig('node', { server: apiServer, ...identity }));
   const kubelet = await startKubelet({
     ...config,
-    kubeConfig,
+    api: { server: apiServer, ...identity },
     hostName: config.nodeName,
     clusterDNS: [CLUSTER_DNS],
     clusterDomain: 'cluster.local',

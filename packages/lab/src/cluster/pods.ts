@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isNotFound, type KubeClient, type List, type Pod as PodObject } from '../kube/index.ts';
+import { isNotFound, type KubeClient, type List, type Pod as PodObject } from '@enid/kube';
 import type { NodeRecord } from '../lab/node.ts';
 import { until } from '../lab/until.ts';
 

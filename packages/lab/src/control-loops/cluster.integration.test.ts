@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { eventually } from '../kube/eventually.fixture.ts';
 import type {
   ApiError,
   ConfigMap,
@@ -11,7 +10,8 @@ import type {
   Node,
   Pod,
   ReplicaSet,
-} from '../kube/index.ts';
+} from '@enid/kube';
+import { eventually } from '@enid/kube/testing';
 import { TestCluster, template } from './shared/cluster.fixture.ts';
 import { isReady } from './shared/pods.ts';
 

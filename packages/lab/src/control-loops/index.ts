@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
-import type { KubeConfig } from '@kubernetes/client-node';
-import { type Clock, EventRecorder, KubeClient, systemClock } from '../kube/index.ts';
+import { type ApiAccess, type Clock, EventRecorder, KubeClient, systemClock } from '@enid/kube';
 import { startDaemonSets } from './daemonset/daemonset.ts';
 import { startDeployments } from './deployment/deployment.ts';
 import { startDisruption } from './disruption/disruption.ts';
@@ -19,7 +17,7 @@ import { startStatefulSets } from './statefulset/statefulset.ts';
 
 export type ControlLoopOptions = {
   /** How to reach the API server, as an administrator. */
-  readonly kubeConfig: KubeConfig;
+  readonly api: ApiAccess;
   readonly clock?: Clock;
   /** Told of what failed and will be tried again. */
   readonly onError?: (error: Error) => void;
@@ -30,8 +28,8 @@ export type ControlLoopOptions = {
  * namespaces and owners. Resolves when they have seen the cluster's state and are at work.
  */
 export async function startControlLoops(options: ControlLoopOptions): Promise<{ close(): Promise<void> }> {
-  const { kubeConfig, clock = systemClock, onError = console.error } = options;
-  const client = new KubeClient(kubeConfig);
+  const { api, clock = systemClock, onError = console.error } = options;
+  const client = new KubeClient(api);
   const state = informers(client, clock, onError);
   const recorders: EventRecorder[] = [];
   const recorder = (component: string) => {
@@ -42,7 +40,7 @@ export async function startControlLoops(options: ControlLoopOptions): Promise<{ 
   await Promise.all(Object.values(state).map((informer) => informer.synced));
   const cluster: Cluster = { client, clock, state, recorder, onError };
   const loops: Loop[] = [
-    startServiceAccounts(cluster, rootCertificate(kubeConfig)),
+    startServiceAccounts(cluster, api.authority),
     startNamespaces(cluster),
     startNodeLifecycle(cluster),
     startDeployments(cluster),
@@ -62,14 +60,7 @@ export async function startControlLoops(options: ControlLoopOptions): Promise<{ 
       await Promise.all(loops.map((loop) => loop.close()));
       await Promise.all(Object.values(state).map((informer) => informer.stop()));
       await Promise.all(recorders.map((made) => made.close()));
-      await client.close();
+      client.close();
     },
   };
-}
-
-/** The CA by which clients know the API server; undefined without TLS. */
-function rootCertificate(kubeConfig: KubeConfig): string | undefined {
-  const { caData, caFile } = kubeConfig.getCurrentCluster() ?? {};
-  if (caData) return Buffer.from(caData, 'base64').toString();
-  return caFile ? readFileSync(caFile, 'utf8') : undefined;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { eventually } from '../kube/eventually.fixture.ts';
-import type { ControllerRevision, DaemonSet, Job, List, Pod, StatefulSet } from '../kube/index.ts';
+import type { ControllerRevision, DaemonSet, Job, List, Pod, StatefulSet } from '@enid/kube';
+import { eventually } from '@enid/kube/testing';
 import { TestCluster, template } from './shared/cluster.fixture.ts';
 import { isReady } from './shared/pods.ts';
 

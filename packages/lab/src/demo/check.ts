@@ -1,7 +1,7 @@
 import type { EC2Client } from '@aws-sdk/client-ec2';
+import type { KubeClient } from '@enid/kube';
 import type { ClusterNode } from '../cluster/node.ts';
 import type { ClusterPods } from '../cluster/pods.ts';
-import type { KubeClient } from '../kube/index.ts';
 import type { Lab } from '../lab/lab.ts';
 import type { Evidence } from './evidence.ts';
 

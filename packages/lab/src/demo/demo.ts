@@ -37,7 +37,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
     else await Lab.down(NAME);
   };
   const checks: CheckResult[] = [];
-  const closing: (() => Promise<void>)[] = [];
+  const closing: (() => void)[] = [];
   const build = async () => {
     try {
       const lab = await labUp(
@@ -76,7 +76,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
       checks.push({ name: 'The lab comes up', ok: false, detail: message });
       say(`\nthe lab did not come up: ${message}`);
     } finally {
-      for (const close of closing) await close();
+      for (const close of closing) close();
       await clean();
     }
   };

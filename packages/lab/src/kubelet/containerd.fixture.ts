@@ -16,9 +16,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { eventually } from '@enid/kube/testing';
 import koffi from 'koffi';
 import { pack } from 'tar-stream';
-import { eventually } from '../kube/eventually.fixture.ts';
 import { CriClient } from './cri/client.ts';
 
 const run = promisify(execFile);

@@ -5,10 +5,6 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
-import { CoreV1Api, Exec, PortForward } from '@kubernetes/client-node';
-import { pino } from 'pino';
-import { startTestApiServer, type TestApiServer } from '../apiserver/apiserver.fixture.ts';
-import { eventually } from '../kube/eventually.fixture.ts';
 import {
   type CoreEvent,
   isNotFound,
@@ -17,7 +13,11 @@ import {
   type Node,
   type Pod,
   type PodSpec,
-} from '../kube/index.ts';
+} from '@enid/kube';
+import { eventually } from '@enid/kube/testing';
+import { CoreV1Api, Exec, PortForward } from '@kubernetes/client-node';
+import { pino } from 'pino';
+import { startTestApiServer, type TestApiServer } from '../apiserver/apiserver.fixture.ts';
 import { IMAGE, leaveNetwork, startContainerd, type TestContainerd } from './containerd.fixture.ts';
 import { type Kubelet, startKubelet } from './index.ts';
 
@@ -34,7 +34,7 @@ async function start(): Promise<Kubelet> {
   const server = await api.pki.authority.issueServer(['127.0.0.1']);
   return startKubelet({
     nodeName: NODE,
-    kubeConfig: api.kubeConfig,
+    api: api.access,
     containerdSocket: containerd.socket,
     rootDirectory: join(directory, 'kubelet'),
     podLogsDirectory: join(directory, 'logs'),
@@ -124,7 +124,7 @@ suite('kubelet', { concurrency: false }, () => {
     [containerd, api] = await Promise.all([startContainerd(), startTestApiServer()]);
     directory = containerd.directory;
     writeFileSync(join(directory, 'resolv.conf'), 'nameserver 192.0.2.1\nsearch ec2.internal\n');
-    client = new KubeClient(api.kubeConfig);
+    client = new KubeClient(api.access);
     await client.create('/api/v1/namespaces/default/serviceaccounts', {
       apiVersion: 'v1',
       kind: 'ServiceAccount',

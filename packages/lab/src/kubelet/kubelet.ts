@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { EventRecorder, Informer, KubeClient, type Pod, type Service, systemClock } from '@enid/kube';
 import { pino } from 'pino';
-import { EventRecorder, Informer, KubeClient, type Pod, type Service, systemClock } from '../kube/index.ts';
 import { CriClient } from './cri/client.ts';
 import { TaskExits } from './cri/task-exits.ts';
 import { Images } from './images/images.ts';
@@ -42,7 +42,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
     cri.close();
     throw new Error(`containerd does not answer at ${containerdSocket}: is it running?`, { cause: error });
   });
-  const client = new KubeClient(options.kubeConfig);
+  const client = new KubeClient(options.api);
   const onError = (error: Error) => log.warn(error.message);
   const paths = new Paths(options.rootDirectory, options.podLogsDirectory);
   const events = new EventRecorder({ client, component: 'kubelet', host: nodeName, clock, onError });
@@ -134,7 +134,7 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
       prober.close();
       await manager.close();
       await Promise.all([objects.close(), statuses.close(), events.close()]);
-      await client.close();
+      client.close();
       cri.close();
     },
   };

@@ -1,10 +1,9 @@
-import type { KubeConfig } from '@kubernetes/client-node';
+import type { ApiAccess, Clock, Taint } from '@enid/kube';
 import type { Logger } from 'pino';
-import type { Clock, Taint } from '../kube/index.ts';
 
 export type KubeletOptions = {
   readonly nodeName: string;
-  readonly kubeConfig: KubeConfig;
+  readonly api: ApiAccess;
   /** containerd's, for CRI and its events. */
   readonly containerdSocket: string;
   /** /var/lib/kubelet when absent: volumes of pods, and what is mounted into containers. */

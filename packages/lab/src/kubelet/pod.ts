@@ -1,6 +1,7 @@
 /** What the kubelet reads from a pod's object. */
+
+import type { Pod, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { Pod, Wire } from '../kube/index.ts';
 
 export type Container = Wire<k8s.V1Container>;
 export type ContainerStatus = Wire<k8s.V1ContainerStatus>;

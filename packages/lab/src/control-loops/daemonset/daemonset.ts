@@ -1,4 +1,4 @@
-import { type ControllerRevision, type DaemonSet, keyOf, type Pod } from '../../kube/index.ts';
+import { type ControllerRevision, type DaemonSet, keyOf, type Pod } from '@enid/kube';
 import { isEqual } from '../shared/canonical.ts';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';

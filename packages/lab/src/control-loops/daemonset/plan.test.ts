@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { DaemonSet, Node, Pod, Taint } from '../../kube/index.ts';
+import type { DaemonSet, Node, Pod, Taint } from '@enid/kube';
 import { planDaemons } from './plan.ts';
 
 const node = (name: string, taints: Taint[] = [], labels: Record<string, string> = {}): Node => ({

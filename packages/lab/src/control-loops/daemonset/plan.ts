@@ -1,4 +1,4 @@
-import type { DaemonSet, Node, Pod, PodTemplate, Toleration } from '../../kube/index.ts';
+import type { DaemonSet, Node, Pod, PodTemplate, Toleration } from '@enid/kube';
 import { REVISION_HASH } from '../shared/history.ts';
 import { intOrPercent } from '../shared/int-or-percent.ts';
 import { isAvailable, isDeleted, isFinished, isReady } from '../shared/pods.ts';

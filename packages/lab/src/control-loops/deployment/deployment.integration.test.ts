@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { eventually } from '../../kube/eventually.fixture.ts';
-import type { Deployment, EndpointSlice, List, Node, Pod, ReplicaSet } from '../../kube/index.ts';
+import type { Deployment, EndpointSlice, List, Node, Pod, ReplicaSet } from '@enid/kube';
+import { eventually } from '@enid/kube/testing';
 import { TestCluster, template } from '../shared/cluster.fixture.ts';
 import { isReady } from '../shared/pods.ts';
 

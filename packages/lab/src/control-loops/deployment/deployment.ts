@@ -1,4 +1,4 @@
-import { type Deployment, isAlreadyExists, isNotFound, keyOf, type ReplicaSet } from '../../kube/index.ts';
+import { type Deployment, isAlreadyExists, isNotFound, keyOf, type ReplicaSet } from '@enid/kube';
 import { hashOf, isEqual } from '../shared/canonical.ts';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';

@@ -1,4 +1,4 @@
-import type { Deployment, PodTemplate, ReplicaSet } from '../../kube/index.ts';
+import type { Deployment, PodTemplate, ReplicaSet } from '@enid/kube';
 import { canonical } from '../shared/canonical.ts';
 
 export const REVISION = 'deployment.kubernetes.io/revision';

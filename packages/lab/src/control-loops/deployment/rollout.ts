@@ -1,4 +1,4 @@
-import type { Deployment, ReplicaSet } from '../../kube/index.ts';
+import type { Deployment, ReplicaSet } from '@enid/kube';
 import { intOrPercent } from '../shared/int-or-percent.ts';
 
 /** What of a ReplicaSet a rollout looks at. */

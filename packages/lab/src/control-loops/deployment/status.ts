@@ -1,5 +1,5 @@
+import { type Deployment, type ReplicaSet, timestamp, type Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import { type Deployment, type ReplicaSet, timestamp, type Wire } from '../../kube/index.ts';
 import { withCondition, withoutCondition } from '../shared/status.ts';
 import { boundsOf } from './rollout.ts';
 

@@ -1,4 +1,4 @@
-import { keyOf, type Pod } from '../../kube/index.ts';
+import { keyOf, type Pod } from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { reconciler } from '../shared/loop.ts';
 import { controllerOf } from '../shared/owners.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { Pod, PodDisruptionBudget } from '../../kube/index.ts';
+import type { Pod, PodDisruptionBudget } from '@enid/kube';
 import { budgetStatus, nextChange } from './status.ts';
 
 const NOW = Date.parse('2026-01-01T12:00:00Z');

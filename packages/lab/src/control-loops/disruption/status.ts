@@ -1,4 +1,4 @@
-import { type Pod, type PodDisruptionBudget, timestamp } from '../../kube/index.ts';
+import { type Pod, type PodDisruptionBudget, timestamp } from '@enid/kube';
 import { intOrPercent } from '../shared/int-or-percent.ts';
 import { isDeleted, isFinished, isReady } from '../shared/pods.ts';
 import { withCondition } from '../shared/status.ts';

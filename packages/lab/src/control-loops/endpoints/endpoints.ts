@@ -1,5 +1,5 @@
+import { type Endpoints, isAlreadyExists, type Service, type Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import { type Endpoints, isAlreadyExists, type Service, type Wire } from '../../kube/index.ts';
 import { canonical, isEqual } from '../shared/canonical.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { reconciler } from '../shared/loop.ts';

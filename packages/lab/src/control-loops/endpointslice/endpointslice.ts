@@ -1,4 +1,4 @@
-import { type EndpointSlice, isNotFound } from '../../kube/index.ts';
+import { type EndpointSlice, isNotFound } from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { reconciler } from '../shared/loop.ts';
 import { isDeleted } from '../shared/pods.ts';

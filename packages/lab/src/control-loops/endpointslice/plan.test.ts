@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import type { EndpointSlice, Pod, Service } from '@enid/kube';
 import fc from 'fast-check';
-import type { EndpointSlice, Pod, Service } from '../../kube/index.ts';
 import { subsetsOf } from '../endpoints/endpoints.ts';
 import { serviceEndpoints } from '../shared/service-endpoints.ts';
 import { planSlices } from './plan.ts';

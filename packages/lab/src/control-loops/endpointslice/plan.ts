@@ -1,5 +1,5 @@
+import type { EndpointSlice, Service, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { EndpointSlice, Service, Wire } from '../../kube/index.ts';
 import { canonical, isEqual } from '../shared/canonical.ts';
 import { controllerReference } from '../shared/owners.ts';
 import { type ServiceEndpoint, targetRef } from '../shared/service-endpoints.ts';

@@ -1,4 +1,4 @@
-import { Informer, isNotFound, type KubeObject, type OwnerReference } from '../../kube/index.ts';
+import { Informer, isNotFound, type KubeObject, type OwnerReference } from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { discover, pathOf, type Resource } from '../shared/discovery.ts';
 import { type Reconciler, reconciler } from '../shared/loop.ts';

@@ -1,4 +1,4 @@
-import type { KubeObject, OwnerReference } from '../../kube/index.ts';
+import type { KubeObject, OwnerReference } from '@enid/kube';
 import type { Resource } from '../shared/discovery.ts';
 
 /** An object in the graph of owners, as far as its metadata goes. */

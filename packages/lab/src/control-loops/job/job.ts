@@ -1,4 +1,4 @@
-import { isNotFound, type Job, keyOf, type Pod, type PodTemplate } from '../../kube/index.ts';
+import { isNotFound, type Job, keyOf, type Pod, type PodTemplate } from '@enid/kube';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { EXPECTATION_LIFETIME, Expectations } from '../shared/expectations.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type Job, type Pod, timestamp } from '@enid/kube';
 import fc from 'fast-check';
-import { type Job, type Pod, timestamp } from '../../kube/index.ts';
 import { formatIndexes, parseIndexes } from './indexes.ts';
 import { expiry, INDEX, planJob } from './plan.ts';
 

@@ -1,5 +1,5 @@
+import { backoffDelay, type Job, type Pod, timestamp, type Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import { backoffDelay, type Job, type Pod, timestamp, type Wire } from '../../kube/index.ts';
 import { isDeleted, isFinished, isReady } from '../shared/pods.ts';
 import { formatIndexes, parseIndexes } from './indexes.ts';
 

@@ -1,11 +1,4 @@
-import {
-  isNotFound,
-  type KubeObject,
-  keyOf,
-  type List,
-  type Namespace,
-  timestamp,
-} from '../../kube/index.ts';
+import { isNotFound, type KubeObject, keyOf, type List, type Namespace, timestamp } from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { discover, pathOf } from '../shared/discovery.ts';
 import { reconciler } from '../shared/loop.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Node, Pod, Toleration } from '../../kube/index.ts';
+import type { Node, Pod, Toleration } from '@enid/kube';
 import { evictionTime, NOT_READY, taintsFor, UNREACHABLE, unknownConditions } from './health.ts';
 
 const NOW = Date.parse('2026-01-01T12:00:00Z');

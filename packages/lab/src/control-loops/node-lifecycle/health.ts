@@ -1,4 +1,4 @@
-import { type Lease, type Node, type Pod, type Taint, timestamp } from '../../kube/index.ts';
+import { type Lease, type Node, type Pod, type Taint, timestamp } from '@enid/kube';
 import { tolerates } from '../shared/taints.ts';
 
 export const NOT_READY = 'node.kubernetes.io/not-ready';

@@ -1,4 +1,4 @@
-import { isNotFound, keyOf, type Node, type Pod, timestamp } from '../../kube/index.ts';
+import { isNotFound, keyOf, type Node, type Pod, timestamp } from '@enid/kube';
 import { isEqual } from '../shared/canonical.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { reconciler } from '../shared/loop.ts';

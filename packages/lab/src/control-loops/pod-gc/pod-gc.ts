@@ -1,4 +1,4 @@
-import { isNotFound, keyOf, type Node, type Pod, timestamp } from '../../kube/index.ts';
+import { isNotFound, keyOf, type Node, type Pod, timestamp } from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { reconciler } from '../shared/loop.ts';
 import { isDeleted, isFinished } from '../shared/pods.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { inDeletionOrder } from './deletion-order.ts';
 
 function pod(

@@ -1,4 +1,4 @@
-import { type Pod, timestamp } from '../../kube/index.ts';
+import { type Pod, timestamp } from '@enid/kube';
 import { condition, isReady } from '../shared/pods.ts';
 
 const COST = 'controller.kubernetes.io/pod-deletion-cost';

@@ -1,4 +1,4 @@
-import { keyOf, type Pod, type ReplicaSet } from '../../kube/index.ts';
+import { keyOf, type Pod, type ReplicaSet } from '@enid/kube';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { EXPECTATION_LIFETIME, Expectations } from '../shared/expectations.ts';

@@ -1,4 +1,4 @@
-import { type Pod, type ReplicaSet, timestamp } from '../../kube/index.ts';
+import { type Pod, type ReplicaSet, timestamp } from '@enid/kube';
 import { isActive, isAvailable, isDeleted, isFinished, isReady } from '../shared/pods.ts';
 import { hasLabels } from '../shared/selectors.ts';
 import { withCondition, withoutCondition } from '../shared/status.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Node, Pod, PodSpec, Taint } from '../../kube/index.ts';
+import type { Node, Pod, PodSpec, Taint } from '@enid/kube';
 import { decide } from './decide.ts';
 import { nodeInfo, type Snapshot } from './node-info.ts';
 

@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { filtersFor, type Refusal } from './filters.ts';
 import type { NodeInfo, Snapshot } from './node-info.ts';
 import { scoreNodes } from './scores.ts';

@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { hasLabels, matchesNodeSelector } from '../shared/selectors.ts';
 import { tolerates, untolerated } from '../shared/taints.ts';
 import { interPodAffinity } from './inter-pod-affinity.ts';

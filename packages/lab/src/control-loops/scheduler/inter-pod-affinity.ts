@@ -1,5 +1,5 @@
+import type { LabelSelector, Pod, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { LabelSelector, Pod, Wire } from '../../kube/index.ts';
 import { selects } from '../shared/selectors.ts';
 import type { Filter } from './filters.ts';
 import type { NodeInfo, Snapshot } from './node-info.ts';

@@ -1,4 +1,4 @@
-import type { LabelSelector, Node, Pod } from '../../kube/index.ts';
+import type { LabelSelector, Node, Pod } from '@enid/kube';
 import type { Labels } from '../shared/selectors.ts';
 import { type Amounts, addAmounts, parseAmounts, podLoad, podRequests } from './resources.ts';
 

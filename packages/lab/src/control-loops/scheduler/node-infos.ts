@@ -1,4 +1,4 @@
-import { keyOf, type LabelSelector, type Pod } from '../../kube/index.ts';
+import { keyOf, type LabelSelector, type Pod } from '@enid/kube';
 import type { ClusterState } from '../shared/cluster.ts';
 import { controllerOf } from '../shared/owners.ts';
 import { isFinished } from '../shared/pods.ts';

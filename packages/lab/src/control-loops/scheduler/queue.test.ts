@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { ManualClock } from '../../kube/clock.fixture.ts';
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
+import { ManualClock } from '@enid/kube/testing';
 import { SchedulingQueue } from './queue.ts';
 
 const pod = (name: string, priority = 0, creationTimestamp = '2026-01-01T00:00:00Z'): Pod => ({

@@ -1,4 +1,4 @@
-import { backoffDelay, type Clock, keyOf, type Pod } from '../../kube/index.ts';
+import { backoffDelay, type Clock, keyOf, type Pod } from '@enid/kube';
 
 /** How long a pod that no node would take waits at least before it is looked at again, in milliseconds. */
 const BACKOFF = { base: 1_000, max: 10_000, random: () => 0 };

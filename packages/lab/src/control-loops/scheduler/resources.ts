@@ -1,5 +1,5 @@
+import { type Pod, thousandths, type Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import { type Pod, thousandths, type Wire } from '../../kube/index.ts';
 
 /** Amounts by resource, in thousandths of their unit. */
 export type Amounts = ReadonlyMap<string, number>;

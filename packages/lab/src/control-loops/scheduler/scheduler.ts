@@ -7,7 +7,7 @@ import {
   type Node,
   type Pod,
   timestamp,
-} from '../../kube/index.ts';
+} from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { condition, isDeleted, isFinished } from '../shared/pods.ts';
 import { decide } from './decide.ts';

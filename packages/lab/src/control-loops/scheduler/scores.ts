@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { matchesNodeTerm } from '../shared/selectors.ts';
 import { tolerates } from '../shared/taints.ts';
 import { preferredPodAffinity } from './inter-pod-affinity.ts';

@@ -1,5 +1,5 @@
+import type { Pod, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { Pod, Wire } from '../../kube/index.ts';
 import { isDeleted } from '../shared/pods.ts';
 import { selects } from '../shared/selectors.ts';
 import { untolerated } from '../shared/taints.ts';

@@ -1,4 +1,4 @@
-import { type ConfigMap, isAlreadyExists, type KubeObject, keyOf } from '../../kube/index.ts';
+import { type ConfigMap, isAlreadyExists, type KubeObject, keyOf } from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { reconciler } from '../shared/loop.ts';
 

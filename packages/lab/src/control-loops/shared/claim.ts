@@ -1,4 +1,4 @@
-import { isNotFound, type KubeClient, type KubeObject, type LabelSelector } from '../../kube/index.ts';
+import { isNotFound, type KubeClient, type KubeObject, type LabelSelector } from '@enid/kube';
 import { controllerOf, controllerReference } from './owners.ts';
 import { isDeleted } from './pods.ts';
 import { isEmptySelector, selects } from './selectors.ts';

@@ -1,5 +1,3 @@
-import { startTestApiServer, type TestApiServer } from '../../apiserver/apiserver.fixture.ts';
-import { eventually } from '../../kube/eventually.fixture.ts';
 import {
   type Clock,
   Informer,
@@ -10,7 +8,9 @@ import {
   type Pod,
   systemClock,
   timestamp,
-} from '../../kube/index.ts';
+} from '@enid/kube';
+import { eventually } from '@enid/kube/testing';
+import { startTestApiServer, type TestApiServer } from '../../apiserver/apiserver.fixture.ts';
 import { startControlLoops } from '../index.ts';
 
 /** For tests: an API server, all control loops, and nodes whose kubelets only say that they run what they are given. */
@@ -32,7 +32,7 @@ export class TestCluster implements AsyncDisposable {
     this.#server = server;
     this.#loops = loops;
     this.errors = errors;
-    this.client = new KubeClient(server.kubeConfig);
+    this.client = new KubeClient(server.access);
     this.pods = new Informer<Pod>({
       client: this.client,
       path: '/api/v1/pods',
@@ -49,7 +49,7 @@ export class TestCluster implements AsyncDisposable {
     const errors: string[] = [];
     const onError = (error: Error) => errors.push(error.message);
     const clock = fastClock(speed);
-    const loops = await startControlLoops({ kubeConfig: server.kubeConfig, onError, clock });
+    const loops = await startControlLoops({ api: server.access, onError, clock });
     const cluster = new TestCluster(server, loops, errors);
     await cluster.pods.synced;
     for (const [i, name] of nodes.entries()) await cluster.addNode(name, `zone-${i % 2}`);

@@ -20,7 +20,7 @@ import {
   type Service,
   type ServiceAccount,
   type StatefulSet,
-} from '../../kube/index.ts';
+} from '@enid/kube';
 import { controllerOf } from './owners.ts';
 
 /** The cluster as the loops see it: a copy of its state, and what they change it with. */

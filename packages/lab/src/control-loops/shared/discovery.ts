@@ -1,4 +1,4 @@
-import type { KubeClient } from '../../kube/index.ts';
+import type { KubeClient } from '@enid/kube';
 
 /** A resource that the server has, in one of its versions. */
 export type Resource = {

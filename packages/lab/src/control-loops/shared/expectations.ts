@@ -1,4 +1,4 @@
-import type { Clock } from '../../kube/index.ts';
+import type { Clock } from '@enid/kube';
 
 /** What was not seen for so long was missed: better to look again than to wait for ever. In milliseconds. */
 export const EXPECTATION_LIFETIME = 5 * 60_000;

@@ -1,5 +1,5 @@
-import type { ControllerRevision, KubeClient, KubeObject, PodTemplate } from '../../kube/index.ts';
-import { isAlreadyExists, isNotFound } from '../../kube/index.ts';
+import type { ControllerRevision, KubeClient, KubeObject, PodTemplate } from '@enid/kube';
+import { isAlreadyExists, isNotFound } from '@enid/kube';
 import { hashOf, isEqual } from './canonical.ts';
 import { controllerReference } from './owners.ts';
 

@@ -1,4 +1,4 @@
-import { isConflict, isNamespaceTerminating, isNotFound, WorkQueue } from '../../kube/index.ts';
+import { isConflict, isNamespaceTerminating, isNotFound, WorkQueue } from '@enid/kube';
 import type { Cluster, Loop } from './cluster.ts';
 
 export type Reconciler = {

@@ -1,4 +1,4 @@
-import type { KubeObject, OwnerReference } from '../../kube/index.ts';
+import type { KubeObject, OwnerReference } from '@enid/kube';
 
 /** The object that manages this one. */
 export function controllerOf(object: KubeObject): OwnerReference | undefined {

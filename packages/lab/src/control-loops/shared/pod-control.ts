@@ -7,7 +7,7 @@ import {
   type KubeObject,
   type Pod,
   type PodTemplate,
-} from '../../kube/index.ts';
+} from '@enid/kube';
 import type { Expectations } from './expectations.ts';
 import { controllerReference } from './owners.ts';
 

@@ -1,4 +1,4 @@
-import { type Informer, type KubeObject, keyOf, type Pod, type WorkQueue } from '../../kube/index.ts';
+import { type Informer, type KubeObject, keyOf, type Pod, type WorkQueue } from '@enid/kube';
 import type { Expectations } from './expectations.ts';
 import { controllerOf } from './owners.ts';
 import { isDeleted } from './pods.ts';

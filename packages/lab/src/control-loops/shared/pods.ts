@@ -1,4 +1,4 @@
-import type { ObjectMeta, Pod } from '../../kube/index.ts';
+import type { ObjectMeta, Pod } from '@enid/kube';
 
 /** The pod's containers have ended, for ever. */
 export const isFinished = (pod: Pod) => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed';

@@ -1,5 +1,5 @@
+import type { LabelSelector, Node, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { LabelSelector, Node, Wire } from '../../kube/index.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 type Requirement = {

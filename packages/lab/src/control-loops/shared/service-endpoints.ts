@@ -1,5 +1,5 @@
+import type { Node, Pod, Service, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { Node, Pod, Service, Wire } from '../../kube/index.ts';
 import { isDeleted, isFinished, isReady } from './pods.ts';
 
 export type Port = Wire<k8s.DiscoveryV1EndpointPort>;

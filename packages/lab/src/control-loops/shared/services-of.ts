@@ -1,4 +1,4 @@
-import { keyOf, type Pod, type WorkQueue } from '../../kube/index.ts';
+import { keyOf, type Pod, type WorkQueue } from '@enid/kube';
 import { isEqual } from './canonical.ts';
 import type { ClusterState } from './cluster.ts';
 import { hasLabels } from './selectors.ts';

@@ -1,4 +1,4 @@
-import type { KubeClient, KubeObject } from '../../kube/index.ts';
+import type { KubeClient, KubeObject } from '@enid/kube';
 import { isEqual } from './canonical.ts';
 
 type Condition = {

@@ -1,4 +1,4 @@
-import type { Taint, Toleration } from '../../kube/index.ts';
+import type { Taint, Toleration } from '@enid/kube';
 
 export function tolerates(toleration: Toleration, taint: Taint): boolean {
   if (toleration.effect && toleration.effect !== taint.effect) return false;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Pod, StatefulSet } from '../../kube/index.ts';
+import type { Pod, StatefulSet } from '@enid/kube';
 import { planPods } from './plan.ts';
 
 const REVISIONS = { current: 'v1', update: 'v2' };

@@ -1,10 +1,4 @@
-import {
-  type ControllerRevision,
-  isAlreadyExists,
-  keyOf,
-  type Pod,
-  type StatefulSet,
-} from '../../kube/index.ts';
+import { type ControllerRevision, isAlreadyExists, keyOf, type Pod, type StatefulSet } from '@enid/kube';
 import { claim, suitors } from '../shared/claim.ts';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod, Service } from '../../kube/index.ts';
+import type { Pod, Service } from '@enid/kube';
 import type { ObjectCache } from '../objects/object-cache.ts';
 import { environmentOf } from './environment.ts';
 import { expand } from './expand.ts';
@@ -14,6 +14,7 @@ test('expands as Kubernetes does', () => {
     '$(NONE)': '$(NONE)',
     '$$(A)': '$(A)',
     '$$$(A)': '$x',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: other forms of expansion are left alone.
     '$A ${A} $': '$A ${A} $',
     '$(A': '$(A',
   };

@@ -1,4 +1,4 @@
-import type { Pod, Service } from '../../kube/index.ts';
+import type { Pod, Service } from '@enid/kube';
 import { configError } from '../objects/errors.ts';
 import type { ObjectCache } from '../objects/object-cache.ts';
 import { type Container, namespaceOf, uidOf } from '../pod.ts';

@@ -1,5 +1,5 @@
 /** The downward API: what containers may know of their own pod. */
-import { type Pod, thousandths } from '../../kube/index.ts';
+import { type Pod, thousandths } from '@enid/kube';
 import type { Container } from '../pod.ts';
 
 /** What a pod's status does not say yet when its containers are made. */

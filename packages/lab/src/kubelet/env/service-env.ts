@@ -1,4 +1,4 @@
-import type { Service } from '../../kube/index.ts';
+import type { Service } from '@enid/kube';
 
 /**
  * The variables that tell a container where services are, as Docker's links did: `WEB_SERVICE_HOST`, `WEB_PORT` ...

@@ -1,11 +1,4 @@
-import {
-  type Clock,
-  isAlreadyExists,
-  isNotFound,
-  type KubeClient,
-  type Lease,
-  type Node,
-} from '../../kube/index.ts';
+import { type Clock, isAlreadyExists, isNotFound, type KubeClient, type Lease, type Node } from '@enid/kube';
 
 const DURATION = 40;
 const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases';

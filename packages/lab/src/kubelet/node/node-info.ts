@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { arch, release } from 'node:os';
+import type { Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { Wire } from '../../kube/index.ts';
 
 /** The API that the kubelet follows. */
 export const VERSION = 'v1.33.0-enid';

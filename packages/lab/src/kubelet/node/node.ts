@@ -1,5 +1,3 @@
-import type * as k8s from '@kubernetes/client-node';
-import type { Logger } from 'pino';
 import {
   type Clock,
   isAlreadyExists,
@@ -9,7 +7,9 @@ import {
   type NodeCondition,
   timestamp,
   type Wire,
-} from '../../kube/index.ts';
+} from '@enid/kube';
+import type * as k8s from '@kubernetes/client-node';
+import type { Logger } from 'pino';
 import type { Image } from '../cri/types.ts';
 import type { KubeletOptions } from '../options.ts';
 import { renewLease } from './lease.ts';

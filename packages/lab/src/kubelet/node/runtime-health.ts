@@ -1,4 +1,4 @@
-import type { Clock } from '../../kube/index.ts';
+import type { Clock } from '@enid/kube';
 import type { CriClient } from '../cri/client.ts';
 
 /** While something is wrong the runtime is asked often: pods wait for it. In milliseconds. */

@@ -1,4 +1,4 @@
-import { type ConfigMap, Informer, type KubeClient, type Secret } from '../../kube/index.ts';
+import { type ConfigMap, Informer, type KubeClient, type Secret } from '@enid/kube';
 
 const PLURALS = { configmap: 'configmaps', secret: 'secrets' } as const;
 type Kinds = { configmap: ConfigMap; secret: Secret };

@@ -1,4 +1,4 @@
-import type { Clock } from '../../kube/index.ts';
+import type { Clock } from '@enid/kube';
 
 type Entry = { delay: number; grownAt: number };
 

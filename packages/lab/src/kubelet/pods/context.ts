@@ -1,5 +1,5 @@
+import type { Clock, EventRecorder, KubeClient, Pod } from '@enid/kube';
 import type { Logger } from 'pino';
-import type { Clock, EventRecorder, KubeClient, Pod } from '../../kube/index.ts';
 import type { CriClient } from '../cri/client.ts';
 import type { DnsConfig } from '../cri/types.ts';
 import type { EnvironmentSources } from '../env/environment.ts';

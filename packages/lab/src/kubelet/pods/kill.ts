@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { containersOf, isSidecar, type KindedContainer } from '../pod.ts';
 import { type RuntimePod, runsOf } from '../runtime/state.ts';
 import { type PodContext, tell } from './context.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Clock, Pod, PodSpec } from '../../kube/index.ts';
+import type { Clock, Pod, PodSpec } from '@enid/kube';
 import type { RuntimeContainer, RuntimePod } from '../runtime/state.ts';
 import { Backoff } from './backoff.ts';
 import { type Circumstances, crashKey, planPod } from './plan.ts';

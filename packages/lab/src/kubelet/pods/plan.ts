@@ -2,7 +2,7 @@
  * What is to be done so that a pod is as its object says: a pure function of the object and of what runs
  * (pkg/kubelet/kuberuntime, computePodActions).
  */
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import {
   containersOf,
   fullNameOf,

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import type { PodSandbox } from '../cri/types.ts';
 import { hasEnded, uidOf } from '../pod.ts';
 import { POD_UID } from '../runtime/labels.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffDelay, type Pod } from '../../kube/index.ts';
+import { backoffDelay, type Pod } from '@enid/kube';
 import { fullNameOf, uidOf } from '../pod.ts';
 import { gracePeriodOf } from '../runtime/labels.ts';
 import { type RuntimePod, readRuntimePod } from '../runtime/state.ts';

@@ -1,6 +1,6 @@
 /** Brings a pod to what its object says, once. */
 import { mkdir } from 'node:fs/promises';
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { RuntimeError } from '../cri/client.ts';
 import type { PodSandboxConfig } from '../cri/types.ts';
 import { ContainerError } from '../objects/errors.ts';

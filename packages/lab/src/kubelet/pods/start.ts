@@ -1,7 +1,7 @@
 /** Starting one container of a pod whose sandbox is there. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { RuntimeError } from '../cri/client.ts';
 import type { Image, Mount, PodSandboxConfig } from '../cri/types.ts';
 import { environmentOf } from '../env/environment.ts';

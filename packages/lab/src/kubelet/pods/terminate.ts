@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
+import { isConflict, isNotFound, type Pod } from '@enid/kube';
 import { removeCgroup } from '@enid/linux';
-import { isConflict, isNotFound, type Pod } from '../../kube/index.ts';
 import { nameOf, namespaceOf, uidOf } from '../pod.ts';
 import { gracePeriodOf } from '../runtime/labels.ts';
 import { podCgroup } from '../runtime/sandbox.ts';

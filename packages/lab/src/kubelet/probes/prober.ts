@@ -1,4 +1,4 @@
-import type { Clock, Pod } from '../../kube/index.ts';
+import type { Clock, Pod } from '@enid/kube';
 import type { CriClient } from '../cri/client.ts';
 import { containersOf, isSidecar, type KindedContainer, type Probe, uidOf } from '../pod.ts';
 import { type RuntimePod, runsOf } from '../runtime/state.ts';

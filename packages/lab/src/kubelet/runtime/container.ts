@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import type { ContainerConfig, Mount } from '../cri/types.ts';
 import { expand } from '../env/expand.ts';
 import { type Container, nameOf, namespaceOf, uidOf } from '../pod.ts';

@@ -1,5 +1,5 @@
 /** How names are looked up in a pod. */
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import type { DnsConfig } from '../cri/types.ts';
 import { isHostNetwork, namespaceOf } from '../pod.ts';
 

@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { isHostNetwork, namespaceOf } from '../pod.ts';
 import { hostNameOf } from './sandbox.ts';
 

@@ -1,5 +1,5 @@
 /** Labels and annotations by which the runtime keeps for the kubelet what belongs to what. */
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { nameOf, namespaceOf, uidOf } from '../pod.ts';
 
 export const POD_NAME = 'io.kubernetes.pod.name';

@@ -1,6 +1,6 @@
 /** Where the kubelet keeps what on the node. */
 import { join } from 'node:path';
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { nameOf, namespaceOf, uidOf } from '../pod.ts';
 
 export class Paths {

@@ -1,5 +1,5 @@
 /** Requests and limits as cgroups (v1) count them: pkg/kubelet/cm/helpers_linux.go, pkg/kubelet/qos/policy.go. */
-import { type Pod, thousandths } from '../../kube/index.ts';
+import { type Pod, thousandths } from '@enid/kube';
 import type { LinuxContainerResources } from '../cri/types.ts';
 import { type Container, containersOf } from '../pod.ts';
 

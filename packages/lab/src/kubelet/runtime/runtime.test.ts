@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod, PodSpec } from '../../kube/index.ts';
+import type { Pod, PodSpec } from '@enid/kube';
 import { dnsConfigOf, parseResolvConf } from './dns.ts';
 import { resourcesOf } from './resources.ts';
 import { namespacesOf, securityContextOf } from './security.ts';

@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import type { DnsConfig, PodSandboxConfig } from '../cri/types.ts';
 import { isHostNetwork, nameOf, namespaceOf, uidOf } from '../pod.ts';
 import { podLabels } from './labels.ts';

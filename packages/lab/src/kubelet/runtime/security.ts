@@ -1,6 +1,7 @@
 /** What containers may do, from security contexts to the runtime's words. */
+
+import type { Pod, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { Pod, Wire } from '../../kube/index.ts';
 import type { LinuxContainerSecurityContext, NamespaceOption, SecurityProfile } from '../cri/types.ts';
 import { type Container, containersOf, isHostNetwork } from '../pod.ts';
 

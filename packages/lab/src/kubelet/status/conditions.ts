@@ -1,5 +1,5 @@
-import type { Pod, PodCondition } from '../../kube/index.ts';
-import { timestamp } from '../../kube/index.ts';
+import type { Pod, PodCondition } from '@enid/kube';
+import { timestamp } from '@enid/kube';
 import { type ContainerStatus, containersOf, isSidecar } from '../pod.ts';
 import type { Phase } from './phase.ts';
 

@@ -1,6 +1,7 @@
 /** How a container's state is told in its pod's status. */
+
+import { timestamp, type Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import { timestamp, type Wire } from '../../kube/index.ts';
 import { type ContainerStatus, isSidecar, type KindedContainer } from '../pod.ts';
 import type { Hold } from '../pods/plan.ts';
 import type { ProbeResults } from '../probes/results.ts';

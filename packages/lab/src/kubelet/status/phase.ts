@@ -1,4 +1,4 @@
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { type ContainerStatus, containersOf, isSidecar, restartPolicyOf } from '../pod.ts';
 
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
+import { isConflict, isNotFound, type KubeClient, type Pod } from '@enid/kube';
 import type { Logger } from 'pino';
-import { isConflict, isNotFound, type KubeClient, type Pod } from '../../kube/index.ts';
 import { hasEnded, nameOf, namespaceOf, type PodStatus, uidOf } from '../pod.ts';
 
 type Entry = { pod: Pod; wanted: PodStatus; written: PodStatus; writing: Promise<void> | undefined };

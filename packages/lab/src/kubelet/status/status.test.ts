@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod, PodSpec } from '../../kube/index.ts';
+import type { Pod, PodSpec } from '@enid/kube';
 import type { PodStatus } from '../pod.ts';
 import type { Hold } from '../pods/plan.ts';
 import type { RuntimeContainer, RuntimePod } from '../runtime/state.ts';

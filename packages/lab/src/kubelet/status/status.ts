@@ -1,5 +1,5 @@
-import type { Pod } from '../../kube/index.ts';
-import { timestamp } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
+import { timestamp } from '@enid/kube';
 import { containersOf, hasEnded, isHostNetwork, type PodStatus } from '../pod.ts';
 import type { Hold } from '../pods/plan.ts';
 import type { ProbeResults } from '../probes/results.ts';

@@ -1,6 +1,7 @@
 /** The files of volumes that hold what the API knows: configMap, secret, downwardAPI, projected. */
+
+import type { ConfigMap, Pod, Secret, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
-import type { ConfigMap, Pod, Secret, Wire } from '../../kube/index.ts';
 import { fieldValue, type NodeResources, type PodAddresses, resourceValue } from '../env/fields.ts';
 import type { ObjectCache } from '../objects/object-cache.ts';
 import { containersOf, namespaceOf, uidOf, type Volume } from '../pod.ts';

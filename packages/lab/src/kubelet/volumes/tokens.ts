@@ -1,4 +1,4 @@
-import type { Clock, KubeClient, Pod } from '../../kube/index.ts';
+import type { Clock, KubeClient, Pod } from '@enid/kube';
 import { nameOf, namespaceOf, uidOf } from '../pod.ts';
 
 type TokenAnswer = { readonly status: { readonly token: string; readonly expirationTimestamp: string } };

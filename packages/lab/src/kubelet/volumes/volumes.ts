@@ -1,5 +1,5 @@
 import { chmod, chown, mkdir, rm } from 'node:fs/promises';
-import type { Pod } from '../../kube/index.ts';
+import type { Pod } from '@enid/kube';
 import { uidOf, type Volume } from '../pod.ts';
 import type { Paths } from '../runtime/paths.ts';
 import { bytes } from '../runtime/resources.ts';
