@@ -62,7 +62,7 @@ export async function podAdd(
     const env = { MINIMUM_IP_TARGET: addresses, WARM_IP_TARGET: 1, IP_COOLDOWN_PERIOD: 1 };
     const settings = Object.entries(env).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
     progress('starting a lab with one node');
-    await labCommand(host, 'up', '--nodes', '1', '--instance-type', 'm5.4xlarge', ...settings);
+    await labCommand(host, 'up', '--bare', '--nodes', '1', '--instance-type', 'm5.4xlarge', ...settings);
     const lab = Lab.open(NAME, host);
     const node = lab.nodes[0]!;
     progress(`filling the pool with ${addresses} addresses`);

@@ -29,7 +29,7 @@ test('a second demo at a time is refused, and Ctrl-C in the middle leaves nothin
   const { child, result } = start('demo');
   await new Promise<void>((resolve) => {
     child.stdout!.on('data', (text: string) => {
-      if (text.includes('starting the agents')) resolve();
+      if (text.includes('starting containerd')) resolve();
     });
   });
   const second = await run('demo');

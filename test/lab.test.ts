@@ -19,7 +19,7 @@ after(async () => {
 });
 
 test('a lab comes up, runs pods, and goes without a trace', async (t) => {
-  const up = await lab('up', '--nodes', '2', '--set', 'WARM_IP_TARGET=2', '--set', 'MINIMUM_IP_TARGET=3');
+  const up = await lab('up', '--bare', '--nodes', '2', '--set', 'WARM_IP_TARGET=2', '--set', 'MINIMUM_IP_TARGET=3');
   assert.equal(up.status, 0, up.stderr);
   assert.match(up.stdout, /node-2 /);
 
@@ -31,7 +31,7 @@ test('a lab comes up, runs pods, and goes without a trace', async (t) => {
     );
   });
   await t.test('a second one of the same name is refused, with the way out', async () => {
-    const again = await lab('up');
+    const again = await lab('up', '--bare');
     assert.equal(again.status, 1);
     assert.match(again.stderr, /exists already.*enid lab down --name labtest/);
   });
@@ -109,14 +109,14 @@ test('a lab comes up, runs pods, and goes without a trace', async (t) => {
 });
 
 test('a lab whose agents refuse a setting says why and is taken away', async () => {
-  const up = await lab('up', '--nodes', '1', '--set', 'WARM_ENI_TARGET=many');
+  const up = await lab('up', '--bare', '--nodes', '1', '--set', 'WARM_ENI_TARGET=many');
   assert.equal(up.status, 1);
   assert.match(up.stderr, /WARM_ENI_TARGET/);
   assert.deepEqual(tracesOf(NAME), []);
 });
 
 test('an instance type that does not exist is refused with the words of EC2', async () => {
-  const up = await lab('up', '--nodes', '1', '--instance-type', 't3.enormous');
+  const up = await lab('up', '--bare', '--nodes', '1', '--instance-type', 't3.enormous');
   assert.equal(up.status, 1);
   assert.match(up.stderr, /t3\.enormous/);
   assert.deepEqual(tracesOf(NAME), []);

@@ -114,7 +114,9 @@ export class Lab {
     const { prefix } = this.directory;
     if (target === 'vpc') return NetNamespace.named(vpcNamespaceName(prefix, this.record.topology.vpcId));
     if (target === 'internet') return NetNamespace.named(internetNamespaceName(prefix));
-    const pod = this.cluster ? this.cluster.podNamespace(target, this.record.nodes) : this.pods.namespace(target);
+    const pod = this.cluster
+      ? this.cluster.podNamespace(target, this.record.nodes)
+      : this.pods.namespace(target);
     if (pod) return pod;
     const targets = [
       ...this.nodes.map(({ name }) => name),
