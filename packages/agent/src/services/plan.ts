@@ -1,0 +1,118 @@
+/** What one port of a Service is in the tables. Pure. */
+import type { Cidr, Ip } from '@enid/ip';
+import type { Endpoint } from './endpoints.ts';
+import { ANY, affinityMap, Chains, type Family } from './layout.ts';
+import type { Frontend, ServicePort } from './model.ts';
+import { concat, type Objects, objectKey } from './objects.ts';
+import { type Placement, place, type Range } from './placement.ts';
+
+export type PlanOptions = {
+  readonly nodeName: string;
+  /** The node's links to its pods, as nft matches names: `eni*`. Undefined: pods are not told from others. */
+  readonly podLinks: string | undefined;
+};
+
+export function familyName(family: 4 | 6): Family {
+  return family === 4 ? 'ip' : 'ip6';
+}
+
+/** A frontend as the beginning of keys: the same for two that cannot be told apart. */
+export function frontendKey({ family, protocol }: ServicePort, { address, port }: Frontend): string {
+  return concat(address ?? ANY[familyName(family)], protocol, port);
+}
+
+/** Where the endpoints of a port of a Service stand. @param previous the slots as they were. */
+export function placementOf(port: ServicePort, previous: readonly (string | undefined)[]): Placement<string> {
+  const { cluster, local } = port.endpoints;
+  const needsLocal =
+    port.internalLocal || (port.externalLocal && port.frontends.some(({ external }) => external));
+  return place(new Set(needsLocal ? local.map(target) : []), new Set(cluster.map(target)), previous);
+}
+
+/** An endpoint as the value of a map. */
+export function target({ address, port }: { readonly address: Ip; readonly port: number }): string {
+  return concat(address, port);
+}
+
+/**
+ * Everything that has to be in the tables for one port of a Service.
+ * @param frontends those of the port's frontends that no other Service has.
+ */
+export function objectsOf(
+  port: ServicePort,
+  frontends: readonly Frontend[],
+  placement: Placement<string>,
+  options: PlanOptions,
+): Objects {
+  const family = familyName(port.family);
+  const objects: Objects = new Map();
+  const chains = new Chains(family);
+  const put = (set: string, key: string, value = '') => objects.set(objectKey({ family, set, key }), value);
+
+  for (const frontend of frontends) {
+    const key = frontendKey(port, frontend);
+    put('frontends', key, `goto ${entryChain(chains, port, frontend, placement, options)}`);
+    placement.slots.forEach((endpoint, slot) => {
+      put(`endpoints-${port.protocol}`, concat(slotsKey(port, frontend), slot), endpoint);
+      if (port.affinity !== undefined) {
+        const chain = chains.remember(port.id, port.protocol, port.affinity);
+        put('affinity-members', concat(key, endpoint), `goto ${chain}`);
+      }
+    });
+    for (const source of frontend.sources ?? []) put('source-ranges', concat(key, source satisfies Cidr));
+    if (frontend.address && !frontend.external) put('cluster-ips', frontend.address);
+  }
+  if (port.affinity !== undefined) put('map', affinityMap(port.id));
+  for (const { address, nodeName } of [...port.endpoints.cluster, ...port.endpoints.local]) {
+    // One without a node may be a pod of this node too.
+    if (nodeName === undefined || nodeName === options.nodeName) put('hairpin', concat(address, address));
+  }
+  for (const [name, rules] of chains.all) put('chain', name, rules);
+  return objects;
+}
+
+/** How the keys of a frontend's slots begin, in the map of endpoints of its protocol. */
+export function slotsKey({ family }: ServicePort, { address, port }: Frontend): string {
+  return concat(address ?? ANY[familyName(family)], port);
+}
+
+/** The chain that a frontend's connections go to. */
+function entryChain(
+  chains: Chains,
+  port: ServicePort,
+  frontend: Frontend,
+  placement: Placement<string>,
+  options: PlanOptions,
+): string {
+  const chain = balancingChain(chains, port, frontend, placement, options);
+  return frontend.sources === undefined ? chain : chains.restricted(chain);
+}
+
+function balancingChain(
+  chains: Chains,
+  port: ServicePort,
+  { address, external }: Frontend,
+  { slots, local, cluster }: Placement<string>,
+  { podLinks }: PlanOptions,
+): string {
+  const { protocol, affinity } = port;
+  if (slots.length === 0) return chains.reject();
+  const to = (range: Range): string =>
+    chains.balance({
+      protocol,
+      nodePort: address === undefined,
+      ...range,
+      sticky: affinity === undefined ? undefined : port.id,
+    });
+  const localChain = local.count > 0 ? to(local) : undefined;
+  // With no endpoint meant for everybody there may still be one here.
+  const clusterRange = cluster.count > 0 ? cluster : local;
+  if (!external) return port.internalLocal ? (localChain ?? chains.drop()) : to(clusterRange);
+  if (!port.externalLocal) return chains.masquerade(to(clusterRange));
+  return chains.local(to(clusterRange), localChain, podLinks);
+}
+
+/** Whether an endpoint may keep the flows that it has. */
+export function mayKeepFlows({ endpoints: { serving } }: ServicePort): ReadonlySet<string> {
+  return new Set(serving.map((endpoint: Endpoint) => target(endpoint)));
+}

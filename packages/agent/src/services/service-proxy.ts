@@ -1,0 +1,321 @@
+/** The service proxy of a node: takes what is known of the cluster, and keeps the kernel's tables at it. */
+
+import { closeSync } from 'node:fs';
+import { type Cidr, parseIp } from '@enid/ip';
+import { bindUdp, listenTcp, NetNamespace } from '@enid/linux';
+import { Registry } from 'prom-client';
+import { type Clock, systemClock } from '../clock.ts';
+import { cutStaleFlows, udpFrontends } from './conntrack.ts';
+import { HealthChecks, type ProxyHealth, serveProxyHealth } from './health.ts';
+import { ANY, type Family } from './layout.ts';
+import { ServiceMetrics } from './metrics.ts';
+import type { Frontend, Problem, Protocol, ServicePort } from './model.ts';
+import { type Change, objectKey, splitKey } from './objects.ts';
+import { familyName, frontendKey } from './plan.ts';
+import { Tables } from './tables.ts';
+import { type Inputs, Wanted } from './wanted.ts';
+
+export type ServiceProxyOptions = {
+  /** The node's namespace; the caller's own by default. It is closed with the proxy. */
+  readonly ns?: NetNamespace;
+  /** Families of addresses that Services are served in: IPv4 by default. */
+  readonly families?: readonly (4 | 6)[];
+  /** The node's links to its pods, as nft matches names (`eni*`): traffic policy Local does not bind pods. */
+  readonly podLinks?: string;
+  /** Blocks that endpoints are expected in: the VPC's. */
+  readonly endpointCidrs?: readonly Cidr[];
+  /** Blocks of the node's addresses that node ports are served at; all addresses but loopback by default. */
+  readonly nodePortCidrs?: readonly Cidr[];
+  /** Port of `/healthz`, 10256 by default; null: none. */
+  readonly healthPort?: number | null;
+  readonly registry?: Registry;
+  /** Told of everything that is wrong, once while it is so. */
+  readonly report?: (problem: Problem) => void;
+  readonly clock?: Clock;
+};
+
+/** From the beginning of a change to the beginning of the next, in milliseconds. One that comes after silence is done at once. */
+const MIN_INTERVAL = 50;
+/** After a failure, in milliseconds. */
+const RETRY_INTERVAL = 1000;
+/** How often the node's rules are looked after: somebody may have flushed them. In milliseconds. */
+const LOOK_INTERVAL = 30_000;
+/** How long a change may wait before the proxy calls itself unhealthy, in milliseconds. */
+const UNHEALTHY_AFTER = 60_000;
+
+export class ServiceProxy implements AsyncDisposable {
+  readonly #ns: NetNamespace;
+  readonly #families: readonly (4 | 6)[];
+  readonly #clock: Clock;
+  readonly #wanted: Wanted;
+  readonly #tables: Tables;
+  readonly #checks: HealthChecks;
+  readonly #metrics: ServiceMetrics;
+  readonly #report: (problem: Problem) => void;
+  readonly #stopped = new AbortController();
+  #server: AsyncDisposable | undefined;
+  #look: NodeJS.Timeout | undefined;
+
+  #inputs: Inputs | undefined;
+  /** Since when a change waits, in milliseconds since 1970; undefined: none does. */
+  #queued: number | undefined;
+  /** Whether the tables have to be compared as a whole. */
+  #compareAll = true;
+  /** When the last change began; when one was last done. */
+  #began = 0;
+  #lastUpdated = 0;
+  #working: Promise<void> | undefined;
+  /** Problems that have been reported and still are. */
+  #known = new Map<string, readonly string[]>();
+  readonly #startedAt: number;
+
+  /** UDP frontends that are gone and may still have flows, by family. */
+  #goneUdp: { family: 4 | 6; frontend: string }[] = [];
+  #cutting: Promise<void> | undefined;
+  #cutAgain = false;
+
+  private constructor(options: ServiceProxyOptions) {
+    const { families = [4], podLinks, endpointCidrs = [], nodePortCidrs = [] } = options;
+    this.#ns = options.ns ?? NetNamespace.current();
+    this.#families = families;
+    this.#clock = options.clock ?? systemClock;
+    this.#wanted = new Wanted({ families, podLinks, endpointCidrs });
+    this.#tables = new Tables(this.#ns, families.map(familyName), { nodePortCidrs });
+    this.#checks = new HealthChecks(this.#ns, families, () => this.health);
+    this.#metrics = new ServiceMetrics(options.registry ?? new Registry());
+    this.#report = options.report ?? (() => {});
+    this.#startedAt = this.#clock.now();
+  }
+
+  /**
+   * Starts to serve `/healthz`. The tables stay as a former run has left them until the first {@link ServiceProxy.update}.
+   */
+  static async start(options: ServiceProxyOptions = {}): Promise<ServiceProxy> {
+    const proxy = new ServiceProxy(options);
+    const { healthPort = 10_256 } = options;
+    if (healthPort !== null) {
+      try {
+        proxy.#server = await serveProxyHealth(proxy.#ns, healthPort, proxy.#families, () => proxy.health);
+      } catch (error) {
+        proxy.#report({
+          service: undefined,
+          reason: 'HealthzUnavailable',
+          message: `/healthz cannot be served at port ${healthPort}: ${(error as Error).message}`,
+        });
+      }
+    }
+    // Costs nothing while nobody changes rules.
+    proxy.#look = setInterval(() => proxy.#lookAfter(), LOOK_INTERVAL).unref();
+    return proxy;
+  }
+
+  /**
+   * Takes what is known of the cluster, all of it, as soon as it is complete and whenever it changes. Objects that
+   * did not change have to be the same objects. Answers at once; of updates that come fast the last one counts.
+   */
+  update(inputs: Inputs): void {
+    this.#inputs = inputs;
+    this.#enqueue();
+  }
+
+  /** Resolves when nothing is left to be done. */
+  async settled(): Promise<void> {
+    while (this.#working ?? this.#cutting) await (this.#working ?? this.#cutting);
+  }
+
+  get health(): ProxyHealth {
+    const waiting = this.#queued === undefined ? 0 : this.#clock.now() - this.#queued;
+    return { healthy: this.#lastUpdated > 0 && waiting < UNHEALTHY_AFTER, lastUpdated: this.#lastUpdated };
+  }
+
+  /** Ends what runs and leaves the tables as they are: Services go on. */
+  async stop(): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
+    this.#stopped.abort();
+    clearInterval(this.#look);
+    await this.settled();
+    await this.#server?.[Symbol.asyncDispose]();
+    await this.#checks[Symbol.asyncDispose]();
+    this.#ns.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  #lookAfter(): void {
+    if (!this.#inputs || this.#working || this.#tables.isKnown) return;
+    this.#compareAll = true;
+    this.#enqueue();
+  }
+
+  #enqueue(): void {
+    if (this.#stopped.signal.aborted) return;
+    const now = this.#clock.now();
+    this.#queued ??= now;
+    this.#metrics.lastQueued.set(now / 1000);
+    this.#working ??= this.#work().finally(() => {
+      this.#working = undefined;
+    });
+  }
+
+  /** Works until nothing waits. */
+  async #work(): Promise<void> {
+    const { signal } = this.#stopped;
+    for (let pause = MIN_INTERVAL; this.#queued !== undefined && !signal.aborted; ) {
+      const wait = this.#began + pause - this.#clock.now();
+      if (wait > 0) await this.#clock.sleep(wait, signal).catch(() => {});
+      if (signal.aborted) return;
+      this.#began = this.#clock.now();
+      const queued = this.#queued;
+      this.#queued = undefined;
+      try {
+        await this.#sync(this.#inputs!);
+        pause = MIN_INTERVAL;
+        this.#tell('sync', []);
+      } catch (error) {
+        this.#metrics.syncFailures.inc();
+        this.#compareAll = true;
+        this.#queued = queued;
+        pause = RETRY_INTERVAL;
+        this.#tell('sync', [{ service: undefined, reason: 'SyncFailed', message: (error as Error).message }]);
+      }
+    }
+  }
+
+  async #sync(inputs: Inputs): Promise<void> {
+    const began = performance.now();
+    const first = this.#lastUpdated === 0;
+    if (first) {
+      await this.#tables.read();
+      this.#wanted.adopt(this.#tables.installed);
+    }
+    const { touched, services, slices, triggers } = this.#wanted.update(inputs);
+    const all = this.#compareAll;
+    const { changes, refused } = all
+      ? await this.#tables.restore(this.#wanted)
+      : await this.#tables.change(
+          this.#wanted,
+          [...touched.values()].flatMap((objects) => [...objects]),
+        );
+    this.#compareAll = false;
+    const now = this.#clock.now();
+    this.#lastUpdated = now;
+    this.#metrics.syncDuration.observe((performance.now() - began) / 1000);
+    this.#metrics.lastSync.set(now / 1000);
+    this.#metrics.serviceChanges.inc(services);
+    this.#metrics.endpointChanges.inc(slices);
+    for (const trigger of triggers) {
+      if (trigger >= this.#startedAt) this.#metrics.programmingDuration.observe((now - trigger) / 1000);
+    }
+    this.#tell('model', this.#wanted.problems);
+    this.#tell(
+      'refused',
+      [...refused].map(([service, message]) => ({ service, reason: 'RulesRefused', message })),
+    );
+    if (!first) this.#reportTakenNodePorts(changes);
+    this.#tell('health', await this.#checks.set(this.#wanted.healthChecks));
+    await this.#forget(changes, all);
+    this.#cutFlows(changes, all);
+  }
+
+  /** Clients of endpoints that are gone are given others. */
+  async #forget(changes: readonly Change[], all: boolean): Promise<void> {
+    const ids = new Set<string>();
+    for (const { object, from } of changes) {
+      const { family, set } = splitKey(object);
+      if (set === 'affinity-members' && from !== undefined)
+        ids.add(`${family} ${from.slice('goto remember/'.length)}`);
+    }
+    for (const { family, id, affinity } of all ? this.#wanted.ports : []) {
+      if (affinity !== undefined) ids.add(`${familyName(family)} ${id}`);
+    }
+    for (const sticky of ids) {
+      const [family, id] = sticky.split(' ') as [Family, string];
+      const endpoints = new Set(this.#wanted.endpointsOf(id, family === 'ip' ? 4 : 6));
+      await this.#tables.forget(family, id, endpoints);
+    }
+  }
+
+  /** Flows of UDP to endpoints that are gone are cut, in the background: a node may have very many flows. */
+  #cutFlows(changes: readonly Change[], all: boolean): void {
+    let concerned = all;
+    for (const { object, to } of changes) {
+      const { family, set, key } = splitKey(object);
+      if (set === 'endpoints-udp') concerned = true;
+      if (set !== 'frontends' || to !== undefined) continue;
+      const [address, protocol, port] = key.split(' . ') as [string, string, string];
+      if (protocol !== 'udp') continue;
+      concerned = true;
+      const frontend = address === ANY[family] ? port : `${address} ${port}`;
+      this.#goneUdp.push({ family: family === 'ip' ? 4 : 6, frontend });
+    }
+    if (!concerned) return;
+    this.#cutAgain = true;
+    this.#cutting ??= this.#cut().finally(() => {
+      this.#cutting = undefined;
+    });
+  }
+
+  async #cut(): Promise<void> {
+    while (this.#cutAgain) {
+      this.#cutAgain = false;
+      const gone = this.#goneUdp;
+      try {
+        for (const family of this.#families) {
+          const ofFamily = gone.filter((one) => one.family === family).map(({ frontend }) => frontend);
+          await cutStaleFlows(this.#ns, family, udpFrontends(this.#wanted.ports, family, ofFamily));
+        }
+        this.#goneUdp = this.#goneUdp.filter((frontend) => !gone.includes(frontend));
+        this.#tell('conntrack', []);
+      } catch (error) {
+        const message = `UDP flows to endpoints that are gone stay until they end: ${(error as Error).message}`;
+        this.#tell('conntrack', [{ service: undefined, reason: 'StaleFlows', message }]);
+      }
+    }
+  }
+
+  /** Node ports that are new and that a process on the node has: the Service has them from now on. */
+  #reportTakenNodePorts(changes: readonly Change[]): void {
+    const fresh = new Set(
+      changes.flatMap(({ object, from, to }) => (from === undefined && to !== undefined ? object : [])),
+    );
+    const isFresh = (port: ServicePort, frontend: Frontend) => {
+      const place = { family: familyName(port.family), set: 'frontends', key: frontendKey(port, frontend) };
+      return fresh.has(objectKey(place));
+    };
+    for (const port of fresh.size > 0 ? this.#wanted.ports : []) {
+      const { service, protocol, family } = port;
+      for (const frontend of port.frontends) {
+        if (frontend.address !== undefined || !isFresh(port, frontend)) continue;
+        if (!isTaken(this.#ns, protocol, family, frontend.port)) continue;
+        const message =
+          `a process on this node has ${protocol.toUpperCase()} port ${frontend.port}, which is a NodePort: what comes ` +
+          'for it now goes to the Service. Let the process use a port outside the NodePort range';
+        this.#report({ service, reason: 'NodePortInUse', message });
+      }
+    }
+  }
+
+  /** Reports the problems of one kind that are new. */
+  #tell(kind: string, problems: readonly Problem[]): void {
+    const known = this.#known.get(kind) ?? [];
+    const texts = problems.map((problem) => JSON.stringify(problem));
+    this.#known.set(kind, texts);
+    problems.forEach((problem, index) => {
+      if (!known.includes(texts[index]!)) this.#report(problem);
+    });
+  }
+}
+
+/** Whether a process in the namespace has a port. */
+function isTaken(ns: NetNamespace, protocol: Protocol, family: 4 | 6, port: number): boolean {
+  if (protocol === 'sctp') return false;
+  const any = parseIp(ANY[familyName(family)]);
+  try {
+    closeSync(protocol === 'tcp' ? listenTcp(ns, any, port) : bindUdp(ns, any, port));
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+  }
+}
