@@ -13,8 +13,6 @@ import { validateSchema } from './schema.ts';
 import { validateService, validateServiceUpdate } from './services.ts';
 import * as workloads from './workloads.ts';
 
-export { validateSchema } from './schema.ts';
-
 type Check = {
   /** What is wrong with an object, new or changed. */
   readonly object?: (object: KubeObject) => Causes;
