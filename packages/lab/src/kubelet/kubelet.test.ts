@@ -118,7 +118,7 @@ function exec(name: string, command: string[]): Promise<{ output: string; status
   });
 }
 
-suite('kubelet', { concurrency: false }, () => {
+suite('kubelet', { concurrency: false, timeout: 120_000 }, () => {
   before(async () => {
     await leaveNetwork();
     [containerd, api] = await Promise.all([startContainerd(), startTestApiServer()]);

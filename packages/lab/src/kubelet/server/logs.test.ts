@@ -6,7 +6,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { type LogQuery, sendLog } from './logs.ts';
-import { execOptionsOf, logQueryOf, podAddressOf } from './routes.ts';
+import { execOptionsOf, logQueryOf, podAddressOf, portsOf } from './routes.ts';
 
 const LINES = [
   '2026-01-02T03:04:05.000000001Z stdout F one',
@@ -88,6 +88,8 @@ test('what is asked for is checked', () => {
   const both = execOptionsOf(new URLSearchParams('input=1&output=1&error=1&tty=1'));
   assert.deepEqual(both, { tty: true, stdin: true, stdout: true, stderr: false });
   assert.throws(() => execOptionsOf(new URLSearchParams('tty=1')), /at least 1 of/);
+  assert.deepEqual(portsOf(new URLSearchParams('port=80&port=443,8080')), [80, 443, 8080]);
+  assert.throws(() => portsOf(new URLSearchParams('ports=0')), /"0" is no port/);
   assert.equal(logQueryOf(new URLSearchParams('sinceSeconds=10'), 60_000).since, 50_000);
   assert.throws(
     () => logQueryOf(new URLSearchParams('tailLines=-1'), 0),

@@ -45,6 +45,17 @@ export function execOptionsOf(query: URLSearchParams): ExecOptions {
   return options;
 }
 
+/** The ports that a websocket is for. SPDY names them later, in its streams. */
+export function portsOf(query: URLSearchParams): number[] {
+  const ports = [...query.getAll('port'), ...query.getAll('ports')].flatMap((list) => list.split(','));
+  return ports.map((text) => {
+    const port = Number(text);
+    if (!Number.isInteger(port) || port < 1 || port > 65535)
+      throw new HttpError(400, `"${text}" is no port: it is a number from 1 to 65535`);
+    return port;
+  });
+}
+
 export function logQueryOf(query: URLSearchParams, now: number): LogQuery & { readonly previous: boolean } {
   const on = (name: string) => ['1', 'true'].includes(query.get(name) ?? '');
   const number = (name: string, least: number) => {

@@ -10,7 +10,7 @@ import type { KubeletServerOptions } from '../options.ts';
 import { nameOf, namespaceOf, uidOf } from '../pod.ts';
 import { currentSandbox, type RuntimeContainer, readRuntimePod, runsOf } from '../runtime/state.ts';
 import { sendLog } from './logs.ts';
-import { execOptionsOf, HttpError, logQueryOf, type PodAddress, podAddressOf } from './routes.ts';
+import { execOptionsOf, HttpError, logQueryOf, type PodAddress, podAddressOf, portsOf } from './routes.ts';
 import { passThrough, refuse } from './streaming.ts';
 
 export type ServerFacts = {
@@ -92,13 +92,7 @@ export class KubeletServer {
     if (verb === 'portForward') {
       const sandbox = currentSandbox(await readRuntimePod(cri, uidOf(this.#pod(address))));
       if (!sandbox?.ready) throw new HttpError(400, `pod ${address.pod} is not running`);
-      return cri.portForward(
-        sandbox.id,
-        query
-          .getAll('port')
-          .flatMap((list) => list.split(','))
-          .map(Number),
-      );
+      return cri.portForward(sandbox.id, portsOf(query));
     }
     const { id, state } = await this.#run(address, false);
     if (state !== 'running')
