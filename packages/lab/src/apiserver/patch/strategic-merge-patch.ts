@@ -38,7 +38,7 @@ function mergeMap(schema: Schema | undefined, original: Fields, patch: Fields): 
     if (name.startsWith(ORDER)) {
       const listed = name.slice(ORDER.length);
       // The order alone, of a list that the patch does not change otherwise.
-      if (!(listed in patch)) mergeInto(merged, childSchema(schema, listed), listed, [], value);
+      if (!Object.hasOwn(patch, listed)) mergeInto(merged, childSchema(schema, listed), listed, [], value);
       continue;
     }
     mergeInto(merged, childSchema(schema, name), name, value, patch[ORDER + name]);

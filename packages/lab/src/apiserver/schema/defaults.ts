@@ -44,8 +44,10 @@ function defaultCustom(schema: Schema, value: unknown): void {
   if (!isFields(value)) return;
   for (const [name, child] of schema.properties ?? []) {
     if (!child.custom) continue;
-    if (value[name] === undefined && child.default !== undefined) value[name] = structuredCopy(child.default);
-    if (value[name] !== undefined) defaultCustom(child, value[name]);
+    if (!Object.hasOwn(value, name) && child.default !== undefined) {
+      value[name] = structuredCopy(child.default);
+    }
+    if (Object.hasOwn(value, name)) defaultCustom(child, value[name]);
   }
   const { additionalProperties } = schema;
   if (!additionalProperties || additionalProperties === true) return;

@@ -62,7 +62,8 @@ class Walk {
       if (value === null && isDropped(schema, child)) continue;
       const next = {
         path: join(place.path, name),
-        names: join(place.names, name),
+        // Go names fields, not keys of maps.
+        names: schema.properties?.has(name) ? join(place.names, name) : place.names,
         owner: schema.model ?? place.owner,
       };
       put(copy, name, this.value(child, value, next));

@@ -72,7 +72,7 @@ test('a value of the wrong type is told in the words of Go', () => {
   );
   assert.equal(
     mismatch({ nodeSelector: { a: true } }),
-    'json: cannot unmarshal bool into Go struct field PodSpec.spec.nodeSelector.a of type string',
+    'json: cannot unmarshal bool into Go struct field PodSpec.spec.nodeSelector of type string',
   );
   assert.match(mismatch({ overhead: { cpu: '1 core' } })!, /^quantities must match/);
 });

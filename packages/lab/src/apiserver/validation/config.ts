@@ -22,7 +22,8 @@ export function* validateConfigMap(object: KubeObject): Causes {
   let size = 0;
   for (const [key, value] of Object.entries(data)) {
     yield* validateKey(key, 'data');
-    if (key in binary) yield error.invalid(`data[${key}]`, key, 'duplicate of key present in binaryData');
+    if (Object.hasOwn(binary, key))
+      yield error.invalid(`data[${key}]`, key, 'duplicate of key present in binaryData');
     size += Buffer.byteLength(String(value));
   }
   for (const [key, value] of Object.entries(binary)) {

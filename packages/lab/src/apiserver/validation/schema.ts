@@ -189,7 +189,7 @@ function* customObject(schema: Schema, object: Fields, path: string): Generator<
   const required = schema.embeddedResource
     ? [...(schema.required ?? []), 'apiVersion', 'kind']
     : schema.required;
-  for (const name of required ?? []) if (object[name] === undefined) yield error.required(join(path, name));
+  for (const name of required ?? []) if (!Object.hasOwn(object, name)) yield error.required(join(path, name));
   for (const [name, value] of Object.entries(object)) {
     const property = schema.properties?.get(name);
     if (property?.model) continue;

@@ -43,9 +43,9 @@ export function isEmptySelector(selector: Fields): boolean {
 export function matches(selector: Fields, labels: Fields): boolean {
   const wanted = Object.entries(sub(selector, 'matchLabels'));
   return (
-    wanted.every(([key, value]) => labels[key] === value) &&
+    wanted.every(([key, value]) => own(labels, key) === value) &&
     each(selector, 'matchExpressions', '').every(([requirement]) => {
-      const value = labels[text(requirement, 'key')];
+      const value = own(labels, text(requirement, 'key'));
       const isIn = texts(requirement, 'values').includes(String(value));
       switch (requirement.operator) {
         case 'In':
@@ -59,6 +59,11 @@ export function matches(selector: Fields, labels: Fields): boolean {
       }
     })
   );
+}
+
+/** Labels may have the names of what every object has. */
+function own(labels: Fields, key: string): unknown {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
 export function* validateAffinity(affinity: Fields, path: string): Causes {

@@ -400,6 +400,7 @@ test('config maps and secrets', () => {
     updated('ConfigMap', { immutable: true, data: { a: '1' } }, { immutable: true, data: { a: '2' } }),
     ['data: Forbidden: field is immutable when `immutable` is set'],
   );
+  assert.deepEqual(created('ConfigMap', JSON.parse('{"data":{"__proto__":"a","toString":"b"}}')), []);
   assert.deepEqual(created('Secret', { type: 'kubernetes.io/tls', data: { 'tls.crt': '' } }), [
     'data[tls.key]: Required value',
   ]);
