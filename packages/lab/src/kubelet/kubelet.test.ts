@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import https, { type RequestOptions } from 'node:https';
 import { join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { after, before, suite, test } from 'node:test';
@@ -324,13 +326,12 @@ suite('kubelet', { concurrency: false, timeout: 120_000 }, () => {
       containers: [
         {
           name: 'main',
-          ...shell('touch /tmp/alive; httpd -f -p 8080 -h /tmp'),
+          ...shell('touch /tmp/alive; httpd -f -p 8080 -h /tmp & trap exit TERM; wait'),
           ports: [{ name: 'web', containerPort: 8080 }],
           startupProbe: { tcpSocket: { port: 'web' }, periodSeconds: 1, failureThreshold: 10 },
           readinessProbe: { httpGet: { port: 'web', path: '/ready' }, ...probe },
           livenessProbe: { exec: { command: ['test', '-e', '/tmp/alive'] }, ...probe },
-          terminationGracePeriodSeconds: 1,
-        } as never,
+        },
       ],
       terminationGracePeriodSeconds: 1,
     });
@@ -416,6 +417,38 @@ suite('kubelet', { concurrency: false, timeout: 120_000 }, () => {
     assert.ok(Date.now() - begun < 10_000);
     assert.deepEqual((await followed).split('\n').sort(), ['', 'bye', 'hello', 'post', 'pre']);
     assert.deepEqual(await containerd.cri.listPodSandbox(), []);
+  });
+
+  test('its server upgrades to SPDY as well, and answers only who has a certificate of the cluster', async () => {
+    await create('served', {});
+    await untilRunning('served');
+    const ca = api.pki.authority.certificate;
+    const { certificate: cert, key } = await api.pki.authority.issueClient('api-server');
+    const options = { host: '127.0.0.1', port: kubelet.port, ca };
+    const ask = async (more: RequestOptions) => {
+      const request = https.request({ ...options, ...more }).end();
+      const [answer] = (await Promise.race([once(request, 'response'), once(request, 'upgrade')])) as [
+        IncomingMessage,
+      ];
+      request.destroy();
+      return answer;
+    };
+    assert.equal((await ask({ cert, key, path: '/healthz' })).statusCode, 200);
+    await assert.rejects(ask({ path: '/healthz' }), /certificate required|socket hang up|ECONNRESET/);
+    const spdy = await ask({
+      cert,
+      key,
+      method: 'POST',
+      path: '/exec/default/served/main?command=id&output=1',
+      headers: {
+        connection: 'Upgrade',
+        upgrade: 'SPDY/3.1',
+        'x-stream-protocol-version': 'v4.channel.k8s.io',
+      },
+    });
+    assert.equal(spdy.statusCode, 101);
+    assert.equal(spdy.headers['x-stream-protocol-version'], 'v4.channel.k8s.io');
+    await remove('served');
   });
 
   test('the next kubelet takes running pods over, and ends what was deleted meanwhile', async () => {
