@@ -111,7 +111,13 @@ export function sendTo(url: string, what: string, sent: Sent): Promise<TestAnswe
       {
         method,
         ...(agent && { agent }),
-        headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+        headers: {
+          ...(bytes !== undefined && {
+            'content-type': 'application/json',
+            'content-length': String(Buffer.byteLength(bytes)),
+          }),
+          ...headers,
+        },
       },
       async (response) => {
         try {

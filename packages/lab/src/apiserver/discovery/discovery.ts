@@ -35,6 +35,18 @@ export function groupList(catalog: Catalog): Fields {
   };
 }
 
+/** `/`: the paths that there are. */
+export function rootPaths(catalog: Catalog): Fields {
+  const groups = [...catalog.groups()].filter(([group]) => group !== '');
+  const versions = groups.flatMap(([group, found]) => [
+    `/apis/${group}`,
+    ...found.map(({ version }) => `/apis/${group}/${version}`),
+  ]);
+  const others = ['/.well-known/openid-configuration', '/healthz', '/livez', '/openapi/v2', '/openapi/v3'];
+  const last = ['/openid/v1/jwks', '/readyz', '/version'];
+  return { paths: ['/api', '/api/v1', '/apis', ...versions, ...others, ...last].sort() };
+}
+
 /** `/apis/<group>`. @returns undefined when there is no such group. */
 export function groupOf(catalog: Catalog, group: string): Fields | undefined {
   const versions = catalog.groups().get(group);

@@ -2,10 +2,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ServiceAccountTokens } from '../auth/service-account-token.ts';
 import type { User } from '../auth/user.ts';
-import type { Fields, KubeObject, StoredObject } from '../object.ts';
+import type { Fields, StoredObject } from '../object.ts';
 import type { Call } from '../registry/call.ts';
 import type { Catalog } from '../registry/catalog.ts';
-import type { Resource } from '../registry/resource.ts';
+import type { Page } from '../registry/reads.ts';
+import { joinGroupVersion, type Resource } from '../registry/resource.ts';
 import type { Cluster } from '../registry/strategy.ts';
 import { ApiError } from '../status.ts';
 import { asPartial, asPartialList, asTable, includedObject } from '../table/index.ts';
@@ -56,12 +57,24 @@ export function shown({ format, resource, query, server }: Request, object: Stor
   return format.as === 'PartialObjectMetadata' ? asPartial(object) : object;
 }
 
-/** A list in the form that the client wants. */
+/** A page of a list in the form that the client wants. @param objects as the resource shows them. */
 export function shownList(
   { format, resource, query, server }: Request,
-  list: KubeObject & { items: StoredObject[] },
+  page: Page,
+  objects: readonly StoredObject[],
 ): object {
+  const metadata = {
+    resourceVersion: String(page.revision),
+    ...(page.continue && { continue: page.continue, remainingItemCount: page.remaining }),
+  };
   if (format.as === 'Table')
-    return asTable(resource, list.items, list.metadata, includedObject(query), server.cluster.now());
-  return format.as === undefined ? list : asPartialList(list.items, list.metadata);
+    return asTable(resource, objects, metadata, includedObject(query), server.cluster.now());
+  if (format.as !== undefined) return asPartialList(objects, metadata);
+  const items = resource.custom ? objects : objects.map(withoutKind);
+  return { kind: `${resource.kind}List`, apiVersion: joinGroupVersion(resource), metadata, items };
+}
+
+/** Items of a list do not repeat what the list says already, unless their kinds are a client's own. */
+function withoutKind({ kind, apiVersion, ...rest }: StoredObject): Fields {
+  return rest;
 }

@@ -1,12 +1,10 @@
 /** What a request for a resource does. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { User } from '../auth/user.ts';
-import type { StoredObject } from '../object.ts';
 import { keyOf, type Target } from '../registry/call.ts';
 import { show } from '../registry/conversion.ts';
 import { deleteObject, readDeleteOptions } from '../registry/deletes.ts';
-import { getObject, listObjects, listOf, type Page, select } from '../registry/reads.ts';
-import type { Resource } from '../registry/resource.ts';
+import { getObject, listObjects, type Page, select } from '../registry/reads.ts';
 import { review } from '../registry/reviews.ts';
 import { bindPod } from '../registry/subresources/pods.ts';
 import { createObject, noSubresource, type Part, patchObject, updateObject } from '../registry/writes.ts';
@@ -87,8 +85,8 @@ function serveCollection(request: Request, namespace: string): Answer {
     case 'HEAD': {
       assertVerb(request, 'list');
       const page = listed(request, namespace);
-      const items = page.items.map((item) => withoutKind(request.resource, show(request.resource, item)));
-      return { code: 200, body: shownList(request, listOf(request.resource, page, items)) };
+      const objects = page.items.map((item) => show(request.resource, item));
+      return { code: 200, body: shownList(request, page, objects) };
     }
     case 'POST':
       assertVerb(request, 'create');
@@ -129,11 +127,11 @@ function deleteCollection(request: Request, namespace: string): Answer {
   const options = readDeleteOptions(parsed, query);
   const page = listed(request, namespace);
   const call = callOf(request, parsed);
-  const items = page.items.map(({ metadata }) => {
+  const objects = page.items.map(({ metadata }) => {
     const target = { resource, namespace: metadata.namespace ?? '', name: metadata.name };
-    return withoutKind(resource, deleteObject(server.cluster, target, options, call).object);
+    return deleteObject(server.cluster, target, options, call).object;
   });
-  return { code: 200, body: shownList(request, listOf(resource, page, items)) };
+  return { code: 200, body: shownList(request, page, objects) };
 }
 
 function serveObject(request: Request, target: Target, part: Part): Answer {
@@ -169,11 +167,4 @@ function serveObject(request: Request, target: Target, part: Part): Answer {
     default:
       throw notAllowed();
   }
-}
-
-/** Items of a list do not repeat what the list says already, unless their kinds are a client's own. */
-function withoutKind(resource: Resource, object: StoredObject): StoredObject {
-  if (resource.custom) return object;
-  const { kind, apiVersion, ...rest } = object;
-  return rest as StoredObject;
 }

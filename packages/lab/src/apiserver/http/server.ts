@@ -11,6 +11,7 @@ import {
   groupList,
   groupOf,
   resourceList,
+  rootPaths,
   VERSION,
 } from '../discovery/discovery.ts';
 import { OpenApi } from '../discovery/open-api.ts';
@@ -122,6 +123,7 @@ class Handler {
       }
       return { body: path === '/api' ? coreVersions(this.#options.address) : groupList(catalog) };
     }
+    if (path === '/') return { body: rootPaths(catalog) };
     if (path === '/version') return { body: VERSION };
     if (path === '/openid/v1/jwks') return { body: tokens.keySet(), contentType: 'application/jwk-set+json' };
     if (path === '/.well-known/openid-configuration') {

@@ -31,11 +31,6 @@ export class Catalog {
     return this.#index.get(`${group}/${version}/${plural}`);
   }
 
-  /** The resource of a kind. */
-  ofKind(group: string, version: string, kind: string): Resource | undefined {
-    return this.#resources.find((r) => r.group === group && r.version === version && r.kind === kind);
-  }
-
   get resources(): readonly Resource[] {
     return this.#resources;
   }

@@ -36,7 +36,7 @@ function parseRequirement(part: string, whole: string): Matcher<Labels> {
     const values = new Set(set[3]!.split(',').map((text) => value(text.trim())));
     const wanted = set[2] === 'in';
     // `notin` is true of what does not have the label at all.
-    return (labels) => (name in labels ? values.has(labels[name]!) === wanted : !wanted);
+    return (labels) => (Object.hasOwn(labels, name) ? values.has(labels[name]!) === wanted : !wanted);
   }
   const comparison = /^([^=!<>\s]+)\s*(==|=|!=|<|>)\s*(\S*)$/.exec(part);
   if (comparison) {
@@ -49,18 +49,18 @@ function parseRequirement(part: string, whole: string): Matcher<Labels> {
       case '>': {
         if (!/^-?\d+$/.test(operand)) throw fail(`${JSON.stringify(operand)} must be an integer`);
         const sign = comparison[2] === '>' ? 1 : -1;
-        return (labels) => name in labels && sign * (Number(labels[name]) - Number(operand)) > 0;
+        return (labels) => Object.hasOwn(labels, name) && sign * (Number(labels[name]) - Number(operand)) > 0;
       }
       default:
-        return (labels) => name in labels && labels[name] === operand;
+        return (labels) => Object.hasOwn(labels, name) && labels[name] === operand;
     }
   }
   if (part.startsWith('!')) {
     const name = key(part.slice(1).trim());
-    return (labels) => !(name in labels);
+    return (labels) => !Object.hasOwn(labels, name);
   }
   const name = key(part);
-  return (labels) => name in labels;
+  return (labels) => Object.hasOwn(labels, name);
 }
 
 type Requirement = { key: string; operator: string; values?: string[] };
@@ -76,9 +76,9 @@ export function selectorMatches(
   return (
     equal.every(([key, value]) => labels[key] === value) &&
     requirements.every(({ key, operator, values = [] }) => {
-      if (operator === 'Exists') return key in labels;
-      if (operator === 'DoesNotExist') return !(key in labels);
-      const among = key in labels && values.includes(labels[key]!);
+      if (operator === 'Exists') return Object.hasOwn(labels, key);
+      if (operator === 'DoesNotExist') return !Object.hasOwn(labels, key);
+      const among = Object.hasOwn(labels, key) && values.includes(labels[key]!);
       return operator === 'In' ? among : !among;
     })
   );

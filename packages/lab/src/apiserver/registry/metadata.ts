@@ -72,6 +72,21 @@ export function changedMetadata(target: Target, given: ObjectMeta, old: StoredOb
   return next;
 }
 
+/** Built-in resources of which nobody replaces an object without saying which version of it, by storage. */
+const VERSIONED = new Set([
+  'leases.coordination.k8s.io',
+  'poddisruptionbudgets.policy',
+  'customresourcedefinitions.apiextensions.k8s.io',
+]);
+
+/** @throws {ApiError} Invalid when a replacement must name the version that it replaces, and does not. */
+export function assertVersion({ resource, name }: Target, { resourceVersion }: ObjectMeta): void {
+  if (resourceVersion || !(resource.custom || VERSIONED.has(resource.storage))) return;
+  throw invalid(resource, name, [
+    field.invalid('metadata.resourceVersion', 0, 'must be specified for an update'),
+  ]);
+}
+
 /** Counts a change of what is wanted: of anything but metadata and status. */
 export function countGeneration(resource: Resource, next: KubeObject, specChanged: boolean): void {
   if (resource.generation && specChanged) next.metadata.generation = (next.metadata.generation ?? 0) + 1;

@@ -1,11 +1,11 @@
 /** Get and list. */
-import type { KubeObject, StoredObject } from '../object.ts';
+import type { StoredObject } from '../object.ts';
 import { ApiError, badRequest, notFound } from '../status.ts';
 import type { Store } from '../storage/store.ts';
 import { keyOf, type Target } from './call.ts';
 import { parseFieldSelector } from './field-selector.ts';
 import { parseLabelSelector } from './label-selector.ts';
-import { joinGroupVersion, type Resource } from './resource.ts';
+import type { Resource } from './resource.ts';
 
 /** @throws {ApiError} NotFound. */
 export function getObject(store: Store, target: Target): StoredObject {
@@ -71,23 +71,6 @@ export function listObjects(store: Store, selection: Selection, query: URLSearch
     ...page,
     continue: Buffer.from(JSON.stringify(next)).toString('base64url'),
     remaining: rest.length - items.length,
-  };
-}
-
-/** The list that answers a request, of objects as they are to be shown. */
-export function listOf(
-  resource: Resource,
-  page: Page,
-  items: StoredObject[],
-): KubeObject & { items: StoredObject[] } {
-  return {
-    kind: `${resource.kind}List`,
-    apiVersion: joinGroupVersion(resource),
-    metadata: {
-      resourceVersion: String(page.revision),
-      ...(page.continue && { continue: page.continue, remainingItemCount: page.remaining }),
-    },
-    items,
   };
 }
 

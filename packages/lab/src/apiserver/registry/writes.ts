@@ -17,11 +17,12 @@ import { keyOf } from './call.ts';
 import { show, store } from './conversion.ts';
 import { decodeIntent, decodeObject } from './decode.ts';
 import { isFinished } from './deletes.ts';
-import { changedMetadata, countGeneration, newMetadata } from './metadata.ts';
+import { assertVersion, changedMetadata, countGeneration, newMetadata } from './metadata.ts';
 import { getObject } from './reads.ts';
 import { joinGroupVersion, type Resource, schemaOf } from './resource.ts';
 import { BUILT_IN } from './resources.ts';
 import { strategyOf } from './strategies/index.ts';
+import { newStatus } from './strategies/statuses.ts';
 import type { Cluster } from './strategy.ts';
 
 /** Which part of an object a request writes: all but its status, or its status alone. */
@@ -74,7 +75,8 @@ function admit(
   ) {
     object.metadata = newMetadata(resource, given, namespace, cluster.now());
   }
-  if (resource.subresources.includes('status') && !strategy.keepsStatus) delete object.status;
+  if (resource.subresources.includes('status') && !strategy.keepsStatus)
+    setStatus(object, newStatus(resource));
   strategy.create?.(object, cluster, resource);
   const { name = '' } = object.metadata;
   const causes = [
@@ -114,7 +116,9 @@ export function updateObject(
   part: Part,
 ): StoredObject {
   const old = show(target.resource, getObject(cluster.store, target));
-  return change(cluster, target, old, decodeObject(target.resource, body, target, call), call, part);
+  const object = decodeObject(target.resource, body, target, call);
+  assertVersion(target, object.metadata);
+  return change(cluster, target, old, object, call, part);
 }
 
 /** @throws {ApiError} */

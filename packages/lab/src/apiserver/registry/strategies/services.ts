@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { isIPv4 } from 'node:net';
+import { isDeepStrictEqual } from 'node:util';
 import type { Fields, KubeObject, StoredObject } from '../../object.ts';
 import { ApiError, type Cause, field, invalid } from '../../status.ts';
 import { BUILT_IN } from '../resources.ts';
@@ -32,16 +33,11 @@ export const services: Strategy = {
         if (was[key] !== undefined) spec[key] ??= was[key];
       }
     }
-    if (!hasNodePorts(spec)) {
-      for (const port of spec.ports ?? []) delete port.nodePort;
-      delete spec.externalTrafficPolicy;
-    } else if (hasNodePorts(was)) keepNodePorts(spec, was);
-    if (spec.type === 'ExternalName') {
-      for (const key of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy'])
-        delete spec[key];
+    if (hasNodePorts(spec) && hasNodePorts(was)) keepNodePorts(spec, was);
+    if (wantsHealthCheck(spec) && was.healthCheckNodePort) {
+      spec.healthCheckNodePort ??= was.healthCheckNodePort;
     }
-    if (!wantsHealthCheck(spec)) delete spec.healthCheckNodePort;
-    else if (was.healthCheckNodePort) spec.healthCheckNodePort ??= was.healthCheckNodePort;
+    dropOfOtherTypes(spec, was);
     if (spec.type !== 'LoadBalancer') service.status = { loadBalancer: {} };
   },
   allocate(service, old, cluster) {
@@ -56,6 +52,23 @@ const hasNodePorts = ({ type, allocateLoadBalancerNodePorts }: Spec) =>
   type === 'NodePort' || (type === 'LoadBalancer' && allocateLoadBalancerNodePorts !== false);
 const wantsHealthCheck = ({ type, externalTrafficPolicy }: Spec) =>
   type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
+
+/** Drops what was left as it was and has no meaning any more. What a client says anew is for validation. */
+function dropOfOtherTypes(spec: Spec, was: Spec): void {
+  const dropUnchanged = (...keys: string[]) => {
+    for (const key of keys) if (isDeepStrictEqual(spec[key], was[key])) delete spec[key];
+  };
+  if (!hasNodePorts(spec) && hasNodePorts(was)) {
+    const before = new Set((was.ports ?? []).map(({ nodePort }) => nodePort));
+    for (const port of spec.ports ?? []) if (before.has(port.nodePort)) delete port.nodePort;
+  }
+  if (!['NodePort', 'LoadBalancer'].includes(spec.type)) dropUnchanged('externalTrafficPolicy');
+  if (spec.type !== 'LoadBalancer') dropUnchanged('allocateLoadBalancerNodePorts', 'loadBalancerClass');
+  if (!wantsHealthCheck(spec)) dropUnchanged('healthCheckNodePort');
+  if (!hasClusterIp(spec) && hasClusterIp(was)) {
+    dropUnchanged('clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy', 'internalTrafficPolicy');
+  }
+}
 
 /** A port that is named again without its node port has the one that it had. */
 function keepNodePorts(spec: Spec, was: Spec): void {

@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startTestApiServer, type TestApiServer } from '../apiserver.fixture.ts';
+import { openWatch } from '../watch/watch.fixture.ts';
+
+let server: TestApiServer;
+const DEFINITIONS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const V1 = '/apis/example.com/v1/namespaces/default/widgets';
+const V2 = '/apis/example.com/v2/namespaces/default/widgets';
+const MERGE = { 'content-type': 'application/merge-patch+json' };
+
+before(async () => {
+  server = await startTestApiServer();
+});
+after(() => server.stop());
+
+function version(name: string, extra: object): object {
+  const properties = {
+    color: { type: 'string', default: 'red', enum: ['red', 'blue'] },
+    replicas: { type: 'integer', minimum: 0, maximum: 9 },
+    ports: {
+      type: 'array',
+      items: { type: 'object', required: ['port'], properties: { port: { type: 'integer' } } },
+    },
+    ...extra,
+  };
+  return {
+    name,
+    served: true,
+    storage: name === 'v1',
+    schema: {
+      openAPIV3Schema: {
+        type: 'object',
+        properties: {
+          spec: { type: 'object', properties },
+          status: {
+            type: 'object',
+            properties: { replicas: { type: 'integer' }, selector: { type: 'string' } },
+          },
+        },
+      },
+    },
+    subresources: {
+      status: {},
+      scale: {
+        specReplicasPath: '.spec.replicas',
+        statusReplicasPath: '.status.replicas',
+        labelSelectorPath: '.status.selector',
+      },
+    },
+    selectableFields: [{ jsonPath: '.spec.color' }],
+    additionalPrinterColumns: [{ name: 'Color', type: 'string', jsonPath: '.spec.color' }],
+  };
+}
+
+const definition = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'widgets.example.com' },
+  spec: {
+    group: 'example.com',
+    scope: 'Namespaced',
+    names: { plural: 'widgets', kind: 'Widget', shortNames: ['wd'] },
+    versions: [
+      version('v1', { old: { type: 'string' } }),
+      { ...version('v2', { size: { type: 'string', default: 'big' } }), deprecated: true },
+    ],
+  },
+};
+
+const widget = (name: string, spec: object = {}) => ({
+  apiVersion: 'example.com/v1',
+  kind: 'Widget',
+  metadata: { name },
+  spec,
+});
+
+test('what a definition says is served at once, in each version', async () => {
+  assert.equal((await server.send(V1)).code, 404);
+  const made = await server.must(`POST ${DEFINITIONS}`, definition);
+  assert.deepEqual(
+    made.status.conditions.map(({ type, status }: { type: string; status: string }) => `${type} ${status}`),
+    ['NamesAccepted True', 'Established True'],
+  );
+  assert.deepEqual(made.status.storedVersions, ['v1']);
+  assert.equal(made.spec.names.listKind, 'WidgetList');
+  assert.equal((await server.must(V1)).kind, 'WidgetList');
+  const created = await server.send(`POST ${V1}`, {
+    body: { ...widget('w', { old: 'x', extra: 1, replicas: 2 }), status: { replicas: 5 } },
+  });
+  assert.equal(created.code, 201, created.text);
+  assert.deepEqual(created.body.spec, { color: 'red', old: 'x', replicas: 2 }, 'completed and pruned');
+  assert.equal(created.body.status, undefined);
+  assert.match(String(created.headers.warning), /unknown field \\"spec\.extra\\"/);
+  const seen = await server.send(`${V2}/w`);
+  assert.equal(seen.body.apiVersion, 'example.com/v2');
+  assert.deepEqual(seen.body.spec, { color: 'red', replicas: 2, size: 'big' }, 'as that version knows it');
+  assert.match(String(seen.headers.warning), /example\.com\/v2 Widget is deprecated/);
+  const list = await server.must(V2);
+  assert.deepEqual([list.items[0].apiVersion, list.items[0].kind], ['example.com/v2', 'Widget']);
+});
+
+test('values are checked by the schema', async () => {
+  const bad = await server.send(`POST ${V1}`, {
+    body: widget('bad', { color: 'green', replicas: 10, ports: [{}, { port: 'x' }] }),
+  });
+  assert.equal(bad.code, 422);
+  const fields = bad.body.details.causes.map(({ field }: { field: string }) => field);
+  assert.deepEqual(fields.sort(), [
+    'spec.color',
+    'spec.ports[0].port',
+    'spec.ports[1].port',
+    'spec.replicas',
+  ]);
+  assert.match(bad.body.message, /^Widget\.example\.com "bad" is invalid: \[/);
+  const strategic = await server.send(`PATCH ${V1}/w`, {
+    body: {},
+    headers: { 'content-type': 'application/strategic-merge-patch+json' },
+  });
+  assert.equal(strategic.code, 415);
+});
+
+test('a watch of one version hears of changes through another', async (t) => {
+  const watch = await openWatch(server, V2);
+  t.after(() => watch.stop());
+  assert.deepEqual(await watch.take(1), ['ADDED w']);
+  await server.must(`PATCH ${V1}/w`, { spec: { color: 'blue' } }, MERGE);
+  const { type, object } = (await watch.next())!;
+  assert.deepEqual([type, object.apiVersion, object.spec.color], ['MODIFIED', 'example.com/v2', 'blue']);
+});
+
+test('status, scale, selectable fields and columns', async () => {
+  const before = await server.must(`${V1}/w`);
+  const said = await server.must(
+    `PATCH ${V1}/w/status`,
+    { status: { replicas: 1, selector: 'a=b' }, spec: { color: 'red' } },
+    MERGE,
+  );
+  assert.deepEqual([said.spec.color, said.status.replicas], ['blue', 1]);
+  assert.equal(said.metadata.generation, before.metadata.generation);
+  const scale = await server.must(`${V1}/w/scale`);
+  assert.deepEqual([scale.spec, scale.status], [{ replicas: 2 }, { replicas: 1, selector: 'a=b' }]);
+  await server.must(`PUT ${V1}/w/scale`, { ...scale, spec: { replicas: 7 } });
+  const after = await server.must(`${V1}/w`);
+  assert.deepEqual([after.spec.replicas, after.metadata.generation], [7, before.metadata.generation + 1]);
+  await server.must(`POST ${V1}`, widget('red'));
+  const red = await server.must(`${V1}?fieldSelector=spec.color%3Dred`);
+  assert.deepEqual(
+    red.items.map((item: { metadata: { name: string } }) => item.metadata.name),
+    ['red'],
+  );
+  const table = await server.must(V1.concat(''), undefined, {
+    accept: 'application/json;as=Table;v=v1;g=meta.k8s.io',
+  });
+  assert.deepEqual(
+    table.columnDefinitions.map(({ name }: { name: string }) => name),
+    ['Name', 'Color'],
+  );
+  assert.deepEqual(
+    table.rows.map(({ cells }: { cells: unknown[] }) => cells),
+    [
+      ['red', 'red'],
+      ['w', 'blue'],
+    ],
+  );
+});
+
+test('a replacement names the version that it replaces', async () => {
+  const blind = await server.send(`PUT ${V1}/w`, { body: widget('w') });
+  assert.equal(blind.code, 422);
+  assert.match(
+    blind.body.message,
+    /metadata\.resourceVersion: Invalid value: 0: must be specified for an update/,
+  );
+});
+
+test('a definition goes with its objects, those that are held last', async () => {
+  await server.must(`PATCH ${V1}/w`, { metadata: { finalizers: ['example.com/hold'] } }, MERGE);
+  const watch = await openWatch(server, `${DEFINITIONS}?fieldSelector=metadata.name=widgets.example.com`);
+  await watch.take(1);
+  const deleting = await server.must(`DELETE ${DEFINITIONS}/widgets.example.com`);
+  assert.ok(deleting.metadata.deletionTimestamp);
+  const hold = await openWatch(server, `${V1}?fieldSelector=metadata.name=w`);
+  for (;;) {
+    const { object } = (await hold.next())!;
+    if (object.metadata.deletionTimestamp) break;
+  }
+  hold.stop();
+  assert.equal((await server.send(`${V1}/red`)).code, 404);
+  await server.must(`PATCH ${V1}/w`, { metadata: { finalizers: null } }, MERGE);
+  for (;;) {
+    const { type } = (await watch.next())!;
+    if (type === 'DELETED') break;
+  }
+  watch.stop();
+  assert.equal((await server.send(V1)).code, 404);
+  assert.ok(
+    !(await server.must('/apis')).groups.some(({ name }: { name: string }) => name === 'example.com'),
+  );
+  await server.must(`POST ${DEFINITIONS}`, definition);
+  assert.deepEqual((await server.must(V1)).items, [], 'nothing is left of those before');
+});
+
+test('definitions and their objects are there after a restart', async () => {
+  await server.must(`POST ${V1}`, widget('kept'));
+  await server.restart();
+  assert.equal((await server.must(`${V2}/kept`)).spec.size, 'big');
+});
+
+test('a definition that is not structural is refused', async () => {
+  const answer = await server.send(`POST ${DEFINITIONS}`, {
+    body: {
+      ...definition,
+      metadata: { name: 'bad.example.com' },
+      spec: {
+        group: 'example.com',
+        scope: 'Namespaced',
+        names: { plural: 'things', kind: 'Thing' },
+        versions: [
+          { name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { properties: {} } } },
+        ],
+      },
+    },
+  });
+  assert.equal(answer.code, 422);
+  const text = answer.body.message;
+  assert.match(
+    text,
+    /metadata\.name: Invalid value: "bad\.example\.com": must be spec\.names\.plural\+"\."\+spec\.group/,
+  );
+  assert.match(text, /openAPIV3Schema\.type: Required value: must be object at the root/);
+  const empty = await server.send(`POST ${DEFINITIONS}`, { body: { metadata: { name: 'x.y' } } });
+  assert.equal(empty.code, 422);
+});

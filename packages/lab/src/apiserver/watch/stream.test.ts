@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { startTestApiServer, type TestApiServer } from '../apiserver.fixture.ts';
+import { openWatch } from './watch.fixture.ts';
+
+let server: TestApiServer;
+const MAPS = '/api/v1/namespaces/default/configmaps';
+
+before(async () => {
+  server = await startTestApiServer({ history: { events: 100, bytes: 4 * 1024 * 1024 } });
+});
+after(() => server.stop());
+
+const make = (name: string, labels: Record<string, string> = {}, data: Record<string, string> = {}) =>
+  server.must(`POST ${MAPS}`, { metadata: { name, labels }, data });
+const label = (name: string, labels: Record<string, string | null>) =>
+  server.must(
+    `PATCH ${MAPS}/${name}`,
+    { metadata: { labels } },
+    { 'content-type': 'application/merge-patch+json' },
+  );
+
+test('who watches a selection is told of what comes to match and ceases to', async (t) => {
+  await make('in', { app: 'a' });
+  await make('out', { app: 'b' });
+  const watch = await openWatch(server, `${MAPS}?labelSelector=app=a`);
+  t.after(() => watch.stop());
+  assert.deepEqual(await watch.take(1), ['ADDED in']);
+  await label('out', { app: 'a' });
+  await label('out', { other: 'x' });
+  const { metadata } = await label('out', { app: 'c' });
+  await label('out', { app: 'd' });
+  await server.must(`DELETE ${MAPS}/out`);
+  await server.must(`DELETE ${MAPS}/in`);
+  assert.deepEqual(await watch.take(2), ['ADDED out', 'MODIFIED out']);
+  const left = await watch.next();
+  assert.equal(left?.type, 'DELETED');
+  assert.equal(left?.object.metadata.labels.app, 'a', 'as it was when it was seen last');
+  assert.equal(left?.object.metadata.resourceVersion, metadata.resourceVersion, 'at the version of now');
+  assert.deepEqual(await watch.take(1), ['DELETED in']);
+});
+
+test('pods of a node, as a kubelet watches them', async (t) => {
+  await server.must('POST /api/v1/namespaces/default/serviceaccounts', { metadata: { name: 'default' } });
+  const watch = await openWatch(server, '/api/v1/pods?fieldSelector=spec.nodeName%3Dn1&resourceVersion=0');
+  t.after(() => watch.stop());
+  const pods = '/api/v1/namespaces/default/pods';
+  const spec = { containers: [{ name: 'c', image: 'i' }] };
+  for (const [name, node] of [
+    ['p1', 'n1'],
+    ['p2', 'n2'],
+  ]) {
+    await server.must(`POST ${pods}`, { metadata: { name }, spec });
+    await server.must(`POST ${pods}/${name}/binding`, { target: { kind: 'Node', name: node } });
+    await server.must(`DELETE ${pods}/${name}`);
+    await server.must(`DELETE ${pods}/${name}?gracePeriodSeconds=0`);
+  }
+  assert.deepEqual(await watch.take(3), ['ADDED p1', 'MODIFIED p1', 'DELETED p1']);
+});
+
+test('initial events end with a marked bookmark, and a bookmark says no more than what was told', async (t) => {
+  await make('first');
+  const watch = await openWatch(
+    server,
+    `${MAPS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&fieldSelector=metadata.name=first`,
+  );
+  t.after(() => watch.stop());
+  assert.deepEqual(await watch.take(1), ['ADDED first']);
+  const mark = (await watch.next())!;
+  assert.equal(mark.type, 'BOOKMARK');
+  assert.equal(mark.object.kind, 'ConfigMap');
+  assert.equal(mark.object.metadata.annotations['k8s.io/initial-events-end'], 'true');
+  const { metadata } = await label('first', { a: 'b' });
+  assert.ok(Number(mark.object.metadata.resourceVersion) < Number(metadata.resourceVersion));
+  const resumed = await openWatch(server, `${MAPS}?resourceVersion=${mark.object.metadata.resourceVersion}`);
+  t.after(() => resumed.stop());
+  assert.deepEqual(await resumed.take(1), ['MODIFIED first']);
+
+  const refused = await server.send(`${MAPS}?watch=true&sendInitialEvents=true`);
+  assert.equal(refused.code, 422);
+  assert.match(refused.body.message, /requires setting resourceVersionMatch to NotOlderThan/);
+});
+
+test('a watch ends when its time is over, with a bookmark to go on from', async () => {
+  const watch = await openWatch(server, '/api/v1/nodes?timeoutSeconds=1&allowWatchBookmarks=true');
+  const mark = await watch.next();
+  assert.equal(mark?.type, 'BOOKMARK');
+  assert.equal(await watch.next(), undefined);
+});
+
+test('what is forgotten is 410, what is to come 504', async () => {
+  const { metadata } = await make('changing');
+  for (let i = 0; i < 101; i += 1) await label('changing', { i: String(i) });
+  const gone = await server.send(`${MAPS}?watch=true&resourceVersion=${metadata.resourceVersion}`);
+  assert.equal(gone.code, 410);
+  assert.equal(gone.body.reason, 'Expired');
+  assert.match(gone.body.message, /^too old resource version: \d+ \(\d+\)$/);
+  const list = await server.must(MAPS);
+  const early = await server.send(
+    `${MAPS}?watch=true&resourceVersion=${Number(list.metadata.resourceVersion) + 10}`,
+  );
+  assert.equal(early.code, 504);
+  assert.equal(early.body.details.causes[0].reason, 'ResourceVersionTooLarge');
+  assert.equal(early.headers['retry-after'], '1');
+});
+
+test('tables and metadata are watched as such', async (t) => {
+  const table = await openWatch(server, `${MAPS}?fieldSelector=metadata.name=tabled`, {
+    accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json',
+  });
+  const partial = await openWatch(server, `${MAPS}?fieldSelector=metadata.name=tabled`, {
+    accept: 'application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io',
+  });
+  t.after(() => {
+    for (const watch of [table, partial]) watch.stop();
+  });
+  await make('tabled', {}, { a: '1', b: '2' });
+  const { object } = (await table.next())!;
+  assert.equal(object.kind, 'Table');
+  assert.deepEqual(object.rows[0].cells.slice(0, 2), ['tabled', 2]);
+  assert.equal(object.rows[0].object.metadata.name, 'tabled');
+  const seen = (await partial.next())!.object;
+  assert.equal(seen.kind, 'PartialObjectMetadata');
+  assert.equal(seen.data, undefined);
+});
+
+test('a thousand clients that stop reading cost next to nothing, and are cut off when they have missed too much', async (t) => {
+  const padding = 'x'.repeat(20_000);
+  const watches = await Promise.all(
+    Array.from({ length: 1000 }, () => openWatch(server, '/api/v1/namespaces/default/secrets')),
+  );
+  t.after(() => {
+    for (const watch of watches) watch.stop();
+  });
+  for (const { response } of watches) response.pause();
+  const secrets = '/api/v1/namespaces/default/secrets';
+  const { metadata } = await server.must(`POST ${secrets}`, { metadata: { name: 'big' } });
+  const change = (i: number) =>
+    server.must(`PUT ${secrets}/big`, { metadata: { name: 'big' }, stringData: { padding, i: String(i) } });
+  // Until all sockets are full.
+  for (let i = 0; i < 150; i += 1) await change(i);
+  const rss = process.memoryUsage().rss;
+  for (let i = 0; i < 400; i += 1) await change(i);
+  const growth = (process.memoryUsage().rss - rss) / 1e6;
+  t.diagnostic(`400 changes of 27 kB before 1,000 stalled watches: ${growth.toFixed(0)} MB more`);
+  // Kept for each of them they would be 10 GB.
+  assert.ok(growth < 400, `${growth} MB`);
+  const ends = watches.map(({ response }) => new Promise((resolve) => response.once('close', resolve)));
+  for (const { response } of watches) response.resume();
+  await Promise.all(ends);
+  const again = await server.send(`${secrets}?watch=true&resourceVersion=${metadata.resourceVersion}`);
+  assert.equal(again.code, 410);
+});
+
+test('a client that reads slowly misses nothing', async (t) => {
+  const maps = '/api/v1/namespaces/kube-public/configmaps';
+  const watch = await openWatch(server, maps);
+  t.after(() => watch.stop());
+  watch.response.pause();
+  const names = Array.from({ length: 90 }, (_, i) => `slow-${i}`);
+  for (const name of names) {
+    await server.must(`POST ${maps}`, { metadata: { name }, data: { padding: 'x'.repeat(30_000) } });
+  }
+  watch.response.resume();
+  assert.deepEqual(
+    await watch.take(90),
+    names.map((name) => `ADDED ${name}`),
+  );
+});
