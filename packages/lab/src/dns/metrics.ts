@@ -8,7 +8,6 @@ const SERVER: Labels = { server: 'dns://:53' };
 
 /** What the server has done, under the names of CoreDNS's metrics, as Prometheus reads it. */
 export class DnsMetrics {
-  readonly #help = new Map<string, string>();
   readonly #values = new Map<string, Map<string, number>>();
   #lastFailure = '';
 
@@ -18,10 +17,10 @@ export class DnsMetrics {
     this.#add('coredns_dns_requests_total', { ...SERVER, zone: '.', view: '', proto, family: '1', type });
     this.#add('coredns_dns_responses_total', { ...SERVER, zone: '.', view: '', rcode, plugin: '' });
     const name = 'coredns_dns_request_duration_seconds';
-    this.#help.set(name, 'histogram');
-    for (const le of [...BUCKETS, Infinity])
-      if (seconds <= le)
-        this.#add(`${name}_bucket`, { ...SERVER, zone: '.', le: le === Infinity ? '+Inf' : `${le}` });
+    for (const end of [...BUCKETS, Infinity]) {
+      const le = end === Infinity ? '+Inf' : `${end}`;
+      this.#add(`${name}_bucket`, { ...SERVER, zone: '.', le }, seconds <= end ? 1 : 0);
+    }
     this.#add(`${name}_sum`, { ...SERVER, zone: '.' }, seconds);
     this.#add(`${name}_count`, { ...SERVER, zone: '.' });
   }
@@ -48,8 +47,7 @@ export class DnsMetrics {
     const lines = ['# TYPE coredns_build_info gauge', 'coredns_build_info{version="1.11.4"} 1'];
     for (const [name, values] of this.#values) {
       if (name.endsWith('_total')) lines.push(`# TYPE ${name} counter`);
-      const histogram = name.replace(/_bucket$/, '');
-      if (histogram !== name && this.#help.has(histogram)) lines.push(`# TYPE ${histogram} histogram`);
+      if (name.endsWith('_bucket')) lines.push(`# TYPE ${name.slice(0, -'_bucket'.length)} histogram`);
       for (const [labels, value] of values) lines.push(`${name}${labels} ${value}`);
     }
     return `${lines.join('\n')}\n`;

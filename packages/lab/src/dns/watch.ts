@@ -31,6 +31,8 @@ class ApiError extends Error {
 const GONE = 410;
 /** How long one watch is asked for, in seconds; the server ends it then. */
 const WATCH_SECONDS = 300;
+/** How long the API server may take to begin an answer, in milliseconds. */
+const ANSWER_TIMEOUT = 30_000;
 const SHORTEST_PAUSE = 200;
 const LONGEST_PAUSE = 5_000;
 
@@ -43,6 +45,8 @@ export class Reflector<T extends ApiObject> {
   readonly #path: string;
   readonly #changed: () => void;
   #objects: Map<string, T> | undefined;
+  /** The version to watch from; undefined when the objects have to be listed. */
+  #version: string | undefined;
 
   /**
    * @param path `/api/v1/services`
@@ -59,24 +63,23 @@ export class Reflector<T extends ApiObject> {
     return this.#objects?.values();
   }
 
-  /** Runs until the signal. Failures are logged once each time they begin. */
+  /** Runs until the signal. A failure is logged when it begins, and not again before the next list. */
   async run(signal: AbortSignal): Promise<void> {
     let pause = SHORTEST_PAUSE;
     let failing = false;
-    let version: string | undefined;
     while (!signal.aborted) {
       try {
-        version ??= await this.#list(signal);
+        if (this.#version === undefined) await this.#list(signal);
         failing = false;
-        version = await this.#watch(version, signal, () => {
-          pause = SHORTEST_PAUSE;
-        });
+        pause = SHORTEST_PAUSE;
+        await this.#watch(signal);
+        await sleep(SHORTEST_PAUSE, undefined, { signal }).catch(() => {});
       } catch (error) {
         if (signal.aborted) return;
-        // A watch that broke off goes on where it was; the server tells when that is too long ago.
-        if (error instanceof ApiError) version = undefined;
-        if (error instanceof ApiError && error.status === GONE) continue;
-        if (!failing) console.error(`[WARNING] ${this.#path}: ${(error as Error).message}`);
+        // A watch that broke off goes on where it was, unless the server says that it cannot.
+        if (error instanceof ApiError) this.#version = undefined;
+        if (!failing && (error as ApiError).status !== GONE)
+          console.error(`[WARNING] ${this.#path}: ${(error as Error).message}`);
         failing = true;
         await sleep(pause * (0.5 + Math.random()), undefined, { signal }).catch(() => {});
         pause = Math.min(pause * 2, LONGEST_PAUSE);
@@ -84,7 +87,7 @@ export class Reflector<T extends ApiObject> {
     }
   }
 
-  async #list(signal: AbortSignal): Promise<string> {
+  async #list(signal: AbortSignal): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of await this.#get('', signal)) chunks.push(chunk as Buffer);
     const list = JSON.parse(Buffer.concat(chunks).toString()) as {
@@ -92,32 +95,28 @@ export class Reflector<T extends ApiObject> {
       items?: T[];
     };
     this.#objects = new Map((list.items ?? []).map((object) => [keyOf(object), slim(object)]));
+    this.#version = list.metadata.resourceVersion;
     this.#changed();
-    return list.metadata.resourceVersion;
   }
 
-  /** @returns the version to go on from when the server ends the watch. */
-  async #watch(from: string, signal: AbortSignal, alive: () => void): Promise<string> {
-    let version = from;
-    const query = `?watch=1&allowWatchBookmarks=true&timeoutSeconds=${WATCH_SECONDS}&resourceVersion=${from}`;
+  async #watch(signal: AbortSignal): Promise<void> {
+    const query = `?watch=1&allowWatchBookmarks=true&timeoutSeconds=${WATCH_SECONDS}&resourceVersion=${this.#version}`;
     const response = await this.#get(query, signal);
-    // Half a watch's time without a word, bookmarks included, and then some: the connection is dead.
+    // The server ends it before that, or the connection is dead.
     response.socket.setTimeout((WATCH_SECONDS + 30) * 1000, () =>
       response.destroy(new Error('the watch is silent')),
     );
-    for await (const event of eventsOf<WatchEvent<T>>(response)) {
-      alive();
-      if (event.type === 'ERROR') {
-        const { code, message } = event.object as unknown as { code?: number; message?: string };
+    for await (const { type, object } of eventsOf<WatchEvent<T>>(response)) {
+      if (type === 'ERROR') {
+        const { code, message } = object as unknown as { code?: number; message?: string };
         throw new ApiError(code ?? 500, message ?? 'the watch ended with an error');
       }
-      version = event.object.metadata.resourceVersion ?? version;
-      if (event.type === 'BOOKMARK') continue;
-      if (event.type === 'DELETED') this.#objects!.delete(keyOf(event.object));
-      else this.#objects!.set(keyOf(event.object), slim(event.object));
+      this.#version = object.metadata.resourceVersion ?? this.#version;
+      if (type === 'BOOKMARK') continue;
+      if (type === 'DELETED') this.#objects!.delete(keyOf(object));
+      else this.#objects!.set(keyOf(object), slim(object));
       this.#changed();
     }
-    return version;
   }
 
   async #get(query: string, signal: AbortSignal): Promise<IncomingMessage> {
@@ -131,12 +130,10 @@ export class Reflector<T extends ApiObject> {
         headers: { accept: 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
         ...(ca !== undefined && { ca }),
       };
-      request(url, options, resolve)
-        .once('error', reject)
-        .setTimeout(30_000, function () {
-          this.destroy(new Error('the API server does not answer'));
-        })
-        .end();
+      const sent = request(url, options, resolve);
+      sent.on('error', reject);
+      sent.setTimeout(ANSWER_TIMEOUT, () => sent.destroy(new Error('the API server does not answer')));
+      sent.end();
     });
     if (response.statusCode === 200) return response;
     response.resume();
