@@ -40,7 +40,7 @@ export async function prepareContainerdRoot({
   for (const folder of [join(CONTENT, 'blobs/sha256'), join(SNAPSHOTTER, 'snapshots')]) {
     await mkdir(join(root, folder), { recursive: true });
     for (const name of await readdir(join(from, folder)))
-      await symlink(join(from, folder, name), join(root, folder, name));
+      await linkTo(join(from, folder, name), join(root, folder, name));
   }
   for (const database of [METADATA, join(SNAPSHOTTER, 'metadata.db')]) {
     await mkdir(dirname(join(root, database)), { recursive: true });
@@ -62,6 +62,13 @@ export async function usersOf(folder: string): Promise<string[]> {
   const roots = await Promise.all(names.map((name) => readFile(join(folder, USERS, name), 'utf8')));
   const origins = await Promise.all(roots.map(originOf));
   return roots.filter((_, index) => origins[index] === folder);
+}
+
+/** Another attempt may have been cut short: what it made stays. */
+async function linkTo(target: string, path: string): Promise<void> {
+  await symlink(target, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
 }
 
 async function addUser(folder: string, root: string): Promise<void> {
