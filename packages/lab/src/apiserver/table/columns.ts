@@ -1,4 +1,4 @@
-/** The columns of what is built in, as the real server prints them. Name comes before these. */
+/** The columns of what is built in, as the real server prints them. Name comes before these, unless it is among them. */
 import type { Fields, StoredObject } from '../object.ts';
 import { selectorText } from '../registry/subresources/scale.ts';
 import { age, type Column, duration, integer, string, wide } from './column.ts';

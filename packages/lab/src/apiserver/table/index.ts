@@ -49,7 +49,11 @@ const AGE = string(
 );
 
 function columnsOf(resource: Resource): Column[] {
-  if (!resource.custom) return [NAME, ...(COLUMNS[resource.storage] ?? [AGE])];
+  if (!resource.custom) {
+    const columns = COLUMNS[resource.storage] ?? [AGE];
+    // Of an event the name says least.
+    return columns.some(({ name }) => name === NAME.name) ? [...columns] : [NAME, ...columns];
+  }
   if (resource.custom.columns.length === 0) return [NAME, AGE];
   return [
     NAME,
