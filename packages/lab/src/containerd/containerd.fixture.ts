@@ -37,10 +37,14 @@ export class TestContainerd implements AsyncDisposable {
     });
     await writeFile(join(home, 'config.toml'), config);
     const { command, env } = containerdCommand(join(home, 'config.toml'));
-    const child = spawn('unshare', ['--mount', '--propagation=private', ...command], {
-      stdio: ['ignore', 'ignore', process.env.ENID_DEBUG ? 'inherit' : 'ignore'],
-      env: { ...process.env, ...env },
-    });
+    const child = spawn(
+      'setpriv',
+      ['--pdeathsig=KILL', 'unshare', '--mount', '--propagation=private', ...command],
+      {
+        stdio: ['ignore', 'ignore', process.env.ENID_DEBUG ? 'inherit' : 'ignore'],
+        env: { ...process.env, ...env },
+      },
+    );
     const containerd = new TestContainerd(home, child);
     const deadline = Date.now() + 10_000;
     while (!(await containerd.ctr('version').catch(() => undefined))) {

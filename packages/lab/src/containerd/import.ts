@@ -14,6 +14,10 @@ const run = promisify(execFile);
 /** The namespace that containerd's CRI plugin keeps its images in. */
 const NAMESPACE = 'k8s.io';
 const START_TIMEOUT = 10_000;
+/** What starts a program that ends with this process, however that ends, and whose mounts end with it. */
+const ALONE = ['setpriv', '--pdeathsig', 'KILL', 'unshare', '--mount', '--propagation', 'private'] as const;
+/** The status of unshare when it does not find the program. */
+const NOT_FOUND = 127;
 
 /** Something that writes itself as an archive in the OCI image layout. */
 export type Archive = { write(to: Writable): Promise<void> };
@@ -44,7 +48,7 @@ async function startContainerd(root: string, scratch: string): Promise<ChildProc
   const [socket, configFile] = [join(scratch, 'socket'), join(scratch, 'config.toml')];
   await writeFile(configFile, importerConfig({ root, state: join(scratch, 'state'), socket }));
   const { command, env } = containerdCommand(configFile);
-  const child = spawn(command[0], command.slice(1), {
+  const child = spawn(ALONE[0], [...ALONE.slice(1), ...command], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -54,10 +58,13 @@ async function startContainerd(root: string, scratch: string): Promise<ChildProc
   });
   let failure: string | undefined;
   child.once('error', (error) => {
-    failure = `containerd cannot be started: ${error.message}; install the Debian packages containerd and runc`;
+    failure = `containerd cannot be started: ${error.message}`;
   });
   child.once('exit', (code, signal) => {
-    failure ??= `containerd ended with ${signal ?? `status ${code}`}:\n${said}`;
+    failure ??=
+      code === NOT_FOUND
+        ? 'there is no containerd: install the Debian packages containerd and runc'
+        : `containerd ended with ${signal ?? `status ${code}`}:\n${said}`;
   });
   const deadline = Date.now() + START_TIMEOUT;
   for (;;) {
