@@ -136,7 +136,7 @@ export type Balance = {
   readonly nodePort: boolean;
   readonly from: number;
   readonly count: number;
-  /** The port of a Service that remembers its clients, see {@link affinityMap}. */
+  /** The port of a Service that remembers its clients, see {@link affinityMaps}. */
   readonly sticky: string | undefined;
 };
 
@@ -165,7 +165,10 @@ export class Chains {
     ]);
     if (sticky === undefined) return random;
     return this.#chain(`${nodePort ? 'node-sticky' : 'sticky'}/${sticky}/${shape}`, [
-      `dnat ${family} to ${family} saddr map @${affinityMap(sticky)}`,
+      `meta l4proto ${protocol} dnat ${family} to ` +
+        affinityMaps(sticky)
+          .map((map) => `${family} saddr map @${map}`)
+          .join(' : '),
       `goto ${random}`,
     ]);
   }
@@ -211,19 +214,25 @@ export class Chains {
   /** Keeps the client's endpoint in mind. The packet has its new destination by now. */
   remember(sticky: string, protocol: Balance['protocol'], seconds: number): string {
     const family = this.#family;
+    const [addresses, ports] = affinityMaps(sticky);
+    const client = `${family} saddr timeout ${seconds}s`;
     return this.#chain(`remember/${sticky}`, [
-      `meta l4proto ${protocol} update @${affinityMap(sticky)} ` +
-        `{ ${family} saddr timeout ${seconds}s : ${family} daddr . th dport }`,
+      `meta l4proto ${protocol} update @${addresses} { ${client} : ${family} daddr } ` +
+        `update @${ports} { ${client} : th dport }`,
     ]);
   }
 }
 
-/** The map from clients to endpoints of one port of a Service. */
-export function affinityMap(id: string): string {
-  return `affinity/${id}`;
+/**
+ * The maps from clients to the address and the port of their endpoint, for one port of a Service. They are two, as
+ * nft's update of a map ends with an assertion where a value is larger than an IPv6 address.
+ */
+export function affinityMaps(id: string): [addresses: string, ports: string] {
+  return [`affinity/${id}`, `affinity-port/${id}`];
 }
 
 /** The declaration of an affinity map. */
-export function affinityDeclaration(family: Family): string {
-  return `{ type ${TYPE[family]} : ${TYPE[family]} . inet_service; size ${AFFINITY_SIZE}; flags dynamic,timeout; }`;
+export function affinityDeclaration(family: Family, map: string): string {
+  const value = map.startsWith('affinity-port/') ? 'inet_service' : TYPE[family];
+  return `{ type ${TYPE[family]} : ${value}; size ${AFFINITY_SIZE}; flags dynamic,timeout; }`;
 }

@@ -54,7 +54,7 @@ export function changeScript(changes: readonly Change[]): string {
     const { family, set, key } = splitKey(object);
     const table = `${family} ${TABLE}`;
     if (set === 'map') {
-      if (to !== undefined) maps.push(`add map ${table} ${key} ${affinityDeclaration(family)}`);
+      if (to !== undefined) maps.push(`add map ${table} ${key} ${affinityDeclaration(family, key)}`);
     } else if (set === 'chain') {
       if (to === undefined) continue;
       chains.push(`add chain ${table} ${key}`, `flush chain ${table} ${key}`);
@@ -107,19 +107,19 @@ export function listedObjects(listing: readonly NftObject[]): Objects {
         const parts = WITH_PROTOCOL.includes(name) ? withProtocol(key) : key;
         objects.set(objectKey({ family, set: name, key: text(parts) }), text(value));
       }
-    } else if (name.startsWith('affinity/')) {
+    } else if (/^affinity(-port)?\//.test(name)) {
       objects.set(objectKey({ family, set: 'map', key: name }), '');
     }
   }
   return objects;
 }
 
-/** The clients of an affinity map and the endpoints that they were given, of a listing of that map. */
-export function rememberedClients(listing: readonly NftObject[]): [client: string, endpoint: string][] {
+/** The elements of a map, of a listing of that map. */
+export function listedElements(listing: readonly NftObject[]): Map<string, string> {
   const elements = listing.flatMap(
     ({ map }) => ((map as Listed | undefined)?.elem ?? []) as [unknown, unknown][],
   );
-  return elements.map(([key, value]) => [text(key), text(value)]);
+  return new Map(elements.map(([key, value]) => [text(key), text(value)]));
 }
 
 /** Sets whose keys have a protocol. */

@@ -1,7 +1,7 @@
 /** What one port of a Service is in the tables. Pure. */
 import type { Cidr, Ip } from '@enid/ip';
 import type { Endpoint } from './endpoints.ts';
-import { ANY, affinityMap, Chains, type Family } from './layout.ts';
+import { ANY, affinityMaps, Chains, type Family } from './layout.ts';
 import type { Frontend, ServicePort } from './model.ts';
 import { concat, type Objects, objectKey } from './objects.ts';
 import { type Placement, place, type Range } from './placement.ts';
@@ -62,7 +62,7 @@ export function objectsOf(
     for (const source of frontend.sources ?? []) put('source-ranges', concat(key, source satisfies Cidr));
     if (frontend.address && !frontend.external) put('cluster-ips', frontend.address);
   }
-  if (port.affinity !== undefined) put('map', affinityMap(port.id));
+  for (const map of port.affinity === undefined ? [] : affinityMaps(port.id)) put('map', map);
   for (const { address, nodeName } of [...port.endpoints.cluster, ...port.endpoints.local]) {
     // One without a node may be a pod of this node too.
     if (nodeName === undefined || nodeName === options.nodeName) put('hairpin', concat(address, address));

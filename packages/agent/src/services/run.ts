@@ -1,5 +1,9 @@
 /** Runs programs in the node's network namespace. */
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { NetNamespace } from '@enid/linux';
 
 /** A program that failed, in its own words. */
@@ -18,18 +22,18 @@ export async function run(
   onLine: (line: string) => void = () => {},
   input = '',
 ): Promise<void> {
-  // Spawning forks before it returns, so the child is inside.
-  const child = ns.run(() => spawn(program, args, { stdio: 'pipe' }));
+  const stdin = fileOf(input);
+  // Spawning forks before it returns, so the child is inside and has the file.
+  const child = ns.run(() => spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'] }));
+  closeSync(stdin);
   let errors = '';
   let rest = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => (errors += text));
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     const lines = (rest + text).split('\n');
     rest = lines.pop()!;
     lines.forEach(onLine);
   });
-  child.stdin.on('error', () => {}); // It ended before it read everything, and says why.
-  child.stdin.end(input);
   await new Promise<void>((resolve, reject) => {
     child.on('error', (error: NodeJS.ErrnoException) => {
       const message =
@@ -42,4 +46,15 @@ export async function run(
       else reject(new ProgramError(`${program}: ${errors.trim().slice(0, 1000) || `exit status ${status}`}`));
     });
   });
+}
+
+/** A file without a name: programs open /dev/stdin, which cannot be done with the sockets that Node makes for pipes. */
+function fileOf(text: string): number {
+  if (text === '') return openSync('/dev/null', 'r');
+  const path = join(tmpdir(), `enid-${randomUUID()}`);
+  const fd = openSync(path, 'wx+', 0o600);
+  unlinkSync(path);
+  // At position 0, where the offset stays.
+  writeSync(fd, text, 0);
+  return fd;
 }

@@ -1,6 +1,8 @@
 /** Services as clients see them, over real sockets in network namespaces. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
+import type { Ip } from '@enid/ip';
 import { Nftables } from '@enid/linux';
 import type { ServiceSpec } from './kubernetes.ts';
 import { TABLE } from './layout.ts';
@@ -22,6 +24,7 @@ import {
   spread,
   startProxy,
   udpSocket,
+  VIPS,
   v6Of,
 } from './testbed.ts';
 
@@ -45,7 +48,11 @@ async function start(t: TestContext, options: Parameters<typeof startProxy>[2] =
     }
   }
   const problems: Problem[] = [];
-  const proxy = await startProxy(t, bed, { healthPort: null, report: (problem) => problems.push(problem), ...options });
+  const proxy = await startProxy(t, bed, {
+    healthPort: null,
+    report: (problem) => problems.push(problem),
+    ...options,
+  });
   return { bed, pods, proxy, problems };
 }
 
@@ -53,7 +60,7 @@ const web = (spec: ServiceSpec = {}) =>
   service('web', { clusterIP: CLUSTER_IP, ports: [{ port: 80 }], ...spec });
 const everywhere = [POD_A, POD_B, elsewhere(POD_C)];
 
-test('a ClusterIP is balanced in equal shares, for pods, other hosts and the node itself', async (t) => {
+test('a ClusterIP is balanced in equal shares, for pods and the node itself', async (t) => {
   const { bed, pods, proxy, problems } = await start(t);
   await bring(proxy, [web()], [slice('web', 8080, everywhere)]);
   for (const [from, address] of [
@@ -70,4 +77,437 @@ test('a ClusterIP is balanced in equal shares, for pods, other hosts and the nod
     assert.equal((seen as { sees: string }).sees, address);
   }
   assert.deepEqual(problems, []);
+});
+
+/** What clients see of every kind of Service: who answers, and as whom they are seen. */
+test('every combination of frontend, policy, affinity, family and client', async (t) => {
+  const { bed, pods, proxy, problems } = await start(t, { families: [4, 6] });
+  const combinations = ['Cluster', 'Local'].flatMap((policy) =>
+    [false, true].map((sticky) => ({ policy, sticky, name: `${policy.toLowerCase()}-${sticky}` })),
+  );
+  const services = combinations.map(({ policy, sticky, name }, index) =>
+    service(
+      name,
+      {
+        type: 'LoadBalancer',
+        clusterIP: `172.20.1.${index}`,
+        clusterIPs: [`172.20.1.${index}`, v6Of(`172.20.1.${index}`)],
+        externalIPs: [VIPS[0], v6Of(VIPS[0])],
+        ports: [{ port: 81 + index, nodePort: 30_000 + index }],
+        internalTrafficPolicy: policy,
+        externalTrafficPolicy: policy,
+        sessionAffinity: sticky ? 'ClientIP' : 'None',
+      },
+      { status: { loadBalancer: { ingress: [{ ip: VIPS[1], ipMode: 'VIP' }, { ip: v6Of(VIPS[1]) }] } } },
+    ),
+  );
+  const slices = combinations.flatMap(({ name }) => [
+    slice(name, 8080, everywhere),
+    slice(name, 8080, [v6Of(POD_A), v6Of(POD_B), elsewhere(v6Of(POD_C))], { addressType: 'IPv6' }),
+  ]);
+  await bring(proxy, services, slices);
+  assert.deepEqual(problems, []);
+
+  const clients = {
+    pod: [pods.a, POD_A],
+    node: [bed.node, NODE_IP],
+    outside: [bed.outside, CLIENT],
+  } as const;
+  const failures: string[] = [];
+  for (const family of [4, 6] as const) {
+    const as = (address: string): string => (family === 4 ? address : v6Of(address));
+    const nodeAddresses = [NODE_IP, NODE_IP_2].map(as);
+    for (const [index, { policy, sticky }] of combinations.entries()) {
+      const frontends = {
+        cluster: [as(`172.20.1.${index}`), 81 + index],
+        external: [as(VIPS[0]), 81 + index],
+        loadBalancer: [as(VIPS[1]), 81 + index],
+        nodePort: [as(NODE_IP), 30_000 + index],
+        otherNodePort: [as(NODE_IP_2), 30_000 + index],
+      } as const;
+      for (const [kind, [address, port]] of Object.entries(frontends)) {
+        for (const [client, [ns, source]] of Object.entries(clients)) {
+          if (kind === 'cluster' && client === 'outside') continue; // No route leads there.
+          const local = policy === 'Local' && (kind === 'cluster' || client === 'outside');
+          const backends = local ? ['a', 'b'] : ['a', 'b', 'c'];
+          const outcomes = await Promise.all(
+            Array.from({ length: 40 }, () =>
+              call(ns, address, port, client === 'outside' ? { localAddress: as(source) as Ip } : {}),
+            ),
+          );
+          // The node stands in for clients outside, so that answers come back by it, and for pods that reach themselves.
+          const masqueraded =
+            kind !== 'cluster' && (policy === 'Cluster' || client === 'node') ? nodeAddresses : undefined;
+          const wrong = outcomes.filter((outcome) => {
+            if (typeof outcome === 'string' || !backends.includes(outcome.by)) return true;
+            const own = client === 'node' ? nodeAddresses : [as(source)];
+            const expected = masqueraded ?? (client === 'pod' && outcome.by === 'a' ? nodeAddresses : own);
+            return !expected.includes(outcome.sees);
+          });
+          const by = new Set(outcomes.map((outcome) => (outcome as { by: string }).by));
+          if (wrong.length > 0 || by.size !== (sticky ? 1 : backends.length)) {
+            const cell = `IPv${family} ${policy} ${sticky ? 'ClientIP' : 'None'} ${kind} from ${client}`;
+            failures.push(`${cell}: ${[...by]} ${JSON.stringify(wrong.slice(0, 2))}`);
+          }
+        }
+      }
+    }
+  }
+  assert.deepEqual(failures, []);
+});
+
+test('UDP is balanced, and a pod that reaches itself sees the node', async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  const dns = service('dns', {
+    type: 'NodePort',
+    clusterIP: CLUSTER_IP,
+    ports: [
+      { name: 'udp', protocol: 'UDP', port: 53, nodePort: 30_053 },
+      { name: 'tcp', protocol: 'TCP', port: 53 },
+    ],
+  });
+  await bring(
+    proxy,
+    [dns],
+    [
+      slice('dns', 8080, everywhere, { protocol: 'UDP', portName: 'udp' }),
+      slice('dns', 8080, [POD_B], { portName: 'tcp' }),
+    ],
+  );
+  const once = (address: string, port: number, ns = pods.a, from = POD_A) => {
+    const socket = udpSocket(t, ns, from);
+    return ask(socket, address, port);
+  };
+  const counts = await spread(60, () => once(CLUSTER_IP, 53));
+  assert.deepEqual(Object.keys(counts).sort(), ['a', 'b', 'c']);
+  assert.deepEqual(await call(pods.a, CLUSTER_IP, 53), { by: 'b', sees: POD_A });
+  for (let i = 0; i < 20; i++) {
+    const outcome = await once(CLUSTER_IP, 53);
+    assert.ok(typeof outcome === 'object');
+    assert.equal(outcome.sees, outcome.by === 'a' ? NODE_IP : POD_A);
+  }
+  const outside = await once(NODE_IP, 30_053, bed.outside, CLIENT);
+  assert.equal((outside as { sees: string }).sees, NODE_IP);
+});
+
+test('without endpoints, and at ports that a Service does not have, connections are refused at once', async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  const ports = [{ port: 80, nodePort: 30_080 }];
+  await bring(proxy, [web({ type: 'NodePort', ports })], []);
+  const refusals = async () =>
+    Promise.all([
+      call(pods.a, CLUSTER_IP, 80),
+      call(bed.node, CLUSTER_IP, 80),
+      call(pods.a, CLUSTER_IP, 81),
+      call(bed.outside, NODE_IP, 30_080),
+      call(bed.node, NODE_IP, 30_080),
+    ]);
+  assert.deepEqual(await refusals(), Array(5).fill('ECONNREFUSED'));
+  // Ready endpoints first, then those that still serve while they terminate; others never.
+  const conditions = (ready: boolean, serving: boolean, terminating: boolean) => ({
+    ready,
+    serving,
+    terminating,
+  });
+  const unready = elsewhere(POD_C, { conditions: conditions(false, false, false) });
+  const terminating = { addresses: [POD_A], nodeName: 'node-1', conditions: conditions(false, true, true) };
+  await bring(proxy, [web({ type: 'NodePort', ports })], [slice('web', 8080, [unready])]);
+  assert.deepEqual(await refusals(), Array(5).fill('ECONNREFUSED'));
+  await bring(proxy, [web({ type: 'NodePort', ports })], [slice('web', 8080, [terminating, unready])]);
+  assert.deepEqual(await spread(40, () => call(pods.b, CLUSTER_IP, 80)), { a: 40 });
+  await bring(proxy, [web({ type: 'NodePort', ports })], [slice('web', 8080, [terminating, unready, POD_B])]);
+  assert.deepEqual(await spread(40, () => call(pods.a, CLUSTER_IP, 80)), { b: 40 });
+});
+
+test('policy Local without a local endpoint drops, except what comes from the node and its pods', async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  const external = web({
+    type: 'NodePort',
+    externalTrafficPolicy: 'Local',
+    ports: [{ port: 80, nodePort: 30_080 }],
+  });
+  const internal = service('internal', {
+    clusterIP: '172.20.0.11',
+    ports: [{ port: 80 }],
+    internalTrafficPolicy: 'Local',
+  });
+  await bring(
+    proxy,
+    [external, internal],
+    [slice('web', 8080, [elsewhere(POD_C)]), slice('internal', 8080, [elsewhere(POD_C)])],
+  );
+  const timeout = 300;
+  assert.equal(await call(bed.outside, NODE_IP, 30_080, { timeout }), 'timeout');
+  assert.equal(await call(pods.a, '172.20.0.11', 80, { timeout }), 'timeout');
+  assert.deepEqual(await call(pods.a, NODE_IP, 30_080), { by: 'c', sees: POD_A });
+  assert.deepEqual(await call(bed.node, NODE_IP, 30_080), { by: 'c', sees: NODE_IP });
+  assert.deepEqual(await call(pods.a, CLUSTER_IP, 80), { by: 'c', sees: POD_A });
+});
+
+test('a client stays with its endpoint for its time, and is given another when that goes', async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  const sticky = (timeoutSeconds: number) =>
+    web({
+      type: 'NodePort',
+      ports: [{ port: 80, nodePort: 30_080 }],
+      sessionAffinity: 'ClientIP',
+      sessionAffinityConfig: { clientIP: { timeoutSeconds } },
+    });
+  const endpoints = slice('web', 8080, everywhere);
+  await bring(proxy, [sticky(600)], [endpoints]);
+  const only = async (times: number, connect: () => ReturnType<typeof call>) => {
+    const counts = await spread(times, connect);
+    assert.equal(Object.keys(counts).length, 1, JSON.stringify(counts));
+    return Object.keys(counts)[0]!;
+  };
+  // Concurrent first connections may be given different endpoints: the first is made alone.
+  const fromNode = (await call(bed.node, CLUSTER_IP, 80)) as { by: string };
+  const fromPod = (await call(pods.b, CLUSTER_IP, 80)) as { by: string };
+  assert.equal(await only(40, () => call(bed.node, CLUSTER_IP, 80)), fromNode.by);
+  assert.equal(await only(40, () => call(pods.b, CLUSTER_IP, 80)), fromPod.by);
+  // One memory for all frontends of a port.
+  assert.equal(await only(40, () => call(bed.node, NODE_IP, 30_080)), fromNode.by);
+
+  const names: Record<string, (typeof everywhere)[number]> = { a: POD_A, b: POD_B, c: elsewhere(POD_C) };
+  delete names[fromPod.by];
+  await bring(proxy, [sticky(600)], [slice('web', 8080, Object.values(names))]);
+  const next = (await call(pods.b, CLUSTER_IP, 80)) as { by: string };
+  assert.ok(next.by in names);
+  assert.equal(await only(40, () => call(pods.b, CLUSTER_IP, 80)), next.by);
+  if (fromNode.by !== fromPod.by)
+    assert.equal(await only(40, () => call(bed.node, CLUSTER_IP, 80)), fromNode.by);
+
+  // With a time of one second a client that comes once in 1.2 seconds is balanced anew: 12 times the same by chance once in 2000.
+  await bring(proxy, [], []);
+  await bring(proxy, [sticky(1)], [endpoints]);
+  const seen = new Set<string>();
+  for (let i = 0; i < 12 && seen.size < 2; i++) {
+    seen.add(((await call(pods.b, CLUSTER_IP, 80)) as { by: string }).by);
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+  }
+  assert.ok(seen.size > 1);
+});
+
+test("source ranges bind a load balancer address alone; a proxy is not the node's to answer", async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  const balanced = (loadBalancerSourceRanges: string[]) =>
+    service(
+      'web',
+      {
+        type: 'LoadBalancer',
+        clusterIP: CLUSTER_IP,
+        ports: [{ port: 80, nodePort: 30_080 }],
+        externalIPs: [VIPS[0]],
+        loadBalancerSourceRanges,
+      },
+      { status: { loadBalancer: { ingress: [{ ip: VIPS[1] }, { ip: VIPS[2], ipMode: 'Proxy' }] } } },
+    );
+  const endpoints = slice('web', 8080, [POD_B]);
+  const outcomes = async () => {
+    const attempts = [
+      call(bed.outside, VIPS[1], 80, { timeout: 300 }),
+      call(pods.a, VIPS[1], 80, { timeout: 300 }),
+      call(bed.outside, VIPS[0], 80),
+      call(bed.outside, NODE_IP, 30_080),
+    ];
+    return (await Promise.all(attempts)).map((outcome) =>
+      typeof outcome === 'object' ? outcome.by : outcome,
+    );
+  };
+  // Blocks that lie in one another are one to the kernel.
+  await bring(
+    proxy,
+    [balanced(['203.0.113.0/24', '203.0.113.5/32', '203.0.113.0/28', '192.0.2.0/24'])],
+    [endpoints],
+  );
+  assert.deepEqual(await outcomes(), ['b', 'timeout', 'b', 'b']);
+  await bring(proxy, [balanced(['10.0.0.0/8'])], [endpoints]);
+  assert.deepEqual(await outcomes(), ['timeout', 'b', 'b', 'b']);
+  await bring(proxy, [balanced(['nonsense'])], [endpoints]);
+  assert.deepEqual(await outcomes(), ['timeout', 'timeout', 'b', 'b']);
+  await bring(proxy, [balanced([])], [endpoints]);
+  assert.deepEqual(await outcomes(), ['b', 'b', 'b', 'b']);
+  // Nobody is at the address of a proxy here: the packet comes back to the VPC until it has lived long enough.
+  assert.notEqual(typeof (await call(bed.outside, VIPS[2], 80, { timeout: 300 })), 'object');
+});
+
+test('flows of UDP are cut with their endpoint; others and those of TCP go on', async (t) => {
+  const { bed, pods, proxy, problems } = await start(t);
+  const dns = service('dns', {
+    type: 'NodePort',
+    clusterIP: CLUSTER_IP,
+    ports: [{ name: 'u', protocol: 'UDP', port: 53, nodePort: 30_053 }],
+  });
+  const tcp = service('web', { clusterIP: '172.20.0.11', ports: [{ port: 80 }] });
+  const of = (...endpoints: Parameters<typeof slice>[2]) => [
+    slice('dns', 8080, endpoints, { protocol: 'UDP', portName: 'u' }),
+    slice('web', 8080, endpoints),
+  ];
+  // A client that began before there was a Service: its flow goes nowhere, and would for ever.
+  const early = udpSocket(t, pods.a, POD_A);
+  assert.equal(await ask(early, CLUSTER_IP, 53, 100), 'timeout');
+  await bring(proxy, [dns, tcp], of(POD_B));
+  assert.deepEqual(await ask(early, CLUSTER_IP, 53), { by: 'b', sees: POD_A });
+
+  const clients = Array.from({ length: 12 }, (_, index) => {
+    const [socket, address, port] =
+      index % 2
+        ? ([udpSocket(t, pods.a, POD_A), CLUSTER_IP, 53] as const)
+        : ([udpSocket(t, bed.outside, CLIENT), NODE_IP, 30_053] as const);
+    return async () => ((await ask(socket, address, port)) as { by: string }).by;
+  });
+  const answers = () => Promise.all(clients.map((client) => client()));
+  assert.deepEqual(await answers(), Array(12).fill('b'));
+  const connection = open(pods.a, '172.20.0.11', 80);
+  assert.deepEqual(await connection.outcome, { by: 'b', sees: POD_A });
+  t.after(() => connection.socket.destroy());
+
+  // A second endpoint takes no flow away.
+  await bring(proxy, [dns, tcp], of(POD_B, elsewhere(POD_C)));
+  assert.deepEqual(await answers(), Array(12).fill('b'));
+  // One that terminates keeps its flows while it serves.
+  const leaving = {
+    addresses: [POD_B],
+    nodeName: 'node-1',
+    conditions: { ready: false, serving: true, terminating: true },
+  };
+  await bring(proxy, [dns, tcp], of(leaving, elsewhere(POD_C)));
+  assert.deepEqual(await answers(), Array(12).fill('b'));
+  await bring(proxy, [dns, tcp], of(elsewhere(POD_C)));
+  assert.deepEqual(await answers(), Array(12).fill('c'));
+  connection.socket.write('still there');
+  const [echo] = await once(connection.socket, 'data', { signal: AbortSignal.timeout(2000) });
+  assert.equal(String(echo), 'still there');
+  // Nor does a Service that is gone leave flows.
+  await bring(proxy, [tcp], of(elsewhere(POD_C)));
+  await assert.rejects(
+    Promise.all(clients.slice(1, 2).map(async (client) => assert.ok(await client(), 'no answer'))),
+    /no answer/,
+  );
+  assert.deepEqual(problems, []);
+});
+
+test('a restart takes up what is there: no connection fails, no endpoint moves, nothing is left over', async (t) => {
+  const bed = await start(t);
+  const { pods } = bed;
+  const gone = service('gone', { clusterIP: '172.20.0.99', ports: [{ port: 80 }] });
+  const sticky = service('sticky', {
+    clusterIP: '172.20.0.12',
+    ports: [{ port: 80 }],
+    sessionAffinity: 'ClientIP',
+  });
+  // One endpoint was taken away, so that slots are not in the order of the slice.
+  const before = ['10.0.1.9', POD_A, POD_B, elsewhere(POD_C)];
+  const services = [web(), gone, sticky];
+  await bring(bed.proxy, services, [slice('web', 8080, before), slice('sticky', 8080, everywhere)]);
+  await bring(bed.proxy, services, [slice('web', 8080, everywhere), slice('sticky', 8080, everywhere)]);
+  const slots = async () => {
+    const listing = await new Nftables(bed.bed.node).list({ family: 'ip', name: TABLE });
+    const map = listing!.find(({ map }) => map?.name === 'endpoints-tcp')!.map!;
+    return (map.elem as unknown[]).map((element) => JSON.stringify(element)).sort();
+  };
+  const placed = await slots();
+  const remembered = await call(pods.b, '172.20.0.12', 80);
+  await bed.proxy.stop();
+
+  let running = true;
+  const outcomes: Record<string, number> = {};
+  const load = (async () => {
+    while (running) {
+      const outcome = await call(pods.b, CLUSTER_IP, 80);
+      const key = typeof outcome === 'object' ? 'answered' : outcome;
+      outcomes[key] = (outcomes[key] ?? 0) + 1;
+    }
+  })();
+  const flow = open(pods.a, CLUSTER_IP, 80);
+  await flow.outcome;
+  t.after(() => flow.socket.destroy());
+  for (let restart = 0; restart < 3; restart++) {
+    const proxy = await startProxy(t, bed.bed, { healthPort: null });
+    await bring(proxy, [web(), sticky], [slice('web', 8080, everywhere), slice('sticky', 8080, everywhere)]);
+    assert.deepEqual(await slots(), placed);
+    await proxy.stop();
+  }
+  running = false;
+  await load;
+  assert.deepEqual(Object.keys(outcomes), ['answered']);
+  assert.ok(outcomes.answered! > 3, JSON.stringify(outcomes));
+  flow.socket.write('still there');
+  const [echo] = await once(flow.socket, 'data', { signal: AbortSignal.timeout(2000) });
+  assert.equal(String(echo), 'still there');
+  assert.deepEqual(await call(pods.b, '172.20.0.12', 80), remembered);
+  assert.notEqual(await call(pods.b, '172.20.0.99', 80, { timeout: 200 }), 'ECONNREFUSED');
+});
+
+test('what somebody else deletes comes back, and tables of others stay', async (t) => {
+  const { bed, pods, proxy, problems } = await start(t);
+  const nftables = new Nftables(bed.node);
+  await bring(proxy, [web()], [slice('web', 8080, [POD_B])]);
+  await nftables.apply('add table ip kube-proxy\nadd chain ip kube-proxy services\n');
+  await nftables.apply(`delete table ip ${TABLE}`);
+  // The next change is refused, and finds out.
+  await bring(proxy, [web()], [slice('web', 8080, [POD_A, POD_B])]);
+  assert.deepEqual(Object.keys(await spread(40, () => call(pods.b, CLUSTER_IP, 80))).sort(), ['a', 'b']);
+  assert.ok(await nftables.list({ family: 'ip', name: 'kube-proxy' }));
+  assert.deepEqual(problems, []);
+});
+
+test('what cannot be is reported once, and everything else works', async (t) => {
+  const { bed, pods, proxy, problems } = await start(t, { endpointCidrs: ['10.0.0.0/16' as never] });
+  serveTcp(t, bed.node, NODE_IP, 30_081, 'process');
+  const at = (creationTimestamp: string, name: string, spec: ServiceSpec) =>
+    service(name, spec, {
+      metadata: { namespace: 'default', name, creationTimestamp, annotations: { big: 'x'.repeat(100_000) } },
+    });
+  const services = [
+    at('2024-02-01T00:00:00Z', 'younger', {
+      clusterIP: '172.20.0.11',
+      externalIPs: [VIPS[0]],
+      ports: [{ port: 80 }],
+    }),
+    at('2024-01-01T00:00:00Z', 'older', {
+      clusterIP: '172.20.0.12',
+      externalIPs: [VIPS[0]],
+      ports: [{ port: 80 }],
+    }),
+    web({
+      externalIPs: ['1.2.3'],
+      ports: [{ port: 80 }, { name: 'bad', port: 99_999 }, { name: 'odd', port: 1, protocol: 'DCCP' }],
+    }),
+    service('host', { type: 'NodePort', clusterIP: '172.20.0.13', ports: [{ port: 80, nodePort: 30_081 }] }),
+    service('far', { clusterIP: '172.20.0.14', ports: [{ port: 80 }] }),
+  ];
+  const slices = [
+    slice('younger', 8080, [POD_A]),
+    slice('older', 8080, [POD_B]),
+    slice('web', 8080, ['127.0.0.1', 'x', POD_A]),
+    slice('far', 8080, ['192.0.2.1']),
+    slice('nobody', 8080, [POD_A]),
+  ];
+  await bring(proxy, [], []);
+  await bring(proxy, services, slices);
+  await bring(proxy, services, slices);
+  assert.deepEqual(
+    problems.map(({ service, reason }) => `${service} ${reason}`).sort(),
+    [
+      'default/far EndpointOutsideNetwork',
+      'default/host NodePortInUse',
+      'default/web InvalidAddress',
+      'default/web InvalidEndpoint',
+      'default/web InvalidPort',
+      'default/web UnknownProtocol',
+      'default/younger OverlappingPort',
+    ],
+    JSON.stringify(problems, undefined, 1),
+  );
+  const by = async (address: string) => ((await call(pods.b, address, 80)) as { by: string }).by;
+  assert.deepEqual(await Promise.all([VIPS[0], '172.20.0.11', '172.20.0.12', CLUSTER_IP].map(by)), [
+    'b',
+    'a',
+    'b',
+    'a',
+  ]);
+  // The younger one has it when the older one goes.
+  await bring(proxy, services.toSpliced(1, 1), slices);
+  assert.equal(await by(VIPS[0]), 'a');
 });

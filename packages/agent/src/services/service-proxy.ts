@@ -190,7 +190,7 @@ export class ServiceProxy implements AsyncDisposable {
       await this.#tables.read();
       this.#wanted.adopt(this.#tables.installed);
     }
-    const { touched, services, slices, triggers } = this.#wanted.update(inputs);
+    const { touched, services, slices, udp, triggers } = this.#wanted.update(inputs);
     const all = this.#compareAll;
     const { changes, refused } = all
       ? await this.#tables.restore(this.#wanted)
@@ -216,7 +216,7 @@ export class ServiceProxy implements AsyncDisposable {
     if (!first) this.#reportTakenNodePorts(changes);
     this.#tell('health', await this.#checks.set(this.#wanted.healthChecks));
     await this.#forget(changes, all);
-    this.#cutFlows(changes, all);
+    this.#cutFlows(changes, all || udp);
   }
 
   /** Clients of endpoints that are gone are given others. */
@@ -238,15 +238,12 @@ export class ServiceProxy implements AsyncDisposable {
   }
 
   /** Flows of UDP to endpoints that are gone are cut, in the background: a node may have very many flows. */
-  #cutFlows(changes: readonly Change[], all: boolean): void {
-    let concerned = all;
+  #cutFlows(changes: readonly Change[], concerned: boolean): void {
     for (const { object, to } of changes) {
       const { family, set, key } = splitKey(object);
-      if (set === 'endpoints-udp') concerned = true;
       if (set !== 'frontends' || to !== undefined) continue;
       const [address, protocol, port] = key.split(' . ') as [string, string, string];
       if (protocol !== 'udp') continue;
-      concerned = true;
       const frontend = address === ANY[family] ? port : `${address} ${port}`;
       this.#goneUdp.push({ family: family === 'ip' ? 4 : 6, frontend });
     }

@@ -1,12 +1,13 @@
 /** The tables of services in the kernel: read once, then changed by differences. */
 import { type NetNamespace, Nftables, NftError, nftGeneration } from '@enid/linux';
-import { affinityMap, baseScript, type Family, type LayoutOptions, TABLE } from './layout.ts';
+import { affinityMaps, baseScript, type Family, type LayoutOptions, TABLE } from './layout.ts';
 import {
   type Change,
   changeScript,
+  concat,
+  listedElements,
   listedObjects,
   type Objects,
-  rememberedClients,
   splitKey,
   tidyScript,
 } from './objects.ts';
@@ -215,29 +216,40 @@ export class Tables {
    * no client is remembered with them.
    */
   async forget(family: Family, id: string, endpoints: ReadonlySet<string>): Promise<void> {
-    const map = affinityMap(id);
-    if (!this.#installed.has(`${family} map ${map}`)) return;
+    const maps = affinityMaps(id);
+    if (!maps.every((map) => this.#structures.has(`${family} map ${map}`))) return;
     for (let attempt = 1; ; attempt++) {
-      let listing = '';
-      await run(this.#ns, ['nft', '-j', 'list', 'map', family, TABLE, map], (line) => (listing += line));
-      const stale = rememberedClients(JSON.parse(listing).nftables).filter(
-        ([, endpoint]) => !endpoints.has(endpoint),
-      );
+      const [addresses, ports] = (await Promise.all(maps.map((map) => this.#elements(family, map)))) as [
+        Map<string, string>,
+        Map<string, string>,
+      ];
+      const stale = [...addresses].filter(([client, address]) => {
+        const port = ports.get(client);
+        return port !== undefined && !endpoints.has(concat(address, port));
+      });
       if (stale.length === 0) return;
-      // Added first, since one that has run out meanwhile could not be deleted, nor could then the others.
-      const added = stale.map(([client, endpoint]) => `${client} : ${endpoint}`).join(', ');
-      const deleted = stale.map(([client]) => client).join(', ');
-      const set = `${family} ${TABLE} ${map}`;
+      const script = maps.flatMap((map, index) => {
+        const values = [addresses, ports][index]!;
+        const clients = stale.map(([client]) => client);
+        // Added first, since one that has run out meanwhile could not be deleted, nor could then the others.
+        return [
+          `add element ${family} ${TABLE} ${map} { ${clients.map((client) => `${client} : ${values.get(client)}`).join(', ')} }`,
+          `delete element ${family} ${TABLE} ${map} { ${clients.join(', ')} }`,
+        ];
+      });
       try {
-        return await this.#apply(
-          `add element ${set} { ${added} }\ndelete element ${set} { ${deleted} }\n`,
-          [],
-        );
+        return await this.#apply(`${script.join('\n')}\n`, []);
       } catch (error) {
         // A client that was given another endpoint in between.
         if (!(error instanceof NftError) || attempt === PURGE_ATTEMPTS) throw error;
       }
     }
+  }
+
+  async #elements(family: Family, map: string): Promise<Map<string, string>> {
+    let listing = '';
+    await run(this.#ns, ['nft', '-j', 'list', 'map', family, TABLE, map], (line) => (listing += line));
+    return listedElements(JSON.parse(listing).nftables);
   }
 }
 

@@ -35,6 +35,9 @@ const NODE_MAC = '02:00:00:00:02:01';
 const ROUTER = '10.0.0.1';
 const GATEWAY = '169.254.1.1' as Ipv4;
 
+/** An address of no host, which the VPC delivers to the node: externalIPs, load balancers that leave it as it is. */
+export const VIPS = ['198.51.100.1', '198.51.100.2', '198.51.100.3'] as const;
+
 export type Bed = {
   readonly node: NetNamespace;
   readonly outside: NetNamespace;
@@ -89,9 +92,7 @@ export function makeBed(t: After): Bed {
     const gateways = [GATEWAY, v6Of(GATEWAY)];
     atHost.execute([
       setLink(index, { up: true }),
-      ...addresses.map((address) =>
-        addAddress({ index, address, prefixLength: address.includes(':') ? 128 : 32 }),
-      ),
+      ...addresses.map((address) => assign(index, address)),
       ...gateways.map((address) => addNeighbour({ index, address, mac: macs[0] })),
       ...gateways.flatMap((gateway) => [
         addRoute({ destination: cidr(gateway), oif: index, scope: 'link' }),
@@ -109,11 +110,7 @@ export function makeBed(t: After): Bed {
   wire(outside, 'to-node', node, both(NODE_IP, NODE_IP_2));
   using atOutside = Rtnetlink.open(outside);
   const lo = atOutside.link('lo')!.index;
-  atOutside.execute(
-    both(CLIENT, ROUTER).map((address) =>
-      addAddress({ index: lo, address, prefixLength: address.includes(':') ? 128 : 32 }),
-    ),
-  );
+  atOutside.execute(both(CLIENT, ROUTER).map((address) => assign(lo, address)));
   const host = (router: NetNamespace, prefix: string) => (address: string) => {
     const ns = make(`h${links}`);
     wire(router, `${prefix}${links}`, ns, both(address));
@@ -130,6 +127,13 @@ export function makeBed(t: After): Bed {
     }
     return ns;
   };
+  const toNode = atOutside.link('to-node')!.index;
+  atOutside.execute(
+    both(...VIPS).flatMap((address) => [
+      addRoute({ destination: cidr(address), oif: toNode, scope: 'link' }),
+      addNeighbour({ index: toNode, address, mac: NODE_MAC }),
+    ]),
+  );
   return { node, outside, name, pod: host(node, 'eni'), remote: host(outside, 'port') };
 }
 
@@ -141,6 +145,12 @@ export function v6Of(address: string): Ip {
       .map((part) => hex(Number(part)))
       .join(':')}`,
   );
+}
+
+/** Without the search for duplicates, during which an address cannot be bound to. */
+function assign(index: number, address: Ip) {
+  const v6 = address.includes(':');
+  return addAddress({ index, address, prefixLength: v6 ? 128 : 32, ...(v6 && { noDad: true }) });
 }
 
 function hex(number: number): string {

@@ -32,6 +32,8 @@ export type Update = {
   readonly touched: ReadonlyMap<string, ReadonlySet<string>>;
   readonly services: number;
   readonly slices: number;
+  /** Whether Services that have UDP ports, or had some, are among them. */
+  readonly udp: boolean;
   /** When what made the changed slices change happened, in milliseconds since 1970. */
   readonly triggers: readonly number[];
 };
@@ -148,7 +150,10 @@ export class Wanted {
     }
     const touched = this.#replan(changed);
     this.#adopted.clear();
-    return { touched, services: changed.length, slices: changedSlices, triggers };
+    const udp = changed.some(({ before, after }) =>
+      [before, after].some((model) => model?.ports.some(({ protocol }) => protocol === 'udp')),
+    );
+    return { touched, services: changed.length, slices: changedSlices, udp, triggers };
   }
 
   #replan(changed: readonly ModelChange[]): Map<string, Set<string>> {
