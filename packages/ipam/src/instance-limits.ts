@@ -1,9 +1,10 @@
 /**
- * What each EC2 instance type allows of network interfaces: https://docs.aws.amazon.com/ec2/latest/instancetypes/
- * (columns "Max network interfaces" and "IPv4 addresses per interface").
+ * What each EC2 instance type allows of network interfaces, and its CPUs and memory:
+ * https://docs.aws.amazon.com/ec2/latest/instancetypes/ (columns "Max network interfaces", "IPv4 addresses per
+ * interface", "vCPUs" and "Memory").
  *
- * Within most families the limits follow from the size alone, so the table is the sizes of each family, the rule,
- * and the exceptions to it.
+ * Within most families the figures follow from the size alone, so the table is the sizes of each family, the rules,
+ * and the exceptions to them.
  */
 
 /** Network limits of one instance type. */
@@ -16,6 +17,9 @@ export type InstanceLimits = {
   readonly hypervisor: 'nitro' | 'xen';
   readonly networkCards: number;
 };
+
+/** All that the table knows of an instance type. */
+export type InstanceSpec = InstanceLimits & { readonly vcpus: number; readonly memoryMib: number };
 
 type Pair = readonly [enis: number, ipv4PerEni: number];
 
@@ -35,12 +39,40 @@ const BY_SIZE: Readonly<Record<string, Pair>> = {
 };
 const LARGEST: Pair = [15, 50];
 
+/** Families of later Nitro cards, whose sizes take more. */
+const LATER: Readonly<Record<string, Readonly<Record<string, Pair>>>> = {
+  'c8i m8i r8i c8i-flex m8i-flex r8i-flex': {
+    large: [3, 20],
+    xlarge: [4, 30],
+    '2xlarge': [4, 30],
+    '4xlarge': [8, 50],
+    '8xlarge': [10, 50],
+    '12xlarge': [12, 50],
+    '16xlarge': [16, 64],
+    '24xlarge': [16, 64],
+    '32xlarge': [24, 64],
+    '48xlarge': [24, 64],
+    '96xlarge': [24, 64],
+    'metal-48xl': [24, 64],
+    'metal-96xl': [24, 64],
+  },
+  'c8gn m8gn r8gn': {
+    '8xlarge': [10, 30],
+    '12xlarge': [12, 30],
+    '16xlarge': [16, 50],
+    '24xlarge': [24, 50],
+    '48xlarge': [12, 50],
+    'metal-24xl': [24, 50],
+    'metal-48xl': [12, 50],
+  },
+};
+
 /** Sizes of each family: `medium large metal` as they are, a number N for `Nxlarge`, 1 for `xlarge`. */
 const NITRO: Readonly<Record<string, string>> = {
   't3 t3a t4g': 'nano micro small medium large 1 2',
   a1: 'medium large 1 2 4 metal',
   'c5 c5d': 'large 1 2 4 9 12 18 24 metal',
-  'c5a c5ad': 'large 1 2 4 8 12 16 24',
+  'c5a c5ad': 'large 1 2 4 8 12 16 24 metal',
   c5n: 'large 1 2 4 9 18 metal',
   'm5 m5d m5n m5dn r5 r5b r5d r5n r5dn': 'large 1 2 4 8 12 16 24 metal',
   'm5a m5ad r5a r5ad': 'large 1 2 4 8 12 16 24',
@@ -53,27 +85,45 @@ const NITRO: Readonly<Record<string, string>> = {
   'c7i m7i r7i': 'large 1 2 4 8 12 16 24 48 metal-24xl metal-48xl',
   'c7i-flex m7i-flex': 'large 1 2 4 8 12 16',
   r7iz: 'large 1 2 4 8 12 16 32 metal-16xl metal-32xl',
-  'c8g m8g r8g': 'medium large 1 2 4 8 12 16 24 48 metal-24xl metal-48xl',
+  'c8g c8gd c8gn m8g m8gd m8gn r8g r8gd r8gn x8g': 'medium large 1 2 4 8 12 16 24 48 metal-24xl metal-48xl',
+  'c8i m8i r8i': 'large 1 2 4 8 12 16 24 32 48 96 metal-48xl metal-96xl',
+  'c8i-flex m8i-flex r8i-flex': 'large 1 2 4 8 12 16',
   d3: '1 2 4 8',
   d3en: '1 2 4 6 8 12',
-  'g4ad g5g': '1 2 4 8 16',
+  'dl1 dl2q p3dn p4d p4de': '24',
+  f2: '6 12 48',
+  g4ad: '1 2 4 8 16',
   g4dn: '1 2 4 8 12 16 metal',
   'g5 g6 g6e': '1 2 4 8 12 16 24 48',
+  g5g: '1 2 4 8 16 metal',
+  g6f: 'large 1 2 4',
   gr6: '4 8',
+  gr6f: '4',
+  hpc6a: '48',
+  hpc6id: '32',
+  hpc7a: '12 24 48 96',
   hpc7g: '4 8 16',
   i3: 'metal',
   i3en: 'large 1 2 3 6 12 24 metal',
   i4i: 'large 1 2 4 8 12 16 24 32 metal',
   'i4g im4gn': 'large 1 2 4 8 16',
+  i7i: 'large 1 2 4 8 12 16 24 48 metal-24xl metal-48xl',
   i7ie: 'large 1 2 3 6 12 18 24 48 metal-24xl metal-48xl',
+  i8g: 'large 1 2 4 8 12 16 24 48 metal-24xl',
   is4gen: 'medium large 1 2 4 8',
   inf1: '1 2 6 24',
   inf2: '1 8 24 48',
-  mac1: 'metal',
-  'p3dn p4d p4de dl1': '24',
-  'p5 p5e p5en': '48',
+  'mac1 mac2 mac2-m1ultra mac2-m2 mac2-m2pro': 'metal',
+  p5: '4 48',
+  'p5e p5en p6-b200': '48',
   trn1: '2 32',
   trn1n: '32',
+  trn2: '48',
+  'u-3tb1': '56',
+  'u-6tb1': '56 112 metal',
+  'u-9tb1 u-12tb1 u-18tb1 u-24tb1': '112 metal',
+  'u7i-6tb u7i-8tb': '112',
+  'u7i-12tb u7in-16tb u7in-24tb u7in-32tb': '224',
   vt1: '3 6 24',
   x2idn: '16 24 32 metal',
   x2iedn: '1 2 4 8 16 24 32 metal',
@@ -85,6 +135,10 @@ const XEN: Readonly<Record<string, string>> = {
   m3: 'medium large 1 2',
   m4: 'large 1 2 4 10 16',
   'd2 i2': '1 2 4 8',
+  f1: '2 4 16',
+  g3: '4 8 16',
+  g3s: '1',
+  h1: '2 4 8 16',
   r3: 'large 1 2 4 8',
   'i3 r4': 'large 1 2 4 8 16',
   p2: '1 8 16',
@@ -140,6 +194,12 @@ const EXCEPTIONS = new Map<string, Pair>([
   ['g6e.12xlarge', [10, 30]],
   ['g6e.24xlarge', [10, 50]],
   ['g6e.48xlarge', [10, 50]],
+  ['g6f.large', [2, 10]],
+  ['f1.16xlarge', [8, 50]],
+  ['h1.16xlarge', [8, 50]],
+  ['hpc6a.48xlarge', [2, 50]],
+  ['hpc6id.32xlarge', [1, 50]],
+  ...['12', '24', '48', '96'].map((size) => [`hpc7a.${size}xlarge`, [2, 50]] as const),
   ['hpc7g.4xlarge', [4, 50]],
   ['hpc7g.8xlarge', [4, 50]],
   ['hpc7g.16xlarge', [4, 50]],
@@ -148,14 +208,22 @@ const EXCEPTIONS = new Map<string, Pair>([
   ['inf1.xlarge', [4, 10]],
   ['inf1.2xlarge', [4, 10]],
   ['inf1.24xlarge', [11, 30]],
-  ['mac1.metal', [8, 30]],
+  ...['mac1', 'mac2', 'mac2-m1ultra', 'mac2-m2', 'mac2-m2pro'].map(
+    (family) => [`${family}.metal`, [8, 30]] as const,
+  ),
   ['p3.16xlarge', [8, 30]],
   ['p2.16xlarge', [8, 30]],
+  ['p5.4xlarge', [4, 30]],
   ['p5.48xlarge', [2, 50]],
   ['p5e.48xlarge', [2, 50]],
   ['p5en.48xlarge', [4, 50]],
+  ['p6-b200.48xlarge', [4, 50]],
   ['trn1.32xlarge', [5, 50]],
   ['trn1n.32xlarge', [5, 50]],
+  ['trn2.48xlarge', [2, 50]],
+  ['u-3tb1.56xlarge', [8, 30]],
+  ...['u-6tb1', 'u-9tb1', 'u-12tb1'].map((family) => [`${family}.metal`, [5, 30]] as const),
+  ...['u7in-16tb', 'u7in-24tb', 'u7in-32tb'].map((family) => [`${family}.224xlarge`, [8, 50]] as const),
   ['m5zn.3xlarge', [8, 30]],
   ['m5zn.12xlarge', [15, 50]],
   ['z1d.3xlarge', [8, 30]],
@@ -182,6 +250,17 @@ const NETWORK_CARDS = new Map<string, number>([
   ['p5.48xlarge', 32],
   ['p5e.48xlarge', 32],
   ['p5en.48xlarge', 16],
+  ['p6-b200.48xlarge', 8],
+  ['g6e.24xlarge', 2],
+  ['g6e.48xlarge', 4],
+  ['hpc6id.32xlarge', 2],
+  ...['12', '24', '48', '96'].map((size) => [`hpc7a.${size}xlarge`, 2] as const),
+  ['trn2.48xlarge', 16],
+  ...['c8gn', 'm8gn', 'r8gn'].flatMap((family) => [
+    [`${family}.48xlarge`, 2] as const,
+    [`${family}.metal-48xl`, 2] as const,
+  ]),
+  ...['u7in-16tb', 'u7in-24tb', 'u7in-32tb'].map((family) => [`${family}.224xlarge`, 2] as const),
   ['trn1.32xlarge', 8],
   ['trn1n.32xlarge', 16],
   ...['c6in', 'm6in', 'm6idn', 'r6in', 'r6idn'].flatMap((family) => [
@@ -190,18 +269,119 @@ const NETWORK_CARDS = new Map<string, number>([
   ]),
 ]);
 
-function* table(): Generator<[string, InstanceLimits]> {
+/** CPUs that do not follow from the size, which is 4 for each `xlarge`, 2 for `large` and 1 for `medium`. */
+const CPUS = new Map<string, number>([
+  ...['t3', 't3a', 't4g'].flatMap((family) => BURSTABLE.map(([size]) => [`${family}.${size}`, 2] as const)),
+  ['t2.nano', 1],
+  ['t2.micro', 1],
+  ['t2.small', 1],
+  ['t2.medium', 2],
+  ['c4.8xlarge', 36],
+  ['d2.8xlarge', 36],
+  ['g4dn.metal', 96],
+  ['hpc6a.48xlarge', 96],
+  ['hpc6id.32xlarge', 64],
+  ['hpc7a.12xlarge', 24],
+  ['hpc7a.24xlarge', 48],
+  ['hpc7a.48xlarge', 96],
+  ['hpc7a.96xlarge', 192],
+  ['i3.metal', 72],
+  ['mac1.metal', 12],
+  ['mac2.metal', 8],
+  ['mac2-m1ultra.metal', 20],
+  ['mac2-m2.metal', 8],
+  ['mac2-m2pro.metal', 12],
+  ['u-18tb1.metal', 448],
+  ['u-24tb1.metal', 448],
+]);
+
+/** GiB for each CPU: by family, else by the first letter of the family. */
+const GIB_PER_CPU: Readonly<Record<string, number>> = {
+  c: 2,
+  m: 4,
+  r: 8,
+  t: 4,
+  z: 8,
+  'a1 g5g inf1 vt1': 2,
+  'c3 c4': 1.875,
+  c5n: 2.625,
+  'd3 dl1 dl2q g6e gr6 gr6f i3en i4g i4i i7i i7ie i8g p3dn': 8,
+  'd3en g4ad g4dn g5 g6 g6f h1 im4gn inf2 trn1 trn1n': 4,
+  'f1 p2 x1': 15.25,
+  'f2 p5e p5en p6-b200 trn2': 32 / 3,
+  'd2 g3 g3s i2 i3 p3 r3 r4': 7.625,
+  is4gen: 6,
+  m3: 3.75,
+  'p4d p4de': 12,
+  x1e: 30.5,
+  'x2gd x2idn x8g': 16,
+  'x2iedn x2iezn': 32,
+};
+const GIB_BY_FAMILY = new Map(
+  Object.entries(GIB_PER_CPU).flatMap(([names, gib]) => names.split(' ').map((name) => [name, gib] as const)),
+);
+
+/** GiB of memory that do not follow from the CPUs. */
+const GIB = new Map<string, number>([
+  ...['t2', 't3', 't3a', 't4g'].flatMap((family) =>
+    BURSTABLE.map(([size], index) => [`${family}.${size}`, 2 ** (index - 1)] as const),
+  ),
+  ['c4.8xlarge', 60],
+  ['c5n.9xlarge', 96],
+  ['c5n.18xlarge', 192],
+  ['c5n.metal', 192],
+  ['d2.8xlarge', 244],
+  ['hpc6a.48xlarge', 384],
+  ['hpc6id.32xlarge', 1024],
+  ...['12', '24', '48', '96'].map((size) => [`hpc7a.${size}xlarge`, 768] as const),
+  ...['4', '8', '16'].map((size) => [`hpc7g.${size}xlarge`, 128] as const),
+  ['i3.metal', 512],
+  ['mac1.metal', 32],
+  ['mac2.metal', 16],
+  ['mac2-m1ultra.metal', 128],
+  ['mac2-m2.metal', 24],
+  ['mac2-m2pro.metal', 32],
+  ['p2.16xlarge', 732],
+  ['p5.4xlarge', 256],
+  ['p5.48xlarge', 2048],
+]);
+
+/** @param largest multiples of xlarge that the family's largest size has: bare metal is the whole machine. */
+function cpusOf(type: string, size: string, largest: number): number {
+  if (size === 'medium') return CPUS.get(type) ?? 1;
+  if (size === 'large') return 2;
+  const [, times] = /^(?:metal-)?(\d*)xl(?:arge)?$/.exec(size) ?? [];
+  return CPUS.get(type) ?? 4 * (times === undefined ? largest : Number(times || 1));
+}
+
+function memoryOf(type: string, family: string, vcpus: number): number {
+  const [, terabytes] = /^u7?i?n?-(\d+)tb/.exec(family) ?? [];
+  const perCpu = GIB_BY_FAMILY.get(family) ?? GIB_BY_FAMILY.get(family[0]!)!;
+  return Math.round(1024 * (GIB.get(type) ?? (terabytes ? 1024 * Number(terabytes) : vcpus * perCpu)));
+}
+
+function laterPair(family: string, size: string): Pair | undefined {
+  const later = Object.entries(LATER).find(([families]) => families.split(' ').includes(family));
+  return later?.[1][size];
+}
+
+function* table(): Generator<[string, InstanceSpec]> {
   for (const [families, hypervisor] of [
     [XEN, 'xen'],
     [NITRO, 'nitro'],
   ] as const) {
     for (const [names, sizes] of Object.entries(families)) {
+      const largest = Math.max(0, ...(sizes.match(/(?<=^| )\d+(?= |$)/g) ?? []).map(Number));
       for (const family of names.split(' ')) {
         for (const short of sizes.split(' ')) {
           const size = short === '1' ? 'xlarge' : /^\d+$/.test(short) ? `${short}xlarge` : short;
           const type = `${family}.${size}`;
-          const [enis, ipv4PerEni] = EXCEPTIONS.get(type) ?? BY_SIZE[size] ?? LARGEST;
-          yield [type, { enis, ipv4PerEni, hypervisor, networkCards: NETWORK_CARDS.get(type) ?? 1 }];
+          const [enis, ipv4PerEni] =
+            EXCEPTIONS.get(type) ?? laterPair(family, size) ?? BY_SIZE[size] ?? LARGEST;
+          const vcpus = cpusOf(type, size, largest);
+          const memoryMib = memoryOf(type, family, vcpus);
+          const networkCards = NETWORK_CARDS.get(type) ?? 1;
+          yield [type, { enis, ipv4PerEni, hypervisor, networkCards, vcpus, memoryMib }];
         }
       }
     }
@@ -209,23 +389,83 @@ function* table(): Generator<[string, InstanceLimits]> {
 }
 
 /** Limits by instance type, such as `t3.medium`. */
-export const INSTANCE_LIMITS: ReadonlyMap<string, InstanceLimits> = new Map(table());
+export const INSTANCE_LIMITS: ReadonlyMap<string, InstanceSpec> = new Map(table());
 
 /** Limits of a type, or undefined for one that is not in the table. */
-export function instanceLimits(type: string): InstanceLimits | undefined {
+export function instanceLimits(type: string): InstanceSpec | undefined {
   return INSTANCE_LIMITS.get(type);
 }
 
 /** Pods on host addresses that the published figures count for every node: the agent and the service proxy. */
 const HOST_NETWORK_PODS = 2;
 
+/** Addresses of a delegated IPv4 prefix, a /28. */
+const PREFIX_ADDRESSES = 16;
+
+/** What changes how many pods a node takes. */
+export type MaxPodsOptions = {
+  /** Each slot of an ENI holds a /28. */
+  readonly prefixDelegation?: boolean;
+  /** The primary ENI gives no pod addresses. */
+  readonly customNetworking?: boolean;
+  /** MAX_ENI: ENIs that the node may have, its primary one included. */
+  readonly maxEni?: number;
+};
+
 /**
- * Max pods of a node with an address for each pod, as Amazon publishes it: ENIs x (addresses per ENI - 1) + 2.
- * 17 for t3.medium.
- * @throws {RangeError} for the name of a type that is not in the table.
+ * Max pods of a node, as Amazon publishes it: ENIs x (addresses per ENI - 1) + 2. 17 for t3.medium. With prefixes no
+ * more than Amazon recommends to a node: 110 below 30 CPUs, else 250.
+ * @throws {RangeError} for the name of a type that is not in the table, and where the options leave no pod an address.
  */
-export function maxPods(type: string | Pick<InstanceLimits, 'enis' | 'ipv4PerEni'>): number {
+export function maxPods(
+  type: string | (Pick<InstanceLimits, 'enis' | 'ipv4PerEni'> & Partial<InstanceSpec>),
+  { prefixDelegation = false, customNetworking = false, maxEni = Infinity }: MaxPodsOptions = {},
+): number {
   const limits = typeof type === 'string' ? instanceLimits(type) : type;
+  const name = typeof type === 'string' ? type : 'this type';
   if (!limits) throw new RangeError(`the limits of the instance type ${type} are not known`);
-  return limits.enis * (limits.ipv4PerEni - 1) + HOST_NETWORK_PODS;
+  if (prefixDelegation && limits.hypervisor === 'xen') {
+    throw new RangeError(
+      `${name} takes no prefixes, since only Nitro instances do: leave prefix delegation off, or use a Nitro type`,
+    );
+  }
+  const enis = Math.min(limits.enis, maxEni) - (customNetworking ? 1 : 0);
+  if (enis < 1) {
+    throw new RangeError(
+      `custom networking leaves ${name} no ENI for pods, since the primary one carries none: allow 2 ENIs or more`,
+    );
+  }
+  const slots = enis * (limits.ipv4PerEni - 1);
+  if (!prefixDelegation) return slots + HOST_NETWORK_PODS;
+  return Math.min(slots * PREFIX_ADDRESSES + HOST_NETWORK_PODS, (limits.vcpus ?? 0) < 30 ? 110 : 250);
+}
+
+/** Types of the table whose names are most like this one: of its family, or of its size, or a letter away. */
+export function similarTypes(type: string, count = 5): string[] {
+  const [family = '', size] = type.toLowerCase().split('.');
+  const score = (candidate: string): number => {
+    const [otherFamily = '', otherSize] = candidate.split('.');
+    const sizes = size === otherSize ? 0 : Math.min(distance(size ?? '', otherSize ?? ''), 2);
+    return Math.min(3 * distance(family, otherFamily) + sizes, 2 * distance(type.toLowerCase(), candidate));
+  };
+  const scored = [...INSTANCE_LIMITS.keys()].map((name) => [score(name), name] as const);
+  return scored
+    .filter(([points]) => points <= 8)
+    .sort(([a], [b]) => a - b)
+    .slice(0, count)
+    .map(([, name]) => name);
+}
+
+/** Letters to change, add or take away to make one word of the other. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const changed = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(changed, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
 }
