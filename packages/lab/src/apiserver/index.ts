@@ -10,6 +10,7 @@ import type { AddressInfo, ListenOptions } from 'node:net';
 import type { Pki } from '../pki/index.ts';
 import { ServiceAccountTokens } from './auth/service-account-token.ts';
 import { bootstrap, type Endpoint } from './bootstrap.ts';
+import { closable } from './http/connections.ts';
 import { createApiHttpServer } from './http/server.ts';
 import { Kubelets } from './kubelets/proxy.ts';
 import type { Call } from './registry/call.ts';
@@ -86,10 +87,11 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       address: `${ownAddress}:443`,
     }),
   );
+  const closing = servers.map(closable);
   const close = async () => {
     stopExpiry();
     definitions.stop();
-    await Promise.all(servers.map(closeServer));
+    await Promise.all(closing.map((end) => end()));
     await store.close();
   };
   try {
@@ -116,12 +118,5 @@ function listen(server: Server, options: ListenOptions | { fd: number }): Promis
       server.off('error', reject);
       resolve(server.address() as AddressInfo);
     });
-  });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
   });
 }

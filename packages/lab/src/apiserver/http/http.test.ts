@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { request } from 'node:https';
+import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { parse } from 'yaml';
@@ -35,6 +37,15 @@ test('a restart keeps everything, and versions go on', async () => {
   assert.deepEqual(again, made);
   const next = await server.must(`POST ${MAPS}`, { metadata: { name: 'later' } });
   assert.ok(Number(next.metadata.resourceVersion) > Number(made.metadata.resourceVersion));
+});
+
+test('who has connected and says nothing does not hold up the end', async () => {
+  const silent = connect(Number(new URL(server.url).port), '127.0.0.1');
+  await once(silent, 'connect');
+  const ended = once(silent, 'close');
+  await server.restart();
+  await ended;
+  assert.equal((await server.send('/readyz')).code, 200);
 });
 
 test('errors', async () => {

@@ -2,7 +2,7 @@
  * What is asked of the API server and answered by a kubelet: logs, exec, attach, port-forward, and whatever a client wants
  * of a node (`nodes/proxy`).
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { ResourceRequest } from '../http/request-info.ts';
@@ -65,6 +65,7 @@ export class Kubelets {
         answer.once('error', () => response.destroy());
         answer.once('close', resolve);
       });
+      giveUp(upstream);
       upstream.once('error', (error) => reject(this.#unreachable(options, error)));
       response.once('close', () => upstream.destroy());
       request.pipe(upstream);
@@ -83,6 +84,7 @@ export class Kubelets {
     const { host, authorization, ...headers } = request.headers;
     return new Promise((resolve, reject) => {
       const upstream = httpsRequest({ ...options, headers });
+      giveUp(upstream);
       upstream.once('error', (error) => reject(this.#unreachable(options, error)));
       upstream.once('response', (answer) => {
         // No upgrade: the kubelet says why.
@@ -142,13 +144,22 @@ export class Kubelets {
       cert: certificate,
       key,
       ca: authority,
-      timeout: CONNECT_TIMEOUT,
+      // A connection of its own: what runs over it may take a day.
+      agent: false,
     };
   }
 
   #unreachable({ host, port }: RequestOptions, error: Error): ApiError {
     return new ApiError('InternalError', `error dialing backend: https://${host}:${port}: ${error.message}`);
   }
+}
+
+/** Ends a request that does not reach its kubelet in time. */
+function giveUp(upstream: ClientRequest): void {
+  const late = () => upstream.destroy(new Error(`no connection within ${CONNECT_TIMEOUT / 1000} s`));
+  const timer = setTimeout(late, CONNECT_TIMEOUT);
+  upstream.once('socket', (socket) => socket.once('secureConnect', () => clearTimeout(timer)));
+  upstream.once('close', () => clearTimeout(timer));
 }
 
 /** @throws {ApiError} BadRequest when it is not clear which is meant. */
