@@ -190,7 +190,7 @@ export class ServiceProxy implements AsyncDisposable {
       await this.#tables.read();
       this.#wanted.adopt(this.#tables.installed);
     }
-    const { touched, services, slices, udp, triggers } = this.#wanted.update(inputs);
+    const { touched, services, slices, udp, triggers } = await this.#wanted.update(inputs);
     const all = this.#compareAll;
     const { changes, refused } = all
       ? await this.#tables.restore(this.#wanted)

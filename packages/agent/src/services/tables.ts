@@ -261,3 +261,11 @@ function isStructure(object: string): boolean {
 function allOf(goal: Goal): string[] {
   return [...goal.byService()].flatMap(([, objects]) => [...objects]);
 }
+
+/** Takes the tables away: for a node on which the proxy does not run any more. Fine where there are none. */
+export async function removeServiceTables(ns: NetNamespace): Promise<void> {
+  const removal = ['ip', 'ip6'].map(
+    (family) => `table ${family} ${TABLE}\ndelete table ${family} ${TABLE}\n`,
+  );
+  await new Nftables(ns).apply(removal.join(''));
+}

@@ -2,6 +2,7 @@
  * What the tables should have, kept up to date: Services and slices in, differences out. Works only on what has
  * changed, by the identity of the objects that it is given. Nothing here touches the kernel.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { NodeFacts } from './endpoints.ts';
 import { type EndpointSlice, LAST_CHANGE, nameOf, type Service, serviceOf } from './kubernetes.ts';
 import {
@@ -47,6 +48,9 @@ type KnownPort = {
   placement: Placement<string>;
   objects: Objects;
 };
+
+/** Services that are worked on without a pause: some milliseconds. */
+const TURN = 100;
 
 const NOTHING: Placement<string> = {
   slots: [],
@@ -122,7 +126,10 @@ export class Wanted {
     }
   }
 
-  update({ services, endpointSlices, node }: Inputs): Update {
+  /**
+   * Takes up what has changed. Lets others have their turn while it does. One call at a time.
+   */
+  async update({ services, endpointSlices, node }: Inputs): Promise<Update> {
     const everything = this.#node?.name !== node.name || this.#node.zone !== node.zone;
     this.#node = node;
     const slicesOf = Map.groupBy(endpointSlices, (slice) => serviceOf(slice) ?? '');
@@ -136,6 +143,7 @@ export class Wanted {
       const slices = slicesOf.get(name) ?? [];
       const known = this.#services.get(name);
       if (!everything && known?.service === service && same(known.slices, slices)) continue;
+      if (changed.length % TURN === TURN - 1) await nextTurn();
       const model = modelOf(service, slices, node, this.#options);
       const news = slices.filter((slice) => !known?.slices.includes(slice));
       changedSlices += news.length;
@@ -148,7 +156,7 @@ export class Wanted {
       this.#services.delete(name);
       changed.push({ before: model, after: undefined });
     }
-    const touched = this.#replan(changed);
+    const touched = await this.#replan(changed);
     this.#adopted.clear();
     const udp = changed.some(({ before, after }) =>
       [before, after].some((model) => model?.ports.some(({ protocol }) => protocol === 'udp')),
@@ -156,7 +164,7 @@ export class Wanted {
     return { touched, services: changed.length, slices: changedSlices, udp, triggers };
   }
 
-  #replan(changed: readonly ModelChange[]): Map<string, Set<string>> {
+  async #replan(changed: readonly ModelChange[]): Promise<Map<string, Set<string>>> {
     const affected = new Set<string>();
     const former = new Map<string, KnownPort>();
     for (const { before } of changed) {
@@ -190,9 +198,11 @@ export class Wanted {
       this.#replace(from, to, objects);
     };
     for (const { port, objects } of former.values()) replace(port.service, objects, new Map());
+    let done = 0;
     for (const key of affected) {
       const known = this.#ports.get(key);
       if (!known) continue;
+      if (++done % TURN === 0) await nextTurn();
       const from = known.objects;
       this.#plan(key, known);
       replace(known.port.service, from, known.objects);
