@@ -22,14 +22,7 @@ import {
   VPC_CIDR,
   VPC_HOST,
 } from '../network/testbed.ts';
-import {
-  type AddressPool,
-  type Assignment,
-  NoAddressError,
-  type Readiness,
-  type SandboxKey,
-  type SandboxMetadata,
-} from '../seams.ts';
+import { MemoryPool } from './memory-pool.fixture.ts';
 import { CniPlugin } from './plugin.ts';
 import { CniServer } from './server.ts';
 
@@ -42,50 +35,6 @@ before(() => {
   execFileSync(join(import.meta.dirname, '../../../../scripts/build-cni'), [executable]);
 });
 after(() => rmSync(directory, { recursive: true }));
-
-/** Hands out 10.0.1.5 to 10.0.1.9 of the primary ENI, then 10.0.1.51 and up of the secondary one. */
-class MemoryPool implements AddressPool {
-  readiness: Readiness = { ok: true };
-  readonly #held = new Map<string, Assignment>();
-  readonly #free: { address: Ipv4; eni: typeof primaryEni }[];
-
-  constructor(size = 60) {
-    const hosts = [5, 6, 7, 8, 9, ...Array.from({ length: 49 }, (_, at) => 51 + at), 10, 11, 12, 13, 14, 15];
-    this.#free = hosts
-      .slice(0, size)
-      .map((host) => ({ address: `10.0.1.${host}` as Ipv4, eni: host > 50 ? secondaryEni : primaryEni }));
-  }
-
-  ready(): Readiness {
-    return this.readiness;
-  }
-
-  async assign(key: SandboxKey, metadata: SandboxMetadata): Promise<Assignment> {
-    if (!this.readiness.ok) throw new NoAddressError(this.readiness.reason);
-    const held = this.lookup(key);
-    if (held) return held;
-    const next = this.#free.shift();
-    if (!next) throw new NoAddressError('the subnet is full: add a subnet');
-    const assignment = { key, metadata, ...next };
-    this.#held.set(JSON.stringify(key), assignment);
-    return assignment;
-  }
-
-  lookup(key: SandboxKey): Assignment | undefined {
-    return this.#held.get(JSON.stringify(key));
-  }
-
-  async release(key: SandboxKey): Promise<Assignment | undefined> {
-    const held = this.lookup(key);
-    this.#held.delete(JSON.stringify(key));
-    if (held) this.#free.push({ address: held.address, eni: held.eni });
-    return held;
-  }
-
-  assignments(): Assignment[] {
-    return [...this.#held.values()];
-  }
-}
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever was printed
 type Outcome = { status: number | null; stdout: string; json: any };
@@ -173,7 +122,12 @@ test('ADD, CHECK and DEL of a pod', async (t) => {
   assert.equal(inside.sandbox, pod.path);
   assert.equal(inside.mac, ip(pod.ns, 'link', 'show', 'dev', 'eth0')[0].address);
   assert.deepEqual(added.json.ips, [{ address: '10.0.1.5/32', gateway: '169.254.1.1', interface: 1 }]);
-  assert.deepEqual(pool.assignments()[0]?.metadata, { k8sPodNamespace: 'default', k8sPodName: 'web-0' });
+  assert.deepEqual(pool.assignments()[0]?.metadata, {
+    k8sPodNamespace: 'default',
+    k8sPodName: 'web-0',
+    netns: pod.path,
+    netnsInode: `${pod.ns.inode}`,
+  });
 
   const client = udp(t, pod.ns, '10.0.1.5' as Ipv4);
   const server = udp(t, bed.vpc, VPC_HOST);
@@ -279,7 +233,16 @@ test('GC takes away what the runtime does not know, in its own network only', as
   const refused = await call('GC', { id: '' });
   assert.equal(refused.json.code, 7);
   assert.equal(pool.assignments().length, 2);
-  const everything = await call('GC', { id: '', config: { 'cni.dev/valid-attachments': [] } });
+  // What cannot be taken away is told, and keeps nothing else from going.
+  await call('ADD', { id: 'stuck', pod: bed.makePod() });
+  await call('ADD', { id: 'loose', pod: bed.makePod() });
+  pool.stuck.add('stuck');
+  const partly = await call('GC', { id: '', config: { 'cni.dev/valid-attachments': valid } });
+  assert.equal(partly.json.code, 999);
+  assert.match(partly.json.msg, /^1 of 2 stale attachments could not be taken away: stuck: disk full/);
+  pool.stuck.clear();
+  // Both spellings are sent by libcni; older ones send the second alone.
+  const everything = await call('GC', { id: '', config: { 'cni.dev/attachments': [] } });
   assert.equal(everything.status, 0);
   await call('DEL', { id: 'other', config: { name: 'other-network' } });
   await assertClean(node);

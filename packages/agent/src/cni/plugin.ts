@@ -6,11 +6,13 @@
 import { attachmentId } from '../network/names.ts';
 import type { Pods, VethPair, WiredPod } from '../network/pods.ts';
 import { type Sandbox, SandboxError } from '../network/sandbox.ts';
-import { type AddressPool, type Assignment, NoAddressError, type SandboxMetadata } from '../seams.ts';
+import { type AddressPool, type Assignment, NoAddressError, type SandboxKey } from '../seams.ts';
 import { CniCode, CniError } from './error.ts';
+import { type AttachmentObserver, nobody, type PodIdentity } from './observer.ts';
 import { KeyedQueue } from './queue.ts';
 import type { AttachmentRequest, CniRequest, NetworkConfig } from './request.ts';
 import { addressesOn, makeResult } from './result.ts';
+import { sandboxMetadata } from './sandboxes/metadata.ts';
 import { supportedVersions } from './version.ts';
 
 const supportHint = 'See the log of the aws-node pod on this node.';
@@ -18,11 +20,14 @@ const supportHint = 'See the log of the aws-node pod on this node.';
 export class CniPlugin {
   readonly #pool: AddressPool;
   readonly #pods: Pods;
+  readonly #observer: AttachmentObserver;
   readonly #queue = new KeyedQueue();
 
-  constructor(pool: AddressPool, pods: Pods) {
+  /** @param observer told of what pods got and were refused. */
+  constructor(pool: AddressPool, pods: Pods, observer: AttachmentObserver = nobody) {
     this.#pool = pool;
     this.#pods = pods;
+    this.#observer = observer;
   }
 
   /**
@@ -47,18 +52,46 @@ export class CniPlugin {
     }
   }
 
+  /**
+   * An address for a pod that somebody else wires; the same attachment gets the same again.
+   * @throws {NoAddressError}
+   */
+  assign(key: SandboxKey, pod: PodIdentity): Promise<Assignment> {
+    return this.#queue.run(attachmentId(key), async () => {
+      const assignment = await this.#take(key, pod);
+      this.#observer.added(assignment, pod.uid);
+      return assignment;
+    });
+  }
+
+  /** Takes the address of {@link assign} back. @returns what was held. */
+  release(key: SandboxKey): Promise<Assignment | undefined> {
+    return this.#queue.run(attachmentId(key), () => this.#release(key));
+  }
+
+  /** Takes down and releases an attachment whose sandbox is gone. */
+  forget(key: SandboxKey): Promise<void> {
+    return this.#queue.run(attachmentId(key), () => this.#delete({ key, netns: undefined }));
+  }
+
+  /** True while an operation on the attachment runs or waits: whatever else is known of it is older. */
+  isBusy(key: SandboxKey): boolean {
+    return this.#queue.has(attachmentId(key));
+  }
+
   async #add({ key, netns, args, config }: AttachmentRequest): Promise<object> {
     using sandbox = this.#open(netns!);
     const held = this.#pool.lookup(key);
-    const metadata = metadataOf(args);
+    const pod = podOf(args, sandbox);
     const [pair, assigned] = await Promise.allSettled([
-      this.#pods.prepare({ key, metadata }, sandbox),
-      this.#assign(key, metadata),
+      this.#pods.prepare({ key, metadata: pod.metadata }, sandbox),
+      this.#assign(key, pod),
     ]);
     try {
       if (pair.status === 'rejected') throw wiringError(pair.reason);
       if (assigned.status === 'rejected') throw assigned.reason;
       const wired = await this.#connect(pair.value, assigned.value, sandbox);
+      this.#observer.added(assigned.value, pod.uid);
       return makeResult(config.cniVersion, wired, config.prevResult, config.dns);
     } catch (error) {
       if (pair.status === 'fulfilled') await this.#pods.discard(pair.value, { key });
@@ -85,7 +118,13 @@ export class CniPlugin {
     if (!assignment) return;
     // The link goes in the background; should that fail, reconciling finds it.
     this.#pods.remove(assignment, netns).catch(() => {});
-    await this.#pool.release(key);
+    await this.#release(key);
+  }
+
+  async #release(key: SandboxKey): Promise<Assignment | undefined> {
+    const released = await this.#pool.release(key);
+    if (released) this.#observer.removed(released);
+    return released;
   }
 
   async #check({ key, netns, config }: AttachmentRequest): Promise<undefined> {
@@ -127,14 +166,18 @@ export class CniPlugin {
       ),
     );
     // An attachment that is being worked on at this moment is newer than the runtime's list.
-    const stale = this.#pool.assignments().filter(({ key }) => {
-      const id = attachmentId(key);
-      return key.network === name && !valid.has(id) && !this.#queue.has(id);
-    });
-    await Promise.all(
-      stale.map(({ key }) =>
-        this.#queue.run(attachmentId(key), () => this.#delete({ key, netns: undefined })),
-      ),
+    const stale = this.#pool
+      .assignments()
+      .filter(({ key }) => key.network === name && !valid.has(attachmentId(key)) && !this.isBusy(key));
+    const done = await Promise.allSettled(stale.map(({ key }) => this.forget(key)));
+    const failed = done.flatMap((end, at) =>
+      end.status === 'rejected' ? [`${stale[at]!.key.containerId}: ${(end.reason as Error).message}`] : [],
+    );
+    if (failed.length === 0) return;
+    throw new CniError(
+      CniCode.internal,
+      `${failed.length} of ${stale.length} stale attachments could not be taken away: ${failed.join('; ')}`,
+      'The runtime asks again later; the rest is gone.',
     );
   }
 
@@ -156,9 +199,18 @@ export class CniPlugin {
     }
   }
 
-  async #assign(key: Assignment['key'], metadata: SandboxMetadata): Promise<Assignment> {
+  async #take(key: SandboxKey, pod: PodIdentity): Promise<Assignment> {
     try {
-      return await this.#pool.assign(key, metadata);
+      return await this.#pool.assign(key, pod.metadata);
+    } catch (error) {
+      if (error instanceof NoAddressError) this.#observer.refused(pod, error);
+      throw error;
+    }
+  }
+
+  async #assign(key: SandboxKey, pod: PodIdentity): Promise<Assignment> {
+    try {
+      return await this.#take(key, pod);
     } catch (error) {
       if (!(error instanceof NoAddressError)) throw error;
       throw new CniError(CniCode.tryAgainLater, error.message, undefined, { cause: error });
@@ -166,10 +218,14 @@ export class CniPlugin {
   }
 }
 
-function metadataOf(args: AttachmentRequest['args']): SandboxMetadata {
-  const k8sPodNamespace = args.get('K8S_POD_NAMESPACE');
-  const k8sPodName = args.get('K8S_POD_NAME');
-  return { ...(k8sPodNamespace && { k8sPodNamespace }), ...(k8sPodName && { k8sPodName }) };
+function podOf(args: AttachmentRequest['args'], { path, ns }: Sandbox): PodIdentity {
+  const uid = args.get('K8S_POD_UID');
+  const metadata = sandboxMetadata({
+    namespace: args.get('K8S_POD_NAMESPACE'),
+    name: args.get('K8S_POD_NAME'),
+    netns: { path, inode: ns.inode },
+  });
+  return { metadata, ...(uid && { uid }) };
 }
 
 function wiringError(error: Error, what = ''): CniError {

@@ -56,15 +56,17 @@ const resultSchema = z.looseObject({
   dns: z.looseObject({}).optional(),
 });
 
+const attachmentsSchema = z.array(z.looseObject({ containerID: z.string(), ifname: z.string() })).nullish();
+
 const configSchema = z.looseObject({
   name: z
     .string()
     .regex(identifier, 'must begin with a letter or digit and hold only letters, digits, . _ -'),
   prevResult: resultSchema.nullish(),
   dns: z.looseObject({}).nullish(),
-  'cni.dev/valid-attachments': z
-    .array(z.looseObject({ containerID: z.string(), ifname: z.string() }))
-    .nullish(),
+  'cni.dev/valid-attachments': attachmentsSchema,
+  // As libcni named it before the specification was corrected; it sends both.
+  'cni.dev/attachments': attachmentsSchema,
 });
 
 /** What the executable sends: the CNI_* variables, and standard input as it came. */
@@ -202,7 +204,8 @@ function parseConfig(stdin: string): NetworkConfig {
     const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
     throw new CniError(CniCode.invalidConfig, `the network configuration is invalid: ${problems.join('; ')}`);
   }
-  const { name, prevResult, dns, 'cni.dev/valid-attachments': validAttachments } = parsed.data;
+  const { name, prevResult, dns } = parsed.data;
+  const validAttachments = parsed.data['cni.dev/valid-attachments'] ?? parsed.data['cni.dev/attachments'];
   return {
     cniVersion,
     name,

@@ -4,11 +4,10 @@
  * One connection is one call: the executable writes and shuts its side, the answer is written, the connection
  * ends. Only root may connect (mode 0600).
  */
-import { chmod, lstat, mkdir, rename, unlink } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { createServer, type Server, type Socket } from 'node:net';
 import { CniCode, CniError } from './error.ts';
 import { answerVersion, type CniRequest, decodeFrame, type Frame, parseRequest } from './request.ts';
+import { listenOn, removeSocket } from './socket.ts';
 
 /** Carries a checked call out; what it returns is printed as JSON, undefined prints nothing. */
 export type CniHandler = (request: CniRequest) => Promise<object | undefined>;
@@ -46,58 +45,25 @@ export class CniServer implements AsyncDisposable {
     handler: CniHandler,
     observe: CniObserver = () => {},
   ): Promise<CniServer> {
-    const directory = dirname(path);
-    await mkdir(directory, { recursive: true, mode: 0o755 });
-    await chmod(directory, 0o755);
-    await assertFree(path);
-
     const calls = new Set<Promise<void>>();
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       const call = serve(socket, handler, observe);
       calls.add(call);
       call.finally(() => calls.delete(call));
     });
-    const temporary = `${path}.${process.pid}`;
-    await unlink(temporary).catch(ignoreMissing);
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(temporary, resolve);
-    });
-    await chmod(temporary, 0o600);
-    await rename(temporary, path);
+    await listenOn(server, path, 'ENID_CNI_SOCKET');
     return new CniServer(server, path, calls);
   }
 
   /** Takes the socket away, lets the calls that have begun finish, and ends. */
   async close(): Promise<void> {
-    await unlink(this.#path).catch(ignoreMissing);
+    await removeSocket(this.#path);
     this.#server.close();
     await Promise.all(this.#calls);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-}
-
-/** Refuses a path that somebody else uses. */
-async function assertFree(path: string): Promise<void> {
-  const there = await lstat(path).catch(ignoreMissing);
-  if (!there) return;
-  if (!there.isSocket()) {
-    throw new Error(`${path} exists and is no socket: remove it, or set ENID_CNI_SOCKET to another path`);
-  }
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => resolve(true));
-    probe.once('error', () => resolve(false));
-    probe.once('close', () => resolve(false));
-    probe.once('connect', () => probe.destroy());
-  });
-  if (alive) {
-    throw new Error(
-      `another agent listens on ${path}: stop it, or set ENID_CNI_SOCKET to another path for this one`,
-    );
   }
 }
 
@@ -157,8 +123,4 @@ function asCniError(thrown: unknown): CniError {
   return new CniError(CniCode.internal, cause, 'See the log of the aws-node pod on this node.', {
     cause: thrown,
   });
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
 }
