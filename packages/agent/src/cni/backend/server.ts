@@ -72,7 +72,10 @@ export class CniBackendServer implements AsyncDisposable {
     socket.on('error', () => {}); // The caller was killed.
     this.#grpc ??= this.#load();
     this.#grpc.then(
-      ({ injector }) => injector.injectConnection(socket),
+      ({ injector }) => {
+        injector.injectConnection(socket);
+        socket.resume(); // Not earlier: what is read before HTTP/2 has the socket is lost.
+      },
       (error: unknown) => {
         this.#grpc = undefined;
         this.#log.error({ err: error }, 'gRPC cannot be served');
