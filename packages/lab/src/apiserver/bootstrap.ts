@@ -2,8 +2,9 @@
 import type { Fields } from './object.ts';
 import type { Call } from './registry/call.ts';
 import type { Catalog } from './registry/catalog.ts';
+import { patchObject } from './registry/patches.ts';
 import type { Cluster } from './registry/strategy.ts';
-import { createObject, patchObject } from './registry/writes.ts';
+import { createObject } from './registry/writes.ts';
 import { ApiError } from './status.ts';
 
 export type Endpoint = { readonly address: string; readonly port: number };

@@ -4,10 +4,11 @@ import type { User } from '../auth/user.ts';
 import { keyOf, type Target } from '../registry/call.ts';
 import { show } from '../registry/conversion.ts';
 import { deleteObject, readDeleteOptions } from '../registry/deletes.ts';
+import { patchObject } from '../registry/patches.ts';
 import { getObject, listObjects, type Page, select } from '../registry/reads.ts';
 import { review } from '../registry/reviews.ts';
 import { bindPod } from '../registry/subresources/pods.ts';
-import { createObject, noSubresource, type Part, patchObject, updateObject } from '../registry/writes.ts';
+import { createObject, type Part, updateObject } from '../registry/writes.ts';
 import { ApiError, groupResource } from '../status.ts';
 import { watchObjects } from '../watch/request.ts';
 import { parseBody, parseObject, readBody } from './body.ts';
@@ -69,7 +70,10 @@ function serve(request: Request): Answer {
   }
   const target = { resource, namespace, name: asked.name };
   if (asked.subresource === undefined) return serveObject(request, target, 'main');
-  if (!resource.subresources.includes(asked.subresource)) throw noSubresource(target, asked.subresource);
+  if (!resource.subresources.includes(asked.subresource)) {
+    const why = `the server could not find the requested resource (${resource.plural}/${asked.subresource})`;
+    throw new ApiError('NotFound', why);
+  }
   return asked.subresource === 'status'
     ? serveObject(request, target, 'status')
     : serveSubresource(request, target);

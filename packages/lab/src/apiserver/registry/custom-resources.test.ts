@@ -138,6 +138,11 @@ test('status, scale, selectable fields and columns', async () => {
   );
   assert.deepEqual([said.spec.color, said.status.replicas], ['blue', 1]);
   assert.equal(said.metadata.generation, before.metadata.generation);
+  const wrong = await server.send(`PATCH ${V1}/w/status`, {
+    body: { status: { replicas: 'x' } },
+    headers: MERGE,
+  });
+  assert.equal(wrong.code, 422, 'the schema is of the status, too');
   const scale = await server.must(`${V1}/w/scale`);
   assert.deepEqual([scale.spec, scale.status], [{ replicas: 2 }, { replicas: 1, selector: 'a=b' }]);
   await server.must(`PUT ${V1}/w/scale`, { ...scale, spec: { replicas: 7 } });

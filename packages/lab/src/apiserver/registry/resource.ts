@@ -1,8 +1,6 @@
 import { builtInSchema, type Schema } from '../schema/index.ts';
 import { groupResource } from '../status.ts';
 
-export type Subresource = string;
-
 /** A resource at one version, as clients see it. */
 export type Resource = {
   /** '' is the core group. */
@@ -15,7 +13,7 @@ export type Resource = {
   readonly categories: readonly string[];
   readonly namespaced: boolean;
   /** `status`, `scale`, `exec` ... */
-  readonly subresources: readonly Subresource[];
+  readonly subresources: readonly string[];
   readonly verbs: readonly string[];
   /** Where its objects are: resources of several versions or groups share one. */
   readonly storage: string;

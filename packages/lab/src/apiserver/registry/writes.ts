@@ -1,21 +1,13 @@
-/** Create, update and patch: each runs to its end without a pause, so it is one transaction. */
+/** Create and update: each runs to its end without a pause, so it is one transaction. */
 import { isDeepStrictEqual } from 'node:util';
 import { type Fields, type KubeObject, type ObjectMeta, type StoredObject, timestamp } from '../object.ts';
-import { applyPatch, jsonPatch, mergePatch, strategicMergePatch, trackUpdate } from '../patch/index.ts';
-import {
-  ApiError,
-  alreadyExists,
-  badRequest,
-  forbidden,
-  invalid,
-  notFound,
-  unsupportedMediaType,
-} from '../status.ts';
+import { trackUpdate } from '../patch/index.ts';
+import { alreadyExists, forbidden, invalid, notFound } from '../status.ts';
 import { validateCreate, validateUpdate } from '../validation/index.ts';
 import type { Call, Target } from './call.ts';
 import { keyOf } from './call.ts';
 import { show, store } from './conversion.ts';
-import { decodeIntent, decodeObject } from './decode.ts';
+import { decodeObject } from './decode.ts';
 import { isFinished } from './deletes.ts';
 import { assertVersion, changedMetadata, countGeneration, newMetadata } from './metadata.ts';
 import { getObject } from './reads.ts';
@@ -28,22 +20,18 @@ import type { Cluster } from './strategy.ts';
 /** Which part of an object a request writes: all but its status, or its status alone. */
 export type Part = 'main' | 'status';
 
-export const PATCH_TYPES = [
-  'application/json-patch+json',
-  'application/merge-patch+json',
-  'application/strategic-merge-patch+json',
-  'application/apply-patch+yaml',
-] as const;
-
-export type PatchType = (typeof PATCH_TYPES)[number];
-
 const NAMESPACES = BUILT_IN.find(({ storage }) => storage === 'namespaces')!;
 /** Whose labels and annotations are written along with their status, by the kubelet. */
 const METADATA_WITH_STATUS = new Set(['pods', 'nodes']);
 /** Tries to find a name that is free after a prefix. */
 const NAMES_TRIED = 8;
 
-/** @throws {ApiError} */
+/**
+ * Makes a new object out of a body.
+ * @param namespace '' of cluster-wide resources.
+ * @returns it as the resource shows it.
+ * @throws {ApiError} BadRequest, NotFound of the namespace, Forbidden, Invalid, AlreadyExists.
+ */
 export function createObject(
   cluster: Cluster,
   resource: Resource,
@@ -55,7 +43,7 @@ export function createObject(
 }
 
 /** Checks a new object and stores it. @param managed who owns which fields, when that is known already. */
-function admit(
+export function admit(
   cluster: Cluster,
   resource: Resource,
   namespace: string,
@@ -107,7 +95,10 @@ function assertNamespace(cluster: Cluster, resource: Resource, namespace: string
   ]);
 }
 
-/** @throws {ApiError} */
+/**
+ * Replaces an object, or its status, by a body.
+ * @throws {ApiError} BadRequest, NotFound, Conflict, Invalid.
+ */
 export function updateObject(
   cluster: Cluster,
   target: Target,
@@ -119,66 +110,6 @@ export function updateObject(
   const object = decodeObject(target.resource, body, target, call);
   assertVersion(target, object.metadata);
   return change(cluster, target, old, object, call, part);
-}
-
-/** @throws {ApiError} */
-export function patchObject(
-  cluster: Cluster,
-  target: Target,
-  type: string,
-  body: unknown,
-  call: Call,
-  part: Part,
-): StoredObject {
-  const { resource } = target;
-  if (!(PATCH_TYPES as readonly string[]).includes(type) || (resource.custom && type.includes('strategic'))) {
-    throw unsupportedMediaType(
-      type,
-      PATCH_TYPES.filter((known) => !resource.custom || !known.includes('strategic')),
-    );
-  }
-  if (type === 'application/apply-patch+yaml')
-    return applyObject(cluster, target, body as Fields, call, part);
-  const old = show(resource, getObject(cluster.store, target));
-  const next = patched(resource, type as PatchType, structuredClone(old), body);
-  return change(cluster, target, old, decodeObject(resource, next, target, call), call, part);
-}
-
-function patched(resource: Resource, type: PatchType, object: KubeObject, patch: unknown): Fields {
-  if (type === 'application/json-patch+json') return jsonPatch(object, patch, resource);
-  if (type === 'application/merge-patch+json') return mergePatch(object, patch) as Fields;
-  return strategicMergePatch(schemaOf(resource), object, patch as Fields) as Fields;
-}
-
-/** Server-side apply: makes the object when there is none. */
-function applyObject(cluster: Cluster, target: Target, body: Fields, call: Call, part: Part): StoredObject {
-  const { resource, namespace, name } = target;
-  if (!call.fieldManager) throw badRequest('fieldManager is required for apply patch');
-  const { managedFields, ...given } = (body.metadata ?? {}) as ObjectMeta;
-  if (managedFields?.length) throw badRequest('metadata.managedFields must be nil');
-  const intent = decodeIntent(
-    resource,
-    { ...body, metadata: { ...given, name: given.name ?? name } },
-    target,
-    call,
-  );
-  const found = cluster.store.get(resource.storage, keyOf(target));
-  if (!found && (part !== 'main' || given.uid)) throw notFound(resource, name);
-  const old = found && show(resource, found);
-  const applied = applyPatch({
-    schema: schemaOf(resource),
-    resource,
-    live: old,
-    applied: intent,
-    manager: call.fieldManager,
-    force: call.force,
-    time: timestamp(cluster.now()),
-    apiVersion: joinGroupVersion(resource),
-    subresource: part === 'status' ? 'status' : undefined,
-  });
-  const object = decodeObject(resource, applied.object, target, call);
-  if (old) return change(cluster, target, old, object, call, part, applied.managedFields);
-  return admit(cluster, resource, namespace, object, call, applied.managedFields);
 }
 
 /**
@@ -208,15 +139,16 @@ export function change(
     if (resource.subresources.includes('status')) setStatus(next, old.status);
     strategy.update?.(next, old, cluster, resource);
   }
-  if (part === 'main') {
-    countGeneration(resource, next, !isDeepStrictEqual(intentOf(next), intentOf(old)));
+  if (part === 'main') countGeneration(resource, next, !isDeepStrictEqual(intentOf(next), intentOf(old)));
+  // Statuses of built-in kinds are written by components that know them; those of others have a schema.
+  if (part === 'main' || resource.custom) {
     const causes = [
       ...validateUpdate(resource, next, old),
       ...(strategy.validate?.(next, old, cluster) ?? []),
     ];
     if (causes.length > 0) throw invalid(resource, target.name, causes);
-    strategy.allocate?.(next, old, cluster);
   }
+  if (part === 'main') strategy.allocate?.(next, old, cluster);
   setManaged(next, managed ?? tracked(cluster, resource, old, next, call, part));
   if (isDeepStrictEqual(next, old)) return old;
   if (call.dryRun) return next as StoredObject;
@@ -259,12 +191,4 @@ function tracked(
 function setManaged(object: KubeObject, managed: unknown[]): void {
   if (managed.length > 0) object.metadata.managedFields = managed;
   else delete object.metadata.managedFields;
-}
-
-/** For a request that names a subresource that there is not. */
-export function noSubresource(target: Target, subresource: string): ApiError {
-  return new ApiError(
-    'NotFound',
-    `the server could not find the requested resource (${target.resource.plural}/${subresource})`,
-  );
 }

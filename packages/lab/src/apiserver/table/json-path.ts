@@ -21,5 +21,5 @@ function follow(value: unknown, step: string): unknown[] {
   const key = step.startsWith('.') ? step.slice(1) : step.slice(1, -1).replace(/^['"]|['"]$/g, '');
   if (key === '*') return Array.isArray(value) ? value : isFields(value) ? Object.values(value) : [];
   if (Array.isArray(value)) return key in value ? [value[Number(key)]] : [];
-  return isFields(value) && key in value ? [value[key]] : [];
+  return isFields(value) && Object.hasOwn(value, key) ? [value[key]] : [];
 }
