@@ -17,6 +17,8 @@ for (const load of [
   () => import('./commands/lab.ts'),
   () => import('./commands/bench.ts'),
   () => import('./commands/agent.ts'),
+  () => import('./commands/max-pods.ts'),
+  () => import('./commands/plan.ts'),
   () => import('./commands/test.ts'),
 ]) {
   (await load()).default(program);
