@@ -14,7 +14,7 @@
  * await proxy.stop();                       // the rules stay, and Services with them
  * ```
  *
- * - **Feed it the whole state.** Updates are merged: one that comes after silence is done at once, then one each 50 ms.
+ * - **Feed it the whole state.** Updates are merged: one that comes after silence is done at once, then one each 30 ms.
  *   An update looks at what changed only, by the identity of the objects, which informers keep. Never give it the lists of an
  *   informer that has not synced: what is not in them is taken away.
  * - **Zone.** Take it from the node's label `topology.kubernetes.io/zone`.

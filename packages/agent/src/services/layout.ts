@@ -24,7 +24,7 @@ const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 const AFFINITY_SIZE = 65_536;
 
 export type LayoutOptions = {
-  /** Where node ports are served; empty: at all addresses of the node but loopback. */
+  /** Where node ports are served; empty: at all addresses of the node but loopback. Disjoint. */
   readonly nodePortCidrs: readonly string[];
 };
 
@@ -57,7 +57,8 @@ export function baseScript(family: Family, { nodePortCidrs }: LayoutOptions): st
     `set ${table} hairpin { type ${type} . ${type}; }`,
     `set ${table} cluster-ips { type ${type}; }`,
   ];
-  const at = nodePortCidrs.length > 0 ? `${family} daddr { ${nodePortCidrs.join(', ')} } ` : '';
+  const ofFamily = nodePortCidrs.filter((cidr) => cidr.includes(':') === (family === 'ip6'));
+  const at = ofFamily.length > 0 ? `${family} daddr { ${ofFamily.join(', ')} } ` : '';
   const anyAddress = `${family} daddr and ${ANY[family]}`;
   const service = 'meta l4proto . th dport vmap @frontends';
   const chains: Record<string, { hook?: string; rules: string[] }> = {
@@ -66,7 +67,9 @@ export function baseScript(family: Family, { nodePortCidrs }: LayoutOptions): st
         `${family} daddr . ${service}`,
         // A port that a Service does not have.
         `${family} daddr @cluster-ips reject`,
-        `fib daddr type local ${family} daddr != ${LOOPBACK[family]} ${at}${anyAddress} . ${service}`,
+        ...(nodePortCidrs.length > 0 && ofFamily.length === 0
+          ? []
+          : [`fib daddr type local ${family} daddr != ${LOOPBACK[family]} ${at}${anyAddress} . ${service}`]),
       ],
     },
     // Once the packet has its new destination.

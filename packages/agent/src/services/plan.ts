@@ -1,5 +1,5 @@
 /** What one port of a Service is in the tables. Pure. */
-import type { Cidr, Ip } from '@enid/ip';
+import { type Cidr, familyOf, type Ip, networkOf, prefixLength } from '@enid/ip';
 import type { Endpoint } from './endpoints.ts';
 import { ANY, affinityMaps, Chains, type Family } from './layout.ts';
 import type { Frontend, ServicePort } from './model.ts';
@@ -59,7 +59,7 @@ export function objectsOf(
         put('affinity-members', concat(key, endpoint), `goto ${chain}`);
       }
     });
-    for (const source of frontend.sources ?? []) put('source-ranges', concat(key, source satisfies Cidr));
+    for (const source of frontend.sources ?? []) put('source-ranges', concat(key, block(source)));
     if (frontend.address && !frontend.external) put('cluster-ips', frontend.address);
   }
   for (const map of port.affinity === undefined ? [] : affinityMaps(port.id)) put('map', map);
@@ -69,6 +69,11 @@ export function objectsOf(
   }
   for (const [name, rules] of chains.all) put('chain', name, rules);
   return objects;
+}
+
+/** A block as nft lists it: one address without a length. */
+function block(cidr: Cidr): string {
+  return prefixLength(cidr) === (familyOf(cidr) === 4 ? 32 : 128) ? networkOf(cidr) : cidr;
 }
 
 /** How the keys of a frontend's slots begin, in the map of endpoints of its protocol. */

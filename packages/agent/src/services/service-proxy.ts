@@ -35,7 +35,7 @@ export type ServiceProxyOptions = {
 };
 
 /** From the beginning of a change to the beginning of the next, in milliseconds. One that comes after silence is done at once. */
-const MIN_INTERVAL = 50;
+const MIN_INTERVAL = 30;
 /** After a failure, in milliseconds. */
 const RETRY_INTERVAL = 1000;
 /** How often the node's rules are looked after: somebody may have flushed them. In milliseconds. */

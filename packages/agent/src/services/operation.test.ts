@@ -1,0 +1,174 @@
+/** How the proxy runs: health, metrics, the pace of changes, load while pods are replaced. */
+import assert from 'node:assert/strict';
+import { get } from 'node:http';
+import { test } from 'node:test';
+import { parseIp } from '@enid/ip';
+import type { NetNamespace } from '@enid/linux';
+import { connectTcp } from '@enid/linux';
+import { Registry } from 'prom-client';
+import { LAST_CHANGE } from './kubernetes.ts';
+import type { Problem } from './model.ts';
+import {
+  bring,
+  call,
+  elsewhere,
+  makeBed,
+  NODE,
+  NODE_IP,
+  serveTcp,
+  service,
+  slice,
+  startProxy,
+} from './testbed.ts';
+
+const CLUSTER_IP = '172.20.0.10';
+const POD_A = '10.0.1.1';
+const POD_B = '10.0.1.2';
+const web = service('web', { clusterIP: CLUSTER_IP, ports: [{ port: 80 }] });
+
+async function fetchFrom(ns: NetNamespace, port: number, path: string) {
+  return new Promise<{ status: number; body: unknown; weight: unknown } | string>((resolve) => {
+    get(
+      { path, headers: { host: 'node' }, createConnection: () => connectTcp(ns, parseIp(NODE_IP), port) },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (part) => (text += part));
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode!,
+            body: text === '' ? undefined : JSON.parse(text),
+            weight: response.headers['x-load-balancing-endpoint-weight'],
+          }),
+        );
+      },
+    ).on('error', (error: NodeJS.ErrnoException) => resolve(error.code!));
+  });
+}
+
+test('load balancers are told whether the node has ready endpoints, and whether the proxy works', async (t) => {
+  const bed = makeBed(t);
+  const problems: Problem[] = [];
+  const proxy = await startProxy(t, bed, { report: (problem) => problems.push(problem) });
+  const status = async (port: number, path: string) => {
+    const answer = await fetchFrom(bed.outside, port, path);
+    return typeof answer === 'string' ? answer : answer.status;
+  };
+  assert.equal(await status(10_256, '/healthz'), 503);
+  const checked = (name: string, healthCheckNodePort: number) =>
+    service(name, {
+      type: 'LoadBalancer',
+      clusterIP: name === 'web' ? CLUSTER_IP : '172.20.0.11',
+      externalTrafficPolicy: 'Local',
+      healthCheckNodePort,
+      ports: [{ port: 80, nodePort: name === 'web' ? 30_080 : 30_081 }],
+    });
+  serveTcp(t, bed.node, NODE_IP, 32_001, 'somebody');
+  const services = [checked('other', 32_001), checked('web', 32_000)];
+  await bring(proxy, services, [slice('web', 8080, [POD_A, POD_B, elsewhere('10.0.2.3')])]);
+  assert.equal(await status(10_256, '/healthz'), 200);
+  assert.equal(await status(10_256, '/other'), 404);
+  assert.deepEqual(await fetchFrom(bed.outside, 32_000, '/healthz'), {
+    status: 200,
+    weight: '2',
+    body: { service: { namespace: 'default', name: 'web' }, localEndpoints: 2, serviceProxyHealthy: true },
+  });
+  await bring(proxy, services, [slice('web', 8080, [elsewhere('10.0.2.3')])]);
+  assert.equal(await status(32_000, '/healthz'), 503);
+  await bring(proxy, [web], []);
+  assert.equal(await status(32_000, '/healthz'), 'ECONNREFUSED');
+  assert.deepEqual(
+    problems.map(({ service, reason }) => [service, reason]),
+    [['default/other', 'HealthCheckNodePortUnavailable']],
+  );
+});
+
+test('metrics have the names and meaning of those of kube-proxy', async (t) => {
+  const bed = makeBed(t);
+  const registry = new Registry();
+  const proxy = await startProxy(t, bed, { healthPort: null, registry });
+  await bring(proxy, [web], [slice('web', 8080, [POD_A])]);
+  const changed = slice('web', 8080, [POD_A, POD_B]);
+  const annotations = { [LAST_CHANGE]: new Date().toISOString() };
+  await bring(proxy, [web], [{ ...changed, metadata: { ...changed.metadata, annotations } }]);
+  const text = await registry.metrics();
+  for (const line of [
+    'kubeproxy_sync_proxy_rules_duration_seconds_count 2',
+    'kubeproxy_network_programming_duration_seconds_count 1',
+    'kubeproxy_network_programming_duration_seconds_bucket{le="0.5"} 1',
+    'kubeproxy_sync_proxy_rules_service_changes_total 2',
+    'kubeproxy_sync_proxy_rules_endpoint_changes_total 2',
+    'kubeproxy_sync_proxy_rules_nftables_sync_failures_total 0',
+  ]) {
+    assert.ok(text.split('\n').includes(line), `${line} is not in\n${text}`);
+  }
+});
+
+test('of many updates the last one counts, and 99 of 100 are in force within 100 ms', async (t) => {
+  const bed = makeBed(t);
+  const pod = bed.pod(POD_A);
+  serveTcp(t, pod, POD_A, 8080, 'a');
+  const registry = new Registry();
+  const proxy = await startProxy(t, bed, { healthPort: null, registry });
+  const services = Array.from({ length: 1000 }, (_, index) =>
+    service(`s${index}`, { clusterIP: `172.20.${1 + (index >> 8)}.${index & 255}`, ports: [{ port: 80 }] }),
+  );
+  const slices = services.map(({ metadata }, index) =>
+    slice(
+      metadata!.name!,
+      8080,
+      Array.from({ length: 10 }, (_, host) =>
+        elsewhere(`10.1.${index & 255}.${10 * (index >> 8) + host + 1}`),
+      ),
+    ),
+  );
+  await bring(proxy, services, slices);
+  // Each of 100 Services is given the pod, while another change is at any stage of being done.
+  const times: number[] = [];
+  let current = slices;
+  const give = (index: number) => {
+    current = current.with(index, slice(`s${index}`, 8080, [POD_A]));
+    proxy.update({ services, endpointSlices: current, node: NODE });
+  };
+  for (let round = 0; round < 100; round++) {
+    give(999 - round);
+    await new Promise((resolve) => setTimeout(resolve, (round * 7) % 50));
+    const began = performance.now();
+    give(round);
+    await proxy.settled();
+    times.push(performance.now() - began);
+    for (const index of [round, 999 - round]) {
+      assert.equal(typeof (await call(bed.node, services[index]!.spec!.clusterIP!, 80)), 'object');
+    }
+  }
+  times.sort((a, b) => a - b);
+  t.diagnostic(`median ${times[50]!.toFixed(1)} ms, 99th ${times[98]!.toFixed(1)} ms`);
+  assert.ok(times[98]! < 100, `99th percentile ${times[98]} ms`);
+});
+
+test('pods are replaced under load, and no connection fails', async (t) => {
+  const bed = makeBed(t);
+  const addresses = Array.from({ length: 6 }, (_, index) => `10.0.1.${index + 1}`);
+  for (const address of addresses) serveTcp(t, bed.pod(address), address, 8080, address);
+  const client = bed.pod('10.0.1.100');
+  const proxy = await startProxy(t, bed, { healthPort: null });
+  await bring(proxy, [web], [slice('web', 8080, addresses.slice(0, 3))]);
+  let running = true;
+  const outcomes = new Map<string, number>();
+  const worker = async () => {
+    while (running) {
+      const outcome = await call(client, CLUSTER_IP, 80);
+      const key = typeof outcome === 'object' ? outcome.by : `failed: ${outcome}`;
+      outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  const load = Promise.all([worker(), worker(), worker()]);
+  for (let round = 1; round <= 12; round++) {
+    const rotated = [0, 1, 2].map((offset) => addresses[(round + offset) % 6]!);
+    await bring(proxy, [web], [slice('web', 8080, rotated)]);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  running = false;
+  await load;
+  assert.deepEqual([...outcomes.keys()].sort(), addresses, JSON.stringify([...outcomes]));
+});

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { NetNamespace, Nftables } from '@enid/linux';
+import { baseScript, TABLE } from './layout.ts';
+import { listedObjects } from './objects.ts';
+import { type Goal, Tables } from './tables.ts';
+import { elsewhere, NODE, service, slice, VIPS, v6Of } from './testbed.ts';
+import { Wanted } from './wanted.ts';
+
+let count = 0;
+
+function namespace(t: TestContext): NetNamespace {
+  const name = `tb${process.pid}-${++count}`;
+  const ns = NetNamespace.create(name);
+  t.after(() => {
+    ns.close();
+    NetNamespace.delete(name);
+  });
+  return ns;
+}
+
+/** Services of every kind, in both families and all protocols. */
+async function everything(): Promise<Wanted> {
+  const wanted = new Wanted({ families: [4, 6], podLinks: 'eni*', endpointCidrs: [] });
+  const protocols = ['TCP', 'UDP', 'SCTP'];
+  const services = ['Cluster', 'Local'].map((policy, index) =>
+    service(
+      `s${index}`,
+      {
+        type: 'LoadBalancer',
+        clusterIP: `172.20.0.${index}`,
+        clusterIPs: [`172.20.0.${index}`, v6Of(`172.20.0.${index}`)],
+        // Numbers of protocols and of slots among the ports: 6, 17, 132, 2.
+        ports: protocols.map((protocol, at) => ({
+          name: protocol.toLowerCase(),
+          protocol,
+          port: [6, 17, 132][at]!,
+          nodePort: 30_000 + 10 * index + at,
+        })),
+        externalIPs: [VIPS[index]!],
+        internalTrafficPolicy: policy,
+        externalTrafficPolicy: policy,
+        sessionAffinity: index === 0 ? 'ClientIP' : 'None',
+        loadBalancerSourceRanges: ['192.0.2.0/24', '198.51.100.7/32', 'fd00::/8'],
+      },
+      { status: { loadBalancer: { ingress: [{ ip: '203.0.113.9' }, { ip: 'fd00::9' }] } } },
+    ),
+  );
+  const endpointSlices = services.flatMap(({ metadata }) =>
+    protocols.flatMap((protocol) => [
+      slice(metadata!.name!, 2, ['10.0.0.1', elsewhere('10.0.0.2')], {
+        protocol,
+        portName: protocol.toLowerCase(),
+      }),
+      slice(metadata!.name!, 6, [elsewhere(v6Of('10.0.0.3'))], {
+        protocol,
+        portName: protocol.toLowerCase(),
+        addressType: 'IPv6',
+      }),
+    ]),
+  );
+  await wanted.update({ services, endpointSlices, node: NODE });
+  return wanted;
+}
+
+test('what is installed is read back as it was meant, of every kind', async (t) => {
+  const ns = namespace(t);
+  const wanted = await everything();
+  const { refused } = await new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] }).restore(wanted);
+  assert.deepEqual([...refused], []);
+  const anew = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  await anew.read();
+  const objects = [...wanted.byService()].flatMap(([, keys]) => [...keys]);
+  assert.deepEqual([...anew.installed.keys()].sort(), [...new Set(objects)].sort());
+  const { changes } = await anew.restore(wanted);
+  // Rules alone are written again, since the kernel does not show them as they were written.
+  assert.deepEqual([...new Set(changes.map(({ object }) => object.split(' ')[1]))], ['chain']);
+  const { changes: none } = await anew.change(wanted, objects);
+  assert.deepEqual(none, []);
+});
+
+test('a change sends what changed, and nothing of others', async (t) => {
+  const ns = namespace(t);
+  const tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  const wanted = await everything();
+  await tables.restore(wanted);
+  const generations = tables.isKnown;
+  const key = 'ip endpoints-tcp 172.20.0.0 . 6 . 0';
+  const goal: Goal = {
+    get: (object) => (object === key ? '10.9.9.9 . 9' : wanted.get(object)),
+    byService: () => wanted.byService(),
+  };
+  const { changes } = await tables.change(
+    goal,
+    [...wanted.byService()].flatMap(([, keys]) => [...keys]),
+  );
+  assert.deepEqual(
+    changes.map(({ object, to }) => [object, to]),
+    [[key, '10.9.9.9 . 9']],
+  );
+  assert.deepEqual([generations, tables.isKnown], [true, true]);
+  await new Nftables(ns).apply('add table ip other\n');
+  assert.equal(tables.isKnown, false);
+});
+
+test('what the kernel refuses of one Service keeps no other from its rules', async (t) => {
+  const ns = namespace(t);
+  const tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  const element = (index: number) => `ip cluster-ips ${index === 5 ? 'nonsense' : `172.20.0.${index}`}`;
+  const goal: Goal = {
+    get: () => '',
+    byService: () => Array.from({ length: 9 }, (_, index) => [`default/s${index}`, [element(index)]]),
+  };
+  const { refused } = await tables.restore(goal);
+  assert.deepEqual([...refused.keys()], ['default/s5']);
+  const listing = await new Nftables(ns).list({ family: 'ip', name: TABLE });
+  assert.equal(listedObjects(listing!).size, 8);
+});
+
+test('a table of another layout is replaced', async (t) => {
+  const ns = namespace(t);
+  await new Nftables(ns).apply(
+    `table ip ${TABLE} {\n map frontends { type ipv4_addr : verdict; }\n chain forward { type filter hook input priority 5; }\n}\n`,
+  );
+  const tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: ['10.0.0.0/8'] });
+  const wanted = await everything();
+  const { refused } = await tables.restore(wanted);
+  assert.deepEqual([...refused], []);
+  const anew = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  await anew.read();
+  assert.ok(anew.installed.has('ip frontends 172.20.0.0 . sctp . 132'));
+});
+
+test('the base can be applied over itself', async (t) => {
+  const nftables = new Nftables(namespace(t));
+  for (let i = 0; i < 2; i++) {
+    await nftables.apply(
+      baseScript('ip', { nodePortCidrs: [] }) + baseScript('ip6', { nodePortCidrs: ['fd00::/8'] }),
+    );
+  }
+});
