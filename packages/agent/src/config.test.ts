@@ -29,7 +29,7 @@ test('the values of the usual chart are understood', () => {
   });
   assert.equal(config.log.level, 'debug');
   assert.deepEqual(config.network.excludeSnatCidrs, ['10.1.0.0/16', '10.2.3.0/24']);
-  assert.deepEqual(config.withoutEffect, ['WARM_PREFIX_TARGET=1', 'DISABLE_TCP_EARLY_DEMUX=false']);
+  assert.deepEqual(config.withoutEffect, ['DISABLE_TCP_EARLY_DEMUX=false', 'WARM_PREFIX_TARGET=1']);
 });
 
 for (const [name, value, allowed] of [
@@ -55,6 +55,18 @@ for (const [name, value, allowed] of [
   });
 }
 
+test('prefix delegation takes a target for prefixes, or one for addresses', () => {
+  const read = (env: NodeJS.ProcessEnv) => readConfig({ ENABLE_PREFIX_DELEGATION: 'true', ...env });
+  const { pool, withoutEffect } = read({ WARM_ENI_TARGET: '2' });
+  assert.deepEqual([pool.prefixDelegation, pool.warmPrefixTarget], [true, 1]);
+  assert.deepEqual(withoutEffect, ['WARM_ENI_TARGET=2']);
+  assert.throws(() => read({ WARM_PREFIX_TARGET: '0' }), /WARM_PREFIX_TARGET is "0" but must be 1 or more/);
+  assert.equal(read({ WARM_PREFIX_TARGET: '0', WARM_IP_TARGET: '3' }).pool.warmIpTarget, 3);
+  const zeros = { WARM_IP_TARGET: '0', MINIMUM_IP_TARGET: '0' };
+  assert.throws(() => read(zeros), /WARM_IP_TARGET and MINIMUM_IP_TARGET are "0"/);
+  assert.equal(read({ ...zeros, WARM_PREFIX_TARGET: '2' }).pool.warmPrefixTarget, 2);
+});
+
 test('tells every wrong variable at once', () => {
   assert.throws(
     () => readConfig({ WARM_ENI_TARGET: 'x', POD_MTU: 'y' }),
@@ -62,12 +74,7 @@ test('tells every wrong variable at once', () => {
   );
 });
 
-for (const name of [
-  'ENABLE_IPv6',
-  'ENABLE_PREFIX_DELEGATION',
-  'AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG',
-  'ENABLE_POD_ENI',
-]) {
+for (const name of ['ENABLE_IPv6', 'AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG', 'ENABLE_POD_ENI']) {
   test(`does not go on as if ${name} were off`, () =>
     assert.throws(
       () => readConfig({ [name]: 'true' }),

@@ -26,6 +26,10 @@ export type Config = {
     /** 0 is "not set": either IP target that is set overrides the ENI target. */
     readonly warmIpTarget: number;
     readonly minimumIpTarget: number;
+    /** True: ENIs carry delegated prefixes, each of 16 addresses, in place of single addresses. */
+    readonly prefixDelegation: boolean;
+    /** With prefixes, in place of the ENI target; either IP target that is set overrides it. */
+    readonly warmPrefixTarget: number;
     /** Cap on the ENIs of this node, the primary one included; absent: what the instance type allows. */
     readonly maxEni?: number;
     readonly cooldownMs: number;
@@ -133,6 +137,8 @@ const inForce = z.object({
   WARM_ENI_TARGET: count.default(1),
   WARM_IP_TARGET: count.default(0),
   MINIMUM_IP_TARGET: count.default(0),
+  ENABLE_PREFIX_DELEGATION: flag.default(false),
+  WARM_PREFIX_TARGET: count.default(1),
   MAX_ENI: whole(-1, 1000, 'a whole number; below 1 it is the limit of the instance type').default(-1),
   IP_COOLDOWN_PERIOD: whole(0, 86_400, 'a number of seconds from 0 to 86400').default(30),
   AWS_VPC_K8S_CNI_BACKING_STORE: text.default('/var/run/aws-node/ipam.json'),
@@ -164,14 +170,12 @@ const inForce = z.object({
 const modes = z.object({
   ENABLE_IPv4: flag.default(true),
   ENABLE_IPv6: flag.default(false),
-  ENABLE_PREFIX_DELEGATION: flag.default(false),
   AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: flag.default(false),
   ENABLE_POD_ENI: flag.default(false),
 });
 
 /** Variables that are read and checked, but change nothing yet. */
 const withoutEffect = z.object({
-  WARM_PREFIX_TARGET: count.optional(),
   ENI_CONFIG_ANNOTATION_DEF: text.optional(),
   ENI_CONFIG_LABEL_DEF: text.optional(),
   ANNOTATE_POD_IP: flag.optional(),
@@ -200,6 +204,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const value = result.data;
   refuseModes(value);
   const ipTarget = value.WARM_IP_TARGET > 0 || value.MINIMUM_IP_TARGET > 0;
+  if (value.ENABLE_PREFIX_DELEGATION && !ipTarget) refuseNoPrefixes(set, value);
   return {
     ...(value.MY_NODE_NAME && { nodeName: value.MY_NODE_NAME }),
     ...(value.CLUSTER_NAME && { clusterName: value.CLUSTER_NAME }),
@@ -207,6 +212,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       warmEniTarget: value.WARM_ENI_TARGET,
       warmIpTarget: value.WARM_IP_TARGET,
       minimumIpTarget: value.MINIMUM_IP_TARGET,
+      prefixDelegation: value.ENABLE_PREFIX_DELEGATION,
+      warmPrefixTarget: value.WARM_PREFIX_TARGET,
       ...(value.MAX_ENI >= 1 && { maxEni: value.MAX_ENI }),
       cooldownMs: value.IP_COOLDOWN_PERIOD * 1000,
       checkpointPath: value.AWS_VPC_K8S_CNI_BACKING_STORE,
@@ -237,14 +244,40 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     log: { level: value.AWS_VPC_K8S_CNI_LOGLEVEL, file: value.AWS_VPC_K8S_CNI_LOG_FILE },
     withoutEffect: [
       ...Object.keys(withoutEffect.shape).filter((name) => set[name] !== undefined),
-      ...(ipTarget && set.WARM_ENI_TARGET !== undefined ? ['WARM_ENI_TARGET'] : []),
+      ...overridden(set, value.ENABLE_PREFIX_DELEGATION, ipTarget),
     ].map((name) => `${name}=${set[name]}`),
   };
 }
 
+/** A pool of prefixes without any target: Amazon does not support it either. */
+function refuseNoPrefixes(
+  set: NodeJS.ProcessEnv,
+  { WARM_PREFIX_TARGET }: { readonly WARM_PREFIX_TARGET: number },
+): void {
+  const wayOut = 'with ENABLE_PREFIX_DELEGATION, unless WARM_IP_TARGET or MINIMUM_IP_TARGET is 1 or more.';
+  if (WARM_PREFIX_TARGET === 0)
+    throw new ConfigError(`WARM_PREFIX_TARGET is "0" but must be 1 or more ${wayOut}`);
+  const zeros = ['WARM_IP_TARGET', 'MINIMUM_IP_TARGET'].every((name) => set[name] !== undefined);
+  if (zeros && set.WARM_PREFIX_TARGET === undefined) {
+    throw new ConfigError(
+      'WARM_IP_TARGET and MINIMUM_IP_TARGET are "0" but one must be 1 or more with ENABLE_PREFIX_DELEGATION, ' +
+        'unless WARM_PREFIX_TARGET is set.',
+    );
+  }
+}
+
+/** Targets that are set and that another target, or the kind of the pool, overrides. */
+function overridden(set: NodeJS.ProcessEnv, prefixes: boolean, ipTarget: boolean): string[] {
+  const names = [
+    ...(prefixes || ipTarget ? ['WARM_ENI_TARGET'] : []),
+    ...(!prefixes || ipTarget ? ['WARM_PREFIX_TARGET'] : []),
+  ];
+  return names.filter((name) => set[name] !== undefined);
+}
+
 function refuseModes(value: z.infer<typeof modes>): void {
   const refused = [
-    ...(['ENABLE_IPv6', 'ENABLE_PREFIX_DELEGATION', 'ENABLE_POD_ENI'] as const),
+    ...(['ENABLE_IPv6', 'ENABLE_POD_ENI'] as const),
     'AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG' as const,
   ].filter((name) => value[name]);
   const sentences = refused.map(

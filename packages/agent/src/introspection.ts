@@ -1,5 +1,6 @@
 /** The state of L-IPAM as JSON, at the paths and in the shapes that Amazon's users ask for. */
-import { addressesIn, type PoolEni } from '@enid/ipam';
+import { fromNumber, type Ipv4Cidr, networkOf, prefixLength, toBytes } from '@enid/ip';
+import { addressesIn, eniOf, type PoolEni } from '@enid/ipam';
 import { json, type Routes } from './http.ts';
 import type { PoolView } from './pool/warm-pool.ts';
 
@@ -40,13 +41,14 @@ function eniEntry(pool: PoolView['pool'], eni: PoolEni): object {
       };
       return [address, entry] as const;
     });
+    const cidr = slot.kind === 'prefix' ? slot.cidr : (`${slot.address}/32` as Ipv4Cidr);
     const entry = {
-      Cidr: { IP: slot.address, Mask: '/////w==' },
+      Cidr: { IP: networkOf(cidr), Mask: maskOf(cidr) },
       IPAddresses: Object.fromEntries(addresses),
-      IsPrefix: false,
+      IsPrefix: slot.kind === 'prefix',
       AddressFamily: '4',
     };
-    return [`${slot.address}/32`, entry] as const;
+    return [cidr, entry] as const;
   });
   return {
     ID: eni.id,
@@ -59,10 +61,16 @@ function eniEntry(pool: PoolView['pool'], eni: PoolEni): object {
   };
 }
 
+/** The mask as Go prints a net.IPMask: in base64. */
+function maskOf(cidr: Ipv4Cidr): string {
+  const mask = (0xffffffff << (32 - prefixLength(cidr))) >>> 0;
+  return Buffer.from(toBytes(fromNumber(mask))).toString('base64');
+}
+
 function pods({ pool, enis }: PoolView): object {
   return Object.fromEntries(
     pool.allocations.values().map(({ key, address, metadata }) => {
-      const carrier = pool.enis.find((eni) => eni.slots.some((slot) => slot.address === address));
+      const carrier = eniOf(pool, address);
       const { k8sPodName = '', k8sPodNamespace = '' } = metadata;
       const entry = {
         Name: k8sPodName,

@@ -1,5 +1,5 @@
 /** Prometheus metrics under Amazon's names, so that dashboards and alarms keep working. */
-import { addressesOf, countsOf } from '@enid/ipam';
+import { addressesIn, addressesOf, addressesPerSlot, countsOf } from '@enid/ipam';
 import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type { CallObserver } from './aws/ec2.ts';
 import type { Clock } from './clock.ts';
@@ -28,7 +28,7 @@ const FAMILIES: readonly Family[] = [
     kind: 'gauge',
     name: 'ip_max',
     help: 'Addresses that this node may have for pods',
-    samples: ({ bounds }) => one(bounds.enis * bounds.slotsPerEni),
+    samples: ({ pool, bounds }) => one(bounds.enis * bounds.slotsPerEni * addressesPerSlot(pool.mode)),
   },
   {
     kind: 'gauge',
@@ -48,7 +48,13 @@ const FAMILIES: readonly Family[] = [
     help: 'Addresses held by pods',
     samples: ({ pool }, now) => one(countsOf(pool, now).assigned),
   },
-  { kind: 'gauge', name: 'total_ipv4_prefixes', help: 'Delegated IPv4 prefixes', samples: () => one(0) },
+  {
+    kind: 'gauge',
+    name: 'total_ipv4_prefixes',
+    help: 'Delegated IPv4 prefixes',
+    samples: ({ pool }) =>
+      one(pool.enis.flatMap(({ slots }) => slots).filter(({ kind }) => kind === 'prefix').length),
+  },
   {
     kind: 'gauge',
     name: 'assigned_ip_per_cidr',
@@ -56,8 +62,11 @@ const FAMILIES: readonly Family[] = [
     label: 'cidr',
     samples: ({ pool }) =>
       pool.enis
-        .flatMap((eni) => [...addressesOf(eni)])
-        .map((address) => [`${address}/32`, pool.allocations.has(address) ? 1 : 0]),
+        .flatMap(({ slots }) => slots)
+        .map((slot) => [
+          slot.kind === 'prefix' ? slot.cidr : `${slot.address}/32`,
+          addressesIn(slot).filter((address) => pool.allocations.has(address)).length,
+        ]),
   },
   {
     kind: 'gauge',

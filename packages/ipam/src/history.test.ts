@@ -4,12 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fromNumber, type Ipv4 } from '@enid/ip';
+import { cidrOf, fromNumber, type Ipv4 } from '@enid/ip';
 import fc from 'fast-check';
 import { type Action, type Bounds, MINIMUM_ENI_AGE, plan, type Targets } from './plan.ts';
 import {
-  addAddresses,
+  addressesIn,
   addressesOf,
+  addSlots,
   assign,
   countsOf,
   dropEni,
@@ -17,9 +18,14 @@ import {
   eniOf,
   expire,
   type HolderKey,
+  isFreeSlot,
   type Pool,
+  prefixSlotOf,
   putEni,
   release,
+  type Slot,
+  type SlotKind,
+  slotKey,
   slotOf,
   withdraw,
 } from './pool.ts';
@@ -31,10 +37,10 @@ const keyOf = (pod: number): HolderKey => ({ network: 'aws-cni', containerId: `c
 /** EC2 and a node: real ENIs with real addresses, and a pool that follows them. */
 class World {
   now = 1_000_000;
-  pool: Pool = emptyPool(COOLDOWN);
+  pool: Pool;
   lastDecrease: number | undefined;
-  /** Secondary addresses of what is really attached. */
-  readonly attached = new Map<string, Ipv4[]>([['eni-0', []]]);
+  /** What is really attached, and what it carries. */
+  readonly attached = new Map<string, Slot[]>([['eni-0', []]]);
   readonly releasedAt = new Map<Ipv4, number>();
   readonly holders = new Map<number, Ipv4>();
   readonly targets: Targets;
@@ -42,20 +48,30 @@ class World {
   #next = 0x0a000010;
   #enis = 0;
 
-  constructor(targets: Targets, bounds: Bounds) {
+  constructor(targets: Targets, bounds: Bounds, mode: SlotKind) {
     this.targets = targets;
     this.bounds = bounds;
+    this.pool = emptyPool(COOLDOWN, mode);
     this.take('eni-0', 0);
   }
 
   take(id: string, deviceNumber: number): void {
-    const slots = this.attached.get(id)!.map(slotOf);
+    const slots = this.attached.get(id)!;
     const primary = id === 'eni-0';
     this.pool = putEni(this.pool, { id, deviceNumber, primary, since: this.now, leaving: false, slots });
   }
 
-  fresh(count: number): Ipv4[] {
-    return Array.from({ length: count }, () => fromNumber(this.#next++));
+  fresh(kind: SlotKind, count: number): Slot[] {
+    return Array.from({ length: count }, () => {
+      if (kind === 'address') return slotOf(fromNumber(this.#next++));
+      this.#next = Math.ceil(this.#next / 16) * 16 + 16;
+      return prefixSlotOf(cidrOf(fromNumber(this.#next - 16), 28));
+    });
+  }
+
+  /** Every address of the node. */
+  all(): Ipv4[] {
+    return [...this.attached.values()].flat().flatMap(addressesIn);
   }
 
   plan(waiting = 0): Action[] {
@@ -65,33 +81,48 @@ class World {
 
   carryOut(action: Action): void {
     switch (action.kind) {
-      case 'assign-addresses': {
+      case 'assign-addresses':
+      case 'assign-prefixes': {
         const held = this.attached.get(action.eniId)!;
         assert.ok(
           held.length + action.count <= this.bounds.slotsPerEni,
           'EC2 would refuse: too many addresses',
         );
-        const added = this.fresh(action.count);
-        held.push(...added);
-        this.pool = addAddresses(this.pool, action.eniId, added);
+        const added = this.fresh(action.kind === 'assign-prefixes' ? 'prefix' : 'address', action.count);
+        assert.ok(
+          added.every(({ kind }) => kind === this.pool.mode),
+          'the other kind was mixed in',
+        );
+        this.attached.set(action.eniId, [...held, ...added]);
+        this.pool = addSlots(this.pool, action.eniId, added);
         break;
       }
       case 'attach-eni': {
         assert.ok(this.attached.size < this.bounds.enis, 'EC2 would refuse: too many ENIs');
         const id = `eni-${++this.#enis}`;
-        this.attached.set(id, this.fresh(action.count));
+        this.attached.set(id, this.fresh(this.pool.mode, action.count));
         const used = new Set(this.pool.enis.map((eni) => eni.deviceNumber));
         this.take(id, [...Array(99).keys()].find((device) => !used.has(device))!);
         break;
       }
-      case 'unassign-addresses': {
-        const { pool, withdrawn } = withdraw(this.pool, action.eniId, action.addresses, this.now);
+      case 'unassign-addresses':
+      case 'unassign-prefixes': {
+        const keys = action.kind === 'unassign-prefixes' ? action.prefixes : action.addresses;
+        for (const address of this.addressesAt(action.eniId, keys)) {
+          assert.ok(
+            ![...this.holders.values()].includes(address),
+            `${address} was unassigned while it is held`,
+          );
+          assert.ok(!this.rests(address), `${address} was unassigned while it rests`);
+        }
+        const { pool, withdrawn } = withdraw(this.pool, action.eniId, keys, this.now);
         this.pool = pool;
         this.lastDecrease = this.now;
+        const gone = new Set<string>(withdrawn);
         const held = this.attached.get(action.eniId)!;
         this.attached.set(
           action.eniId,
-          held.filter((address) => !withdrawn.includes(address)),
+          held.filter((slot) => !gone.has(slotKey(slot))),
         );
         break;
       }
@@ -108,6 +139,13 @@ class World {
     }
   }
 
+  addressesAt(eniId: string, keys: readonly string[]): Ipv4[] {
+    return this.attached
+      .get(eniId)!
+      .filter((slot) => keys.includes(slotKey(slot)))
+      .flatMap(addressesIn);
+  }
+
   rests(address: Ipv4): boolean {
     return this.now < (this.releasedAt.get(address) ?? -Infinity) + COOLDOWN;
   }
@@ -115,7 +153,7 @@ class World {
   add(pod: number): boolean {
     const given = assign(this.pool, keyOf(pod), {}, this.now);
     if (!given) {
-      const free = [...this.attached.values()].flat().filter((address) => this.canBeGiven(address));
+      const free = this.all().filter((address) => this.canBeGiven(address));
       assert.deepEqual(free, [], 'a pod was refused although an address was free');
       return false;
     }
@@ -133,7 +171,13 @@ class World {
 
   canBeGiven(address: Ipv4): boolean {
     const held = [...this.holders.values()].includes(address);
-    return !held && !this.rests(address) && eniOf(this.pool, address)?.leaving === false;
+    const slot = [...this.attached.values()].flat().find((each) => addressesIn(each).includes(address))!;
+    return (
+      !held &&
+      !this.rests(address) &&
+      slot.kind === this.pool.mode &&
+      eniOf(this.pool, address)?.leaving === false
+    );
   }
 
   delete(pod: number): void {
@@ -146,7 +190,7 @@ class World {
 
   /** What metadata, up to date, says; ENIs that appear are taken up. */
   reconcile(): void {
-    const observed = [...this.attached].map(([id, addresses]) => ({ id, addresses }));
+    const observed = [...this.attached].map(([id, slots]) => ({ id, slots }));
     const result = reconcile(this.pool, observed, this.now);
     this.pool = result.pool;
     for (const id of result.appeared) this.take(id, this.pool.enis.length + 10);
@@ -162,22 +206,36 @@ type Step =
   | { do: 'add' | 'delete'; pod: number }
   | { do: 'pass'; milliseconds: number }
   | { do: 'act'; waiting: number }
-  | { do: 'lose-eni' | 'lose-address' | 'reconcile' };
+  | { do: 'lose-eni' | 'lose-slot' | 'reconcile' | 'switch' };
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: fc.constant('add' as const), pod: fc.nat(19) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('delete' as const), pod: fc.nat(19) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('pass' as const), milliseconds: fc.nat(40_000) }) },
   { weight: 6, arbitrary: fc.record({ do: fc.constant('act' as const), waiting: fc.nat(2) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('lose-eni', 'lose-address', 'reconcile') }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constantFrom('lose-eni', 'lose-slot', 'reconcile', 'switch') }),
+  },
 );
 
 const anyWorld = fc
   .record({
-    targets: fc.record({ warmEnis: fc.nat(2), warmIps: fc.nat(8), minimumIps: fc.nat(12) }),
+    mode: fc.constantFrom<SlotKind>('address', 'prefix'),
+    targets: fc.record({
+      warmEnis: fc.nat(2),
+      warmIps: fc.nat(8),
+      minimumIps: fc.nat(40),
+      warmPrefixes: fc.integer({ min: 1, max: 3 }),
+    }),
     bounds: fc.record({ enis: fc.integer({ min: 1, max: 4 }), slotsPerEni: fc.integer({ min: 1, max: 6 }) }),
   })
-  .map(({ targets, bounds }) => ({ targets, bounds }));
+  // Half of the worlds are without IP targets.
+  .chain((world) => fc.boolean().map((byIps) => (byIps ? world : withoutIpTargets(world))));
+
+function withoutIpTargets<W extends { targets: Targets }>(world: W): W {
+  return { ...world, targets: { ...world.targets, warmIps: 0, minimumIps: 0 } };
+}
 
 function take(world: World, step: Step): void {
   switch (step.do) {
@@ -199,9 +257,12 @@ function take(world: World, step: Step): void {
       world.reconcile();
       break;
     }
-    case 'lose-address':
-      world.attached.get('eni-0')?.pop();
+    case 'lose-slot':
+      world.attached.set('eni-0', world.attached.get('eni-0')!.slice(0, -1));
       world.reconcile();
+      break;
+    case 'switch':
+      world.pool = { ...world.pool, mode: world.pool.mode === 'prefix' ? 'address' : 'prefix' };
       break;
     case 'reconcile':
       world.reconcile();
@@ -213,11 +274,11 @@ test('no history gives an address to two pods, gives out a resting one, or frees
     fc.property(
       anyWorld,
       fc.array(anyStep, { maxLength: 150, size: 'max' }),
-      ({ targets, bounds }, steps) => {
-        const world = new World(targets, bounds);
+      ({ targets, bounds, mode }, steps) => {
+        const world = new World(targets, bounds, mode);
         for (const step of steps) take(world, step);
         const counts = countsOf(world.pool, world.now);
-        assert.equal(counts.assigned + counts.cooling + counts.free, counts.total);
+        assert.equal(counts.assigned + counts.cooling + counts.free + counts.draining, counts.total);
       },
     ),
     { numRuns: 600 },
@@ -226,33 +287,52 @@ test('no history gives an address to two pods, gives out a resting one, or frees
 
 test('after any history the pool comes to rest at its target', () => {
   fc.assert(
-    fc.property(anyWorld, fc.array(anyStep, { maxLength: 80, size: 'max' }), ({ targets, bounds }, steps) => {
-      const world = new World(targets, bounds);
-      for (const step of steps) take(world, step);
-      world.reconcile();
-      for (let round = 0; round < 40; round++) {
-        for (const action of world.plan()) world.carryOut(action);
-        world.pass(MINIMUM_ENI_AGE / 2 + 1);
-      }
-      assert.deepEqual(world.plan(), [], 'it still acts');
-      const { available, total } = countsOf(world.pool, world.now);
-      const full = total === bounds.enis * bounds.slotsPerEni;
-      if (targets.warmIps > 0 || targets.minimumIps > 0) {
-        assert.ok(full || (available >= targets.warmIps && total >= targets.minimumIps), 'it is short');
-        const over = Math.min(available - targets.warmIps, total - targets.minimumIps);
-        assert.ok(over <= 0, `it is ${over} over`);
-      } else {
-        const warm = Math.max(targets.warmEnis * bounds.slotsPerEni, 1);
-        assert.ok(full || available >= warm, 'it is short');
-        const surplus = available >= (targets.warmEnis + 1) * bounds.slotsPerEni;
-        const idle = world.pool.enis.some((eni) => {
-          const addresses = [...addressesOf(eni)];
-          const unused = addresses.every((address) => !world.pool.allocations.has(address));
-          return !eni.primary && unused && available - addresses.length >= warm;
-        });
-        assert.ok(!(surplus && idle), 'it keeps an ENI that nothing needs');
-      }
-    }),
+    fc.property(
+      anyWorld,
+      fc.array(anyStep, { maxLength: 80, size: 'max' }),
+      ({ targets, bounds, mode }, steps) => {
+        const world = new World(targets, bounds, mode);
+        for (const step of steps) take(world, step);
+        world.reconcile();
+        for (let round = 0; round < 60; round++) {
+          for (const action of world.plan()) world.carryOut(action);
+          world.pass(MINIMUM_ENI_AGE / 2 + 1);
+        }
+        assert.deepEqual(world.plan(), [], 'it still acts');
+        const { pool } = world;
+        const { available, assigned } = countsOf(pool, world.now);
+        const size = pool.mode === 'prefix' ? 16 : 1;
+        const all = pool.enis.flatMap(({ slots }) => slots);
+        const full = all.length === bounds.enis * bounds.slotsPerEni;
+        const current = all.filter(({ kind }) => kind === pool.mode);
+        const free = current.filter((slot) => isFreeSlot(pool, slot, world.now)).length;
+        const left = all.filter(({ kind }) => kind !== pool.mode);
+        if (current.length > 0) {
+          assert.ok(!left.some((slot) => isFreeSlot(pool, slot, world.now)), 'what drains is kept');
+        }
+        if (targets.warmIps > 0 || targets.minimumIps > 0) {
+          assert.ok(
+            full || (available >= targets.warmIps && available + assigned >= targets.minimumIps),
+            'it is short',
+          );
+          const over = Math.min(available - targets.warmIps, available + assigned - targets.minimumIps);
+          assert.ok(over < size || free === 0, `it is ${over} over`);
+        } else if (pool.mode === 'prefix') {
+          assert.ok(full || available >= 16 * targets.warmPrefixes!, 'it is short');
+          assert.ok(free <= targets.warmPrefixes!, 'it keeps a prefix that nothing needs');
+        } else {
+          const warm = Math.max(targets.warmEnis * bounds.slotsPerEni, 1);
+          assert.ok(full || available >= warm, 'it is short');
+          const surplus = available >= (targets.warmEnis + 1) * bounds.slotsPerEni;
+          const idle = pool.enis.some((eni) => {
+            const addresses = [...addressesOf(eni)];
+            const unused = addresses.every((address) => !pool.allocations.has(address));
+            return !eni.primary && unused && available - addresses.length >= warm;
+          });
+          assert.ok(!(surplus && idle), 'it keeps an ENI that nothing needs');
+        }
+      },
+    ),
     { numRuns: 400 },
   );
 });

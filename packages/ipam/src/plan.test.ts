@@ -1,9 +1,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { addressAt, type Ipv4, parseIpv4Cidr } from '@enid/ip';
+import { addressAt, type Ipv4, type Ipv4Cidr, parseIpv4Cidr } from '@enid/ip';
 import { instanceLimits } from './instance-limits.ts';
 import { type Action, type PlanInput, plan } from './plan.ts';
-import { assign, emptyPool, markLeaving, type Pool, putEni, release, slotOf } from './pool.ts';
+import {
+  addressesIn,
+  addressesOf,
+  assign,
+  countsOf,
+  emptyPool,
+  markLeaving,
+  type Pool,
+  prefixSlotOf,
+  putEni,
+  release,
+  type Slot,
+  slotOf,
+} from './pool.ts';
 
 const NOW = 10_000_000;
 const LIMITS = instanceLimits('t3.medium')!;
@@ -59,7 +72,7 @@ test('an ENI is freed when the others hold the target without it, and nothing on
   assert.deepEqual(planned(poolOf(5, 5)), free);
   assert.deepEqual(planned(withPods(poolOf(5, 5), 1)), []);
   const [first] = poolOf(5, 5).enis[1]!.slots;
-  const resting = { ...poolOf(5, 5), released: new Map([[first!.address, NOW - 29_999]]) };
+  const resting = { ...poolOf(5, 5), released: new Map([[addressesIn(first!)[0]!, NOW - 29_999]]) };
   assert.deepEqual(planned(resting), []);
   assert.deepEqual(planned(resting, { now: NOW + 1 }), free);
 });
@@ -108,7 +121,7 @@ test('an address that rests is not given back', () => {
 });
 
 test('a pod that waits makes the pool low although addresses rest', () => {
-  const resting = new Map(poolOf(5).enis[0]!.slots.map((slot) => [slot.address, NOW - 1000]));
+  const resting = new Map([...addressesOf(poolOf(5).enis[0]!)].map((each) => [each, NOW - 1000]));
   const pool = { ...poolOf(5), released: resting };
   assert.deepEqual(planned(pool), []);
   assert.deepEqual(planned(pool, { waiting: 1 }), [{ kind: 'attach-eni', count: 5 }]);
@@ -116,4 +129,124 @@ test('a pod that waits makes the pool low although addresses rest', () => {
   assert.deepEqual(planned(withPods(poolOf(5), 5), { targets, waiting: 2 }), [
     { kind: 'attach-eni', count: 2 },
   ]);
+});
+
+const block = (device: number, n: number): Ipv4Cidr => parseIpv4Cidr(`10.${device}.0.${n * 16}/28`);
+
+/** A pool of prefixes: ENIs with so many each, all long attached. */
+function prefixesOf(...counts: number[]): Pool {
+  return counts.reduce(
+    (pool, count, device) => {
+      const slots = Array.from({ length: count }, (_, n) => prefixSlotOf(block(device, n)));
+      return putEni(pool, { ...ENI(device), slots });
+    },
+    emptyPool(30_000, 'prefix'),
+  );
+}
+
+const ENI = (deviceNumber: number) => ({
+  id: `eni-${deviceNumber}`,
+  deviceNumber,
+  primary: deviceNumber === 0,
+  since: 0,
+  leaving: false,
+});
+
+const assignPrefixes = (device: number, count: number) => ({
+  kind: 'assign-prefixes',
+  eniId: `eni-${device}`,
+  count,
+});
+
+test('WARM_PREFIX_TARGET 1: a prefix more with the first pod, another with the seventeenth', () => {
+  assert.deepEqual(planned(prefixesOf(0)), [assignPrefixes(0, 1)]);
+  assert.deepEqual(planned(prefixesOf(1)), []);
+  assert.deepEqual(planned(withPods(prefixesOf(1), 1)), [assignPrefixes(0, 1)]);
+  assert.deepEqual(planned(withPods(prefixesOf(2), 16)), []);
+  assert.deepEqual(planned(withPods(prefixesOf(2), 17)), [assignPrefixes(0, 1)]);
+  assert.deepEqual(planned(withPods(prefixesOf(5), 65)), [{ kind: 'attach-eni', count: 1 }]);
+  assert.deepEqual(planned(withPods(prefixesOf(5, 5, 5), 240)), []);
+});
+
+test('the IP targets override WARM_PREFIX_TARGET and are met in whole prefixes', () => {
+  const targets = { ...DEFAULT, warmPrefixes: 3, warmIps: 5, minimumIps: 0 };
+  assert.deepEqual(planned(prefixesOf(0), { targets }), [assignPrefixes(0, 1)]);
+  assert.deepEqual(planned(withPods(prefixesOf(1), 11), { targets }), []);
+  assert.deepEqual(planned(withPods(prefixesOf(1), 12), { targets }), [assignPrefixes(0, 1)]);
+  const minimum = { ...targets, minimumIps: 40 };
+  assert.deepEqual(planned(prefixesOf(0), { targets: minimum }), [assignPrefixes(0, 3)]);
+  assert.deepEqual(planned(prefixesOf(3), { targets: minimum }), []);
+  assert.deepEqual(planned(prefixesOf(4), { targets: minimum }), [
+    { kind: 'unassign-prefixes', eniId: 'eni-0', prefixes: [block(0, 3)] },
+  ]);
+});
+
+test('a prefix goes back only when none of its addresses is held or rests', () => {
+  const full = withPods(prefixesOf(3), 17);
+  const pool = release(full, keyOf(16), NOW - 1000).pool;
+  assert.deepEqual(planned(pool), []);
+  assert.deepEqual(planned(pool, { now: NOW + 29_000 }), [
+    { kind: 'unassign-prefixes', eniId: 'eni-0', prefixes: [block(0, 2)] },
+  ]);
+});
+
+test('pods come from the fullest prefix of the lowest device, so that others empty', () => {
+  let pool = withPods(prefixesOf(2, 1), 32);
+  for (const pod of [0, 1, 2, 20]) pool = release(pool, keyOf(pod), 0).pool;
+  const next = assign(pool, keyOf(40), {}, NOW)!;
+  assert.equal(next.allocation.address, addressAt(block(0, 1), 4));
+  assert.equal(assign(next.pool, keyOf(41), {}, NOW)!.allocation.address, addressAt(block(0, 0), 0));
+});
+
+test('prefixes take over from single addresses: room first, then what drains as it gets free', () => {
+  const single = poolOf(5, 2);
+  let pool: Pool = { ...withPods(single, 5), mode: 'prefix' };
+  assert.deepEqual(planned(pool), [assignPrefixes(1, 1)]);
+  assert.deepEqual(countsOf(pool, NOW).available, 0, 'what drains does not count');
+  assert.equal(
+    assign(pool, keyOf(9), {}, NOW)!.allocation.address,
+    address(1, 10),
+    'nothing else is there yet',
+  );
+
+  const withPrefix = [...single.enis[1]!.slots, prefixSlotOf(block(1, 0))];
+  pool = putEni(pool, { ...single.enis[1]!, slots: withPrefix });
+  assert.equal(assign(pool, keyOf(9), {}, NOW)!.allocation.address, addressAt(block(1, 0), 0));
+  assert.deepEqual(planned(pool), [
+    { kind: 'unassign-addresses', eniId: 'eni-1', addresses: [address(1, 10), address(1, 11)] },
+  ]);
+  const full: Pool = { ...withPods(poolOf(5, 5), 3), mode: 'prefix' };
+  const last = { kind: 'unassign-addresses', eniId: 'eni-0', addresses: [address(0, 14)] };
+  assert.deepEqual(planned(full), [last], 'room is made where there is none');
+  assert.deepEqual(planned({ ...withPods(poolOf(5), 5), mode: 'prefix' }), [
+    { kind: 'attach-eni', count: 1 },
+  ]);
+});
+
+test('single addresses take over from prefixes, which stay as long as one of theirs is held', () => {
+  const pool: Pool = { ...withPods(prefixesOf(5), 17), mode: 'address' };
+  assert.deepEqual(planned(pool), [
+    { kind: 'unassign-prefixes', eniId: 'eni-0', prefixes: [block(0, 2), block(0, 3), block(0, 4)] },
+  ]);
+  const slots: Slot[] = [block(0, 0), block(0, 1)].map(prefixSlotOf);
+  const mixed = putEni(pool, { ...ENI(0), slots: [...slots, slotOf(address(9, 9))] });
+  assert.deepEqual(planned(mixed), [{ kind: 'assign-addresses', eniId: 'eni-0', count: 2 }]);
+  assert.equal(assign(mixed, keyOf(50), {}, NOW)!.allocation.address, address(9, 9));
+});
+
+test('an ENI that drains gives nothing, and is given back when it is empty', () => {
+  const pool = putEni(poolOf(0, 5), { ...poolOf(5).enis[0]!, draining: true });
+  const used = withPods(pool, 1);
+  assert.deepEqual([...used.allocations.keys()], [address(1, 10)]);
+  assert.deepEqual(planned(pool), [
+    { kind: 'unassign-addresses', eniId: 'eni-0', addresses: [10, 11, 12, 13, 14].map((n) => address(0, n)) },
+  ]);
+  const secondary = putEni(poolOf(5, 5), { ...poolOf(5, 5).enis[1]!, draining: true });
+  assert.deepEqual(planned(secondary), [{ kind: 'free-eni', eniId: 'eni-1' }]);
+});
+
+test('a node has enough with an address for each pod that its kubelet takes', () => {
+  const bounds = { ...BOUNDS, maxPods: 30 };
+  assert.deepEqual(planned(withPods(prefixesOf(2), 30), { bounds }), []);
+  assert.deepEqual(planned(withPods(prefixesOf(2), 32), { bounds, waiting: 1 }), [assignPrefixes(0, 1)]);
 });

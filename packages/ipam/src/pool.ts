@@ -6,10 +6,26 @@
  * nothing here reads a clock or talks to anybody. Times are milliseconds since the epoch, durations
  * milliseconds.
  */
-import type { Ip, Ipv4 } from '@enid/ip';
+import { type Ip, type Ipv4, type Ipv4Cidr, type Ipv6Cidr, addressesOf as listed, sizeOf } from '@enid/ip';
 
-/** One of the places of an ENI that EC2 fills: each holds an address. */
-export type Slot<A extends Ip = Ipv4> = { readonly kind: 'address'; readonly address: A };
+/** A block of the addresses' family. */
+export type CidrOf<A extends Ip> = A extends Ipv4 ? Ipv4Cidr : Ipv6Cidr;
+
+/** One of the places of an ENI that EC2 fills: with one address, or with a delegated prefix. */
+export type Slot<A extends Ip = Ipv4> =
+  | { readonly kind: 'address'; readonly address: A }
+  | {
+      readonly kind: 'prefix';
+      readonly cidr: CidrOf<A>;
+      /** All of the block, lowest first: pods may have each of them. */
+      readonly addresses: readonly A[];
+    };
+export type SlotKind = Slot['kind'];
+/** What names a slot among all of a node: its address, or its block. */
+export type SlotKey<A extends Ip = Ipv4> = NoInfer<A | CidrOf<A>>;
+
+/** The block that EC2 delegates is a /28. */
+export const PREFIX_LENGTH = 28;
 
 /** An ENI whose addresses go to pods. */
 export type PoolEni<A extends Ip = Ipv4> = {
@@ -21,6 +37,8 @@ export type PoolEni<A extends Ip = Ipv4> = {
   readonly since: number;
   /** True while it is being given back to EC2: its addresses are not given out, nor counted. */
   readonly leaving: boolean;
+  /** True for one whose addresses go to no new pod: those that pods hold stay, those that are free go back to EC2. */
+  readonly draining?: boolean;
   readonly slots: readonly Slot<A>[];
 };
 
@@ -39,6 +57,8 @@ export type Allocation<A extends Ip = Ipv4> = {
 };
 
 export type Pool<A extends Ip = Ipv4> = {
+  /** What the pool is made of. Slots of the other kind are left from an earlier setting and drain. */
+  readonly mode: SlotKind;
   /** How long a released address rests before it is given out again. */
   readonly cooldown: number;
   /** By device number, lowest first: the order in which they are filled. */
@@ -50,11 +70,11 @@ export type Pool<A extends Ip = Ipv4> = {
   readonly allocations: ReadonlyMap<A, Allocation<A>>;
   /** When each address that rests was released. */
   readonly released: ReadonlyMap<A, number>;
-  /** When each address was unassigned from its ENI. Instance metadata shows it a while longer. */
-  readonly unassigned: ReadonlyMap<A, number>;
+  /** When each address or prefix was unassigned from its ENI. Instance metadata shows it a while longer. */
+  readonly unassigned: ReadonlyMap<SlotKey<A>, number>;
 };
 
-/** Numbers of addresses. `available` is what the warm targets are compared with: everything not assigned. */
+/** Numbers of addresses: `total` is the sum of `assigned`, `cooling`, `free` and `draining`. */
 export type PoolCounts = {
   readonly enis: number;
   readonly total: number;
@@ -62,17 +82,29 @@ export type PoolCounts = {
   readonly cooling: number;
   /** Could be given out now. */
   readonly free: number;
+  /** Neither held nor given out any more: they go back to EC2. */
+  readonly draining: number;
+  /** What the warm targets are compared with: everything that is not assigned, and does not drain. */
   readonly available: number;
 };
 
 /** A pool without ENIs. @param cooldown how long a released address rests. */
-export function emptyPool<A extends Ip = Ipv4>(cooldown: number): Pool<A> {
-  return { cooldown, enis: [], allocations: new Map(), released: new Map(), unassigned: new Map() };
+export function emptyPool<A extends Ip = Ipv4>(cooldown: number, mode: SlotKind = 'address'): Pool<A> {
+  return { mode, cooldown, enis: [], allocations: new Map(), released: new Map(), unassigned: new Map() };
 }
 
+/** How many addresses a slot of the kind carries. */
+export const addressesPerSlot = (kind: SlotKind): number =>
+  kind === 'prefix' ? 2 ** (32 - PREFIX_LENGTH) : 1;
+
 /** The addresses that a slot carries. */
-export function* addressesIn<A extends Ip>(slot: Slot<A>): Generator<A> {
-  yield slot.address;
+export function addressesIn<A extends Ip>(slot: Slot<A>): readonly A[] {
+  return slot.kind === 'prefix' ? slot.addresses : [slot.address];
+}
+
+/** The slot's {@link SlotKey}. */
+export function slotKey<A extends Ip>(slot: Slot<A>): SlotKey<A> {
+  return slot.kind === 'prefix' ? slot.cidr : slot.address;
 }
 
 /** Every address of the ENI that may go to pods. */
@@ -82,8 +114,11 @@ export function* addressesOf<A extends Ip>(eni: PoolEni<A>): Generator<A> {
 
 /** The ENI that carries the address. */
 export function eniOf<A extends Ip>(pool: Pool<A>, address: A): PoolEni<A> | undefined {
-  return pool.enis.find((eni) => addressesOf(eni).some((other) => other === address));
+  return pool.enis.find((eni) => eni.slots.some((slot) => carries(slot, address)));
 }
+
+const carries = <A extends Ip>(slot: Slot<A>, address: A): boolean =>
+  slot.kind === 'prefix' ? slot.addresses.includes(address) : slot.address === address;
 
 /** When the address may be given out again, or undefined when it does not rest. */
 export function coolingUntil<A extends Ip>(pool: Pool<A>, address: A, now: number): number | undefined {
@@ -96,17 +131,47 @@ export function isFree<A extends Ip>(pool: Pool<A>, address: A, now: number): bo
   return !pool.allocations.has(address) && coolingUntil(pool, address, now) === undefined;
 }
 
+/** Whether nobody holds an address of the slot and none of them rests: only then can EC2 have it back. */
+export function isFreeSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): boolean {
+  return addressesIn(slot).every((address) => isFree(pool, address, now));
+}
+
+/** Whether the pool counts on the slot: it is of the pool's kind, on an ENI that stays. Others drain. */
+export function isCurrent<A extends Ip>({ mode }: Pool<A>, eni: PoolEni<A>, slot: Slot<A>): boolean {
+  return slot.kind === mode && !eni.leaving && !eni.draining;
+}
+
+/**
+ * The kind of slot that new pods get addresses from: the pool's own, once there is one. Until then, a node that was
+ * switched from one kind to the other goes on with what it has.
+ */
+function givenKind<A extends Ip>(pool: Pool<A>): SlotKind {
+  if (pool.enis.some((eni) => eni.slots.some((slot) => isCurrent(pool, eni, slot)))) return pool.mode;
+  return pool.mode === 'prefix' ? 'address' : 'prefix';
+}
+
 /** Counts over the ENIs that are not leaving. */
 export function countsOf<A extends Ip>(pool: Pool<A>, now: number): PoolCounts {
-  const enis = pool.enis.filter((eni) => !eni.leaving);
-  let [total, assigned, cooling] = [0, 0, 0];
-  for (const address of enis.flatMap((eni) => [...addressesOf(eni)])) {
-    total++;
-    if (pool.allocations.has(address)) assigned++;
-    else if (coolingUntil(pool, address, now) !== undefined) cooling++;
+  const given = givenKind(pool);
+  const counts = { total: 0, assigned: 0, cooling: 0, free: 0, draining: 0, available: 0 };
+  for (const eni of pool.enis) {
+    if (eni.leaving) continue;
+    for (const slot of eni.slots) {
+      const current = isCurrent(pool, eni, slot);
+      const offered = slot.kind === given && !eni.draining;
+      for (const address of addressesIn(slot)) {
+        counts.total++;
+        if (pool.allocations.has(address)) counts.assigned++;
+        else {
+          if (current) counts.available++;
+          if (coolingUntil(pool, address, now) !== undefined) counts.cooling++;
+          else if (offered) counts.free++;
+          else counts.draining++;
+        }
+      }
+    }
   }
-  const available = total - assigned;
-  return { enis: pool.enis.length, total, assigned, cooling, free: available - cooling, available };
+  return { enis: pool.enis.length, ...counts };
 }
 
 /** The allocation of this holder. */
@@ -120,8 +185,9 @@ export function allocationOf<A extends Ip>(pool: Pool<A>, key: HolderKey): Alloc
 }
 
 /**
- * Gives the holder an address, from the lowest device number that has one. A holder keeps the address that it
- * has, unless that has vanished from the node's ENIs: then it gets another.
+ * Gives the holder an address, from the lowest device number that has one, and there from the fullest prefix, so
+ * that others empty out. A holder keeps the address that it has, unless that has vanished from the node's ENIs: then
+ * it gets another.
  * @returns undefined when no address is free.
  */
 export function assign<A extends Ip>(
@@ -132,11 +198,7 @@ export function assign<A extends Ip>(
 ): { pool: Pool<A>; allocation: Allocation<A> } | undefined {
   const held = allocationOf(pool, key);
   if (held && eniOf(pool, held.address)) return { pool, allocation: held };
-  const address = pool.enis
-    .values()
-    .filter((eni) => !eni.leaving)
-    .flatMap(addressesOf)
-    .find((candidate) => isFree(pool, candidate, now));
+  const address = nextAddress(pool, now);
   if (address === undefined) return undefined;
   const allocation = { key, address, since: now, metadata };
   const allocations = new Map(pool.allocations).set(address, allocation);
@@ -144,6 +206,24 @@ export function assign<A extends Ip>(
   const released = new Map(pool.released);
   released.delete(address);
   return { pool: { ...pool, allocations, released }, allocation };
+}
+
+function nextAddress<A extends Ip>(pool: Pool<A>, now: number): A | undefined {
+  const kind = givenKind(pool);
+  for (const { leaving, draining, slots } of pool.enis) {
+    if (leaving || draining) continue;
+    let best: { readonly address: A; readonly held: number } | undefined;
+    for (const slot of slots) {
+      if (slot.kind !== kind) continue;
+      const address = addressesIn(slot).find((candidate) => isFree(pool, candidate, now));
+      if (address === undefined) continue;
+      if (slot.kind === 'address') return address;
+      const held = slot.addresses.reduce((sum, each) => sum + (pool.allocations.has(each) ? 1 : 0), 0);
+      if (!best || held > best.held) best = { address, held };
+    }
+    if (best) return best.address;
+  }
+  return undefined;
 }
 
 /** Takes the holder's address back; it rests from now on. Nothing happens when the holder has none. */
@@ -205,43 +285,53 @@ export function markLeaving<A extends Ip>(pool: Pool<A>, id: string, leaving: bo
   return mapEni(pool, id, (eni) => ({ ...eni, leaving }));
 }
 
-/** Adds addresses that EC2 has just assigned to the ENI. */
-export function addAddresses<A extends Ip>(pool: Pool<A>, id: string, addresses: readonly A[]): Pool<A> {
+/** Adds what EC2 has just assigned to the ENI. */
+export function addSlots<A extends Ip>(pool: Pool<A>, id: string, slots: readonly Slot<A>[]): Pool<A> {
   const unassigned = new Map(pool.unassigned);
-  for (const address of addresses) unassigned.delete(address);
+  for (const slot of slots) unassigned.delete(slotKey(slot));
   return mapEni({ ...pool, unassigned }, id, (eni) => {
-    const known = new Set(addressesOf(eni));
-    const added = addresses.filter((address) => !known.has(address));
-    return { ...eni, slots: [...eni.slots, ...added.map(slotOf)] };
+    const known = new Set(eni.slots.map(slotKey));
+    return { ...eni, slots: [...eni.slots, ...slots.filter((slot) => !known.has(slotKey(slot)))] };
   });
 }
 
+/** {@link addSlots} of single addresses. */
+export function addAddresses<A extends Ip>(pool: Pool<A>, id: string, addresses: readonly A[]): Pool<A> {
+  return addSlots(pool, id, addresses.map(slotOf));
+}
+
 /**
- * Takes addresses off the ENI before EC2 is asked to unassign them, so that nobody gets one meanwhile. Those that
- * are assigned or rest stay.
- * @returns the pool and the addresses that may be unassigned.
+ * Takes slots off the ENI before EC2 is asked to unassign them, so that nobody gets an address of them meanwhile.
+ * Those of which an address is assigned or rests stay.
+ * @param keys addresses and blocks.
+ * @returns the pool and what may be unassigned.
  */
 export function withdraw<A extends Ip>(
   pool: Pool<A>,
   id: string,
-  addresses: readonly A[],
+  keys: readonly SlotKey<A>[],
   now: number,
-): { pool: Pool<A>; withdrawn: A[] } {
+): { pool: Pool<A>; withdrawn: SlotKey<A>[] } {
   const eni = pool.enis.find((candidate) => candidate.id === id);
-  const carried = new Set(eni && addressesOf(eni));
-  const withdrawn = addresses.filter((address) => carried.has(address) && isFree(pool, address, now));
+  const slots = new Map(eni?.slots.map((slot) => [slotKey(slot), slot]));
+  const withdrawn = keys.filter((key) => {
+    const slot = slots.get(key);
+    return slot !== undefined && isFreeSlot(pool, slot, now);
+  });
   const gone = new Set(withdrawn);
   const unassigned = new Map(pool.unassigned);
-  for (const address of withdrawn) unassigned.set(address, now);
+  for (const key of withdrawn) unassigned.set(key, now);
   return {
-    pool: mapEni({ ...pool, unassigned }, id, (known) => withSlots(known, (address) => !gone.has(address))),
+    pool: mapEni({ ...pool, unassigned }, id, (known) =>
+      withSlots(known, (slot) => !gone.has(slotKey(slot))),
+    ),
     withdrawn,
   };
 }
 
-/** Forgets rests that are over, and unassigned addresses that metadata has forgotten by now. */
+/** Forgets rests that are over, and what was unassigned so long ago that metadata has forgotten it, too. */
 export function expire<A extends Ip>(pool: Pool<A>, now: number): Pool<A> {
-  const young = (map: ReadonlyMap<A, number>, age: number) =>
+  const young = <K>(map: ReadonlyMap<K, number>, age: number) =>
     map.values().some((time) => time + age <= now)
       ? new Map(map.entries().filter(([, time]) => time + age > now))
       : map;
@@ -259,9 +349,24 @@ export function slotOf<A extends Ip>(address: A): Slot<A> {
   return { kind: 'address', address };
 }
 
-/** The ENI with only the slots whose addresses are all to be kept. */
-export function withSlots<A extends Ip>(eni: PoolEni<A>, keep: (address: A) => boolean): PoolEni<A> {
-  return { ...eni, slots: eni.slots.filter((slot) => addressesIn(slot).every(keep)) };
+/** A slot that carries a delegated prefix. */
+export function prefixSlotOf(cidr: Ipv4Cidr): Slot<Ipv4> {
+  if (sizeOf(cidr) !== addressesPerSlot('prefix'))
+    throw new RangeError(`${cidr} is no prefix that EC2 delegates: those are /${PREFIX_LENGTH}`);
+  return { kind: 'prefix', cidr, addresses: [...listed(cidr)] };
+}
+
+/** The slots of an ENI as EC2 and metadata show them. */
+export function slotsOf(carrier: {
+  readonly addresses: readonly Ipv4[];
+  readonly prefixes: readonly Ipv4Cidr[];
+}): Slot<Ipv4>[] {
+  return [...carrier.addresses.map(slotOf), ...carrier.prefixes.map(prefixSlotOf)];
+}
+
+/** The ENI with only the slots to be kept. */
+export function withSlots<A extends Ip>(eni: PoolEni<A>, keep: (slot: Slot<A>) => boolean): PoolEni<A> {
+  return { ...eni, slots: eni.slots.filter(keep) };
 }
 
 function mapEni<A extends Ip>(pool: Pool<A>, id: string, change: (eni: PoolEni<A>) => PoolEni<A>): Pool<A> {

@@ -1,11 +1,11 @@
 import type { Ip, Ipv4 } from '@enid/ip';
-import { addressesOf, dropEni, expire, type Pool, putEni, slotOf, withSlots } from './pool.ts';
+import { addressesOf, dropEni, expire, type Pool, putEni, type Slot, slotKey, withSlots } from './pool.ts';
 
 /** An ENI as metadata or EC2 shows it. */
 export type ObservedEni<A extends Ip = Ipv4> = {
   readonly id: string;
-  /** Secondary addresses: its own address is not among them. */
-  readonly addresses: readonly A[];
+  /** Its own address is not among them. */
+  readonly slots: readonly Slot<A>[];
 };
 
 /** What an observation changed. */
@@ -17,14 +17,14 @@ export type Reconciliation<A extends Ip = Ipv4> = {
   readonly vanished: readonly string[];
   /** Addresses that were held and are on no ENI any more: their pods are cut off. */
   readonly lost: readonly A[];
-  /** Addresses that were added to, or taken from, ENIs that stay. */
+  /** Addresses and prefixes that were added to, or taken from, ENIs that stay. */
   readonly changed: number;
 };
 
 /**
  * Makes the pool agree with what is really attached to the node.
  *
- * An address that the pool has just unassigned is not believed to be back while metadata may lag: see
+ * What the pool has just unassigned is not believed to be back while metadata may lag: see
  * {@link METADATA_LAG}. ENIs that are leaving are left alone.
  */
 export function reconcile<A extends Ip>(
@@ -42,14 +42,16 @@ export function reconcile<A extends Ip>(
       pool = dropEni(pool, eni.id);
       continue;
     }
-    const seen = new Set(found.addresses);
-    const known = new Set(addressesOf(eni));
-    const kept = withSlots(eni, (address) => seen.has(address));
-    const added = found.addresses.filter((address) => !known.has(address) && !pool.unassigned.has(address));
+    const seen = new Set(found.slots.map(slotKey));
+    const known = new Set(eni.slots.map(slotKey));
+    const kept = withSlots(eni, (slot) => seen.has(slotKey(slot)));
+    const added = found.slots.filter(
+      (slot) => !known.has(slotKey(slot)) && !pool.unassigned.has(slotKey(slot)),
+    );
     const removed = eni.slots.length - kept.slots.length;
     if (added.length + removed === 0) continue;
     changed += added.length + removed;
-    pool = putEni(pool, { ...kept, slots: [...kept.slots, ...added.map(slotOf)] });
+    pool = putEni(pool, { ...kept, slots: [...kept.slots, ...added] });
   }
   const knownIds = new Set(before.enis.map(({ id }) => id));
   const carried = (of: Pool<A>) => new Set(of.enis.flatMap((eni) => [...addressesOf(eni)]));

@@ -87,3 +87,21 @@ test('a pool that grows, and one that must not', () => {
     /; DISABLE_NETWORK_RESOURCE_PROVISIONING is set, so the agent adds none/,
   );
 });
+
+test('a node that is full of single addresses is told what prefixes would hold', () => {
+  const context = { ...CONTEXT, prefixesPossible: true, vcpus: 2 };
+  assert.match(
+    explainRefusal(full(3), context, NOW),
+    /t3\.medium holds 15 pods besides host-network pods; set ENABLE_PREFIX_DELEGATION=true, with which it takes 110 \(set/,
+  );
+  assert.match(explainRefusal(full(3), { ...context, vcpus: 32 }, NOW), /with which it takes 242 \(/);
+});
+
+test('prefixes are counted, and what keeps a pool from growing for good is told', () => {
+  const reason = 'm4.large is no Nitro instance';
+  const pool = { ...full(1), mode: 'prefix' as const };
+  assert.match(
+    explainRefusal(pool, { ...CONTEXT, growth: { kind: 'impossible', reason } }, NOW),
+    /5 of 5 addresses assigned \(0 prefixes\), 0 cooling; more cannot be had: m4\.large is no Nitro instance$/,
+  );
+});

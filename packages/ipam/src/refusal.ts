@@ -1,6 +1,7 @@
 import type { Ip } from '@enid/ip';
+import { maxPods } from './instance-limits.ts';
 import { type Bounds, canGrow } from './plan.ts';
-import { coolingUntil, countsOf, type Pool } from './pool.ts';
+import { addressesOf, addressesPerSlot, coolingUntil, countsOf, type Pool } from './pool.ts';
 
 /** What stands between a pod and an address, beside the pool itself. */
 export type RefusalContext = {
@@ -11,6 +12,9 @@ export type RefusalContext = {
   readonly typeEnis: number;
   /** Attached ENIs that are not the agent's to use. */
   readonly unmanagedEnis: number;
+  /** Whether prefixes can be delegated to the instance type. */
+  readonly prefixesPossible?: boolean;
+  readonly vcpus?: number | undefined;
   readonly growth: Growth;
 };
 
@@ -19,6 +23,8 @@ export type Growth =
   | { readonly kind: 'possible' }
   /** Provisioning is somebody else's. */
   | { readonly kind: 'disabled'; readonly by: string }
+  /** It cannot be, as things are set. @prop reason a sentence's end: why, and what to do. */
+  | { readonly kind: 'impossible'; readonly reason: string }
   /** The last attempt failed. @prop reason a sentence's end: what was hit, on what, what to do. */
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAt: number };
 
@@ -28,18 +34,28 @@ export type Growth =
  */
 export function explainRefusal<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string {
   const { instanceId, instanceType, bounds } = context;
-  const { enis, total, assigned } = countsOf(pool, now);
+  const { enis, total, assigned, draining } = countsOf(pool, now);
   const where = `no free address on ${instanceId} (${instanceType})`;
-  const state = `${enis} of ${bounds.enis} ENIs attached, ${assigned} of ${total} addresses assigned`;
-  return [`${where}: ${state}, ${cooling(pool, now)}`, ...wayOut(pool, context, now)].join('; ');
+  const state = [
+    `${enis} of ${bounds.enis} ENIs attached`,
+    `${assigned} of ${total} addresses assigned${prefixes(pool)}`,
+    cooling(pool, now),
+    ...(draining > 0 ? [`${draining} going back to EC2`] : []),
+  ];
+  return [`${where}: ${state.join(', ')}`, ...wayOut(pool, context, now)].join('; ');
+}
+
+function prefixes<A extends Ip>({ enis, mode }: Pool<A>): string {
+  const count = enis.flatMap(({ slots }) => slots).filter(({ kind }) => kind === 'prefix').length;
+  return mode === 'prefix' || count > 0 ? ` (${count} ${count === 1 ? 'prefix' : 'prefixes'})` : '';
 }
 
 function cooling<A extends Ip>(pool: Pool<A>, now: number): string {
   const times = pool.enis
     .filter((eni) => !eni.leaving)
-    .flatMap((eni) => eni.slots)
-    .filter(({ address }) => !pool.allocations.has(address))
-    .map(({ address }) => coolingUntil(pool, address, now))
+    .flatMap((eni) => [...addressesOf(eni)])
+    .filter((address) => !pool.allocations.has(address))
+    .map((address) => coolingUntil(pool, address, now))
     .filter((until) => until !== undefined)
     .sort((a, b) => a - b);
   const [first] = times;
@@ -51,12 +67,13 @@ function cooling<A extends Ip>(pool: Pool<A>, now: number): string {
 }
 
 function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string[] {
-  const { instanceType, bounds, typeEnis, unmanagedEnis, growth } = context;
+  const { instanceType, bounds, typeEnis, unmanagedEnis, growth, vcpus } = context;
   const { cooling } = countsOf(pool, now);
   const retry = cooling > 0 ? ['the pod gets an address when it is tried again after the cooldown'] : [];
   if (growth.kind === 'disabled')
     return [...retry, `${growth.by} is set, so the agent adds none: assign some to its ENIs, or unset it`];
-  if (canGrow({ pool, bounds })) {
+  if (growth.kind === 'impossible') return [...retry, `more cannot be had: ${growth.reason}`];
+  if (canGrow({ pool, bounds, now })) {
     if (growth.kind === 'possible') return [...retry, 'more are being fetched: try again in a few seconds'];
     const seconds = Math.max(Math.ceil((growth.retryAt - now) / 1000), 0);
     return [...retry, `more cannot be had: ${growth.reason}; next attempt in ${seconds} s`];
@@ -64,12 +81,26 @@ function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: numbe
   if (cooling > 0) return retry;
   if (bounds.enis + unmanagedEnis < typeEnis)
     return [`MAX_ENI allows ${bounds.enis} ENIs of the ${typeEnis} that ${instanceType} takes: raise it`];
-  const pods = bounds.enis * bounds.slotsPerEni;
-  const without =
-    unmanagedEnis > 0 ? ` on the ENIs that the agent manages (${unmanagedEnis} it does not)` : '';
+  const withoutPrimary = pool.enis.some(({ primary, draining }) => primary && draining);
+  const slots = (bounds.enis - (withoutPrimary ? 1 : 0)) * bounds.slotsPerEni;
+  const pods = slots * addressesPerSlot(pool.mode);
+  const without = [
+    ...(unmanagedEnis > 0 ? [` on the ENIs that the agent manages (${unmanagedEnis} it does not)`] : []),
+    ...(withoutPrimary ? [' without its primary ENI, which custom networking keeps free of pods'] : []),
+  ];
+  const withPrefixes =
+    slots === 0
+      ? 0
+      : maxPods(
+          { enis: bounds.enis, ipv4PerEni: bounds.slotsPerEni + 1, ...(vcpus !== undefined && { vcpus }) },
+          { prefixDelegation: true, customNetworking: withoutPrimary },
+        );
+  const larger = 'use a larger instance type';
   return [
-    `${instanceType} holds ${pods} pods${without} besides host-network pods`,
-    'use a larger instance type',
+    `${instanceType} holds ${pods} pods${without.join('')} besides host-network pods`,
+    context.prefixesPossible && pool.mode === 'address' && withPrefixes > pods
+      ? `set ENABLE_PREFIX_DELEGATION=true, with which it takes ${withPrefixes} (set the kubelet's max-pods to that), or ${larger}`
+      : larger,
   ];
 }
 

@@ -1,8 +1,8 @@
 /** The EC2 calls that the agent makes, for the instance that it runs on. */
 
 import type { EC2Client, Filter, NetworkInterface, Tag } from '@aws-sdk/client-ec2';
-import { type Ipv4, parseIpv4 } from '@enid/ip';
-import { type InstanceLimits, instanceLimits } from '@enid/ipam';
+import { type Ipv4, type Ipv4Cidr, parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import { type InstanceLimits, instanceLimits, type SlotKind } from '@enid/ipam';
 import { AwsError, explainAwsError } from './errors.ts';
 
 export type Tags = Readonly<Record<string, string>>;
@@ -14,9 +14,12 @@ export type Ec2Eni = {
   readonly description: string;
   /** `interface` for an ordinary one; `trunk`, `efa`, `branch`, ... are others' business. */
   readonly type: string;
+  readonly subnetId: string;
   readonly primaryIp: Ipv4;
   /** Secondary addresses. */
   readonly addresses: readonly Ipv4[];
+  /** Delegated prefixes. */
+  readonly prefixes: readonly Ipv4Cidr[];
   readonly securityGroups: readonly string[];
   readonly tags: Tags;
   readonly attachment?: {
@@ -38,11 +41,14 @@ export type Ec2Subnet = {
 export type NewEni = {
   readonly subnetId: string;
   readonly securityGroups: readonly string[];
-  /** Secondary addresses to come with it. */
-  readonly addressCount: number;
+  /** Secondary addresses, or prefixes, to come with it. */
+  readonly slots: { readonly kind: SlotKind; readonly count: number };
   readonly description: string;
   readonly tags: Tags;
 };
+
+/** What an instance type allows, and how many virtual CPUs it has, if that is known. */
+export type TypeLimits = InstanceLimits & { readonly vcpus?: number };
 
 /** What the agent needs of EC2. Every method throws {@link AwsError}. */
 export interface Ec2 {
@@ -55,7 +61,7 @@ export interface Ec2 {
   /** The subnets of the VPC in the zone. */
   subnets(vpcId: string, availabilityZone: string): Promise<Ec2Subnet[]>;
   /** What the instance type allows. */
-  limits(instanceType: string): Promise<InstanceLimits>;
+  limits(instanceType: string): Promise<TypeLimits>;
   createEni(eni: NewEni): Promise<Ec2Eni>;
   /** @returns the attachment's id. */
   attachEni(id: string, deviceNumber: number): Promise<string>;
@@ -67,6 +73,9 @@ export interface Ec2 {
   /** @returns the new addresses. */
   assignAddresses(id: string, count: number): Promise<Ipv4[]>;
   unassignAddresses(id: string, addresses: readonly Ipv4[]): Promise<void>;
+  /** @returns the new prefixes. */
+  assignPrefixes(id: string, count: number): Promise<Ipv4Cidr[]>;
+  unassignPrefixes(id: string, prefixes: readonly Ipv4Cidr[]): Promise<void>;
 }
 
 /** Called after each call, for metrics. */
@@ -138,7 +147,7 @@ export class AwsEc2 implements Ec2 {
     }));
   }
 
-  async limits(instanceType: string): Promise<InstanceLimits> {
+  async limits(instanceType: string): Promise<TypeLimits> {
     const described = await this.#call('DescribeInstanceTypes', instanceType, () =>
       this.#client.send(
         new this.#sdk.DescribeInstanceTypesCommand({ InstanceTypes: [instanceType as never] }),
@@ -151,11 +160,13 @@ export class AwsEc2 implements Ec2 {
     const enis = card?.MaximumNetworkInterfaces ?? info?.NetworkInfo?.MaximumNetworkInterfaces;
     const ipv4PerEni = info?.NetworkInfo?.Ipv4AddressesPerInterface;
     if (enis && ipv4PerEni) {
+      const vcpus = info.VCpuInfo?.DefaultVCpus;
       return {
         enis,
         ipv4PerEni,
         hypervisor: info.Hypervisor === 'xen' ? 'xen' : 'nitro',
         networkCards: info.NetworkInfo?.MaximumNetworkCards ?? 1,
+        ...(vcpus !== undefined && { vcpus }),
       };
     }
     const known = instanceLimits(instanceType);
@@ -168,14 +179,16 @@ export class AwsEc2 implements Ec2 {
     );
   }
 
-  async createEni({ subnetId, securityGroups, addressCount, description, tags }: NewEni): Promise<Ec2Eni> {
+  async createEni({ subnetId, securityGroups, slots, description, tags }: NewEni): Promise<Ec2Eni> {
+    const { kind, count } = slots;
+    const asked = kind === 'prefix' ? { Ipv4PrefixCount: count } : { SecondaryPrivateIpAddressCount: count };
     const { NetworkInterface } = await this.#call('CreateNetworkInterface', subnetId, () =>
       this.#client.send(
         new this.#sdk.CreateNetworkInterfaceCommand({
           SubnetId: subnetId,
           Groups: [...securityGroups],
           Description: description,
-          ...(addressCount > 0 && { SecondaryPrivateIpAddressCount: addressCount }),
+          ...(count > 0 && asked),
           TagSpecifications: [{ ResourceType: 'network-interface', Tags: tagList(tags) }],
         }),
       ),
@@ -256,6 +269,26 @@ export class AwsEc2 implements Ec2 {
     );
   }
 
+  async assignPrefixes(id: string, count: number): Promise<Ipv4Cidr[]> {
+    const { AssignedIpv4Prefixes = [] } = await this.#call('AssignPrivateIpAddresses', id, () =>
+      this.#client.send(
+        new this.#sdk.AssignPrivateIpAddressesCommand({ NetworkInterfaceId: id, Ipv4PrefixCount: count }),
+      ),
+    );
+    return AssignedIpv4Prefixes.map(({ Ipv4Prefix }) => parseIpv4Cidr(Ipv4Prefix!));
+  }
+
+  async unassignPrefixes(id: string, prefixes: readonly Ipv4Cidr[]): Promise<void> {
+    await this.#call('UnassignPrivateIpAddresses', id, () =>
+      this.#client.send(
+        new this.#sdk.UnassignPrivateIpAddressesCommand({
+          NetworkInterfaceId: id,
+          Ipv4Prefixes: [...prefixes],
+        }),
+      ),
+    );
+  }
+
   #describe(filters: Filter[], target: string): Promise<Ec2Eni[]> {
     return this.#call('DescribeNetworkInterfaces', target, async () => {
       const enis: Ec2Eni[] = [];
@@ -290,7 +323,9 @@ function eniOf(eni: NetworkInterface): Ec2Eni {
     mac: (eni.MacAddress ?? '').toLowerCase(),
     description: eni.Description ?? '',
     type: eni.InterfaceType ?? 'interface',
+    subnetId: eni.SubnetId ?? '',
     primaryIp: parseIpv4(eni.PrivateIpAddress!),
+    prefixes: (eni.Ipv4Prefixes ?? []).map(({ Ipv4Prefix }) => parseIpv4Cidr(Ipv4Prefix!)),
     addresses: secondary.map(({ PrivateIpAddress }) => parseIpv4(PrivateIpAddress!)),
     securityGroups: (eni.Groups ?? []).map(({ GroupId }) => GroupId!),
     tags: tagsOf(eni.TagSet),

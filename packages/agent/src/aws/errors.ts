@@ -30,11 +30,20 @@ export class AwsError extends Error {
     return this.code === 'InsufficientFreeAddressesInSubnet' || this.code === 'InsufficientCidrBlocks';
   }
 
+  /** Another subnet may do. */
+  get isOfSubnet(): boolean {
+    return this.isSubnetFull || this.code === 'InvalidSubnetID.NotFound' || this.code === 'InvalidSubnet';
+  }
+
   /** What was named does not exist. */
   get isNotFound(): boolean {
     return this.code.endsWith('.NotFound');
   }
 }
+
+/** What to do when a subnet has no block for a prefix. */
+export const PREFIX_WAY_OUT =
+  'reserve a range of the subnet for prefixes (aws ec2 create-subnet-cidr-reservation --reservation-type prefix), tag another subnet of the zone with kubernetes.io/role/cni=1, or set ENABLE_PREFIX_DELEGATION=false';
 
 type Explain = (context: CallContext) => string;
 
@@ -48,8 +57,7 @@ const badCredentials: Explain = () =>
 const EXPLANATIONS: Readonly<Record<string, Explain>> = {
   InsufficientFreeAddressesInSubnet: ({ target }) =>
     `${target} has no free address: free some, or tag another subnet of the zone with kubernetes.io/role/cni=1`,
-  InsufficientCidrBlocks: ({ target }) =>
-    `${target} has no free /28 block: reserve a range of the subnet for prefixes (create-subnet-cidr-reservation)`,
+  InsufficientCidrBlocks: ({ target }) => `${target} has no free /28 block: ${PREFIX_WAY_OUT}`,
   PrivateIpAddressLimitExceeded: ({ target }) =>
     `${target} carries as many addresses as its instance type allows`,
   AttachmentLimitExceeded: ({ target }) =>

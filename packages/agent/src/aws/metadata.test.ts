@@ -15,6 +15,7 @@ const ENI: Readonly<Record<string, string>> = {
   'vpc-ipv4-cidr-blocks': '10.0.0.0/16\n100.64.0.0/16',
   'security-group-ids': 'sg-1\nsg-2',
   'local-ipv4s': '10.0.1.5\n10.0.1.6\n10.0.1.7',
+  'ipv4-prefix': '10.0.1.16/28\n10.0.1.64/28',
 };
 
 /** A metadata service; `answer` may answer a path in its own way. */
@@ -53,6 +54,7 @@ test('an ENI is read with one token, its own address apart from the secondary on
   assert.deepEqual(others, []);
   assert.equal(eni!.primaryIp, '10.0.1.5');
   assert.deepEqual(eni!.addresses, ['10.0.1.6', '10.0.1.7']);
+  assert.deepEqual(eni!.prefixes, ['10.0.1.16/28', '10.0.1.64/28']);
   assert.deepEqual([eni!.id, eni!.mac, eni!.deviceNumber, eni!.networkCard], ['eni-1', MAC, 0, 0]);
   assert.deepEqual(eni!.securityGroups, ['sg-1', 'sg-2']);
   assert.deepEqual(await imds.vpcCidrs(MAC), ['10.0.0.0/16', '100.64.0.0/16']);

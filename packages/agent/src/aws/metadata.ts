@@ -29,6 +29,8 @@ export type MetadataEni = {
   readonly primaryIp: Ipv4;
   /** Secondary addresses. */
   readonly addresses: readonly Ipv4[];
+  /** Delegated prefixes. */
+  readonly prefixes: readonly Ipv4Cidr[];
 };
 
 /** What the agent needs of instance metadata. */
@@ -100,7 +102,7 @@ export class Imds implements InstanceMetadata {
 
   async #eni(mac: string): Promise<MetadataEni | undefined> {
     const entry = (name: string) => this.#find(`network/interfaces/macs/${mac}/${name}`);
-    const [id, device, card, subnetId, subnetCidr, vpcId, groups, ips] = await Promise.all(
+    const [id, device, card, subnetId, subnetCidr, vpcId, groups, ips, prefixes] = await Promise.all(
       [
         'interface-id',
         'device-number',
@@ -110,6 +112,7 @@ export class Imds implements InstanceMetadata {
         'vpc-id',
         'security-group-ids',
         'local-ipv4s',
+        'ipv4-prefix',
       ].map(entry),
     );
     const [primaryIp, ...addresses] = lines(ips ?? '').map(parseIpv4);
@@ -125,6 +128,7 @@ export class Imds implements InstanceMetadata {
       securityGroups: lines(groups),
       primaryIp,
       addresses,
+      prefixes: lines(prefixes ?? '').map(parseIpv4Cidr),
     };
   }
 

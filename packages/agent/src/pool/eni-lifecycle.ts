@@ -6,13 +6,14 @@
  * its tags again.
  */
 
-import type { Ec2, Ec2Eni, Tags } from '../aws/ec2.ts';
+import type { Ec2, Ec2Eni, NewEni, Tags } from '../aws/ec2.ts';
 import { AwsError } from '../aws/errors.ts';
 import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/metadata.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { DESCRIPTION_PREFIX, isManaged, isOwn, subnetOrder, TAG, tagsForEni } from './eni-policy.ts';
+import { explainShortage } from './fragmentation.ts';
 
 /** How long metadata may take to show an attached ENI with its addresses. */
 const METADATA_TIMEOUT = 60_000;
@@ -44,14 +45,14 @@ export class EniLifecycle {
    * Attaches one more ENI: one that is attached already but not known yet, else a new one. Whatever fails, nothing
    * is left behind; only a stop leaves an ENI that is attached, for the next start to take up.
    * @param known ids of the ENIs in use.
-   * @param count secondary addresses of a new ENI.
+   * @param slots what a new ENI comes with.
    * @param use takes the ENI into use; called once metadata shows it with its addresses.
    * @throws {AwsError} naming the limit that the step hit, or the signal's reason.
    */
   async attach(
     known: ReadonlySet<string>,
     primary: MetadataEni,
-    count: number,
+    slots: NewEni['slots'],
     use: (eni: MetadataEni) => Promise<void>,
   ): Promise<void> {
     const { ec2, identity, settings, signal } = this.#options;
@@ -67,7 +68,7 @@ export class EniLifecycle {
     const devices = new Set(attached.map((eni) => eni.attachment?.deviceNumber));
     let device = 1;
     while (devices.has(device)) device++;
-    const eni = await this.#create(primary, count);
+    const eni = await this.#create(primary, slots);
     return this.#settle(eni, await this.#attachTo(eni, device), use);
   }
 
@@ -130,30 +131,35 @@ export class EniLifecycle {
     }
   }
 
-  async #create(primary: MetadataEni, addressCount: number): Promise<Ec2Eni> {
+  /** Makes an ENI in the first of the subnets that has room: for all that it is to carry, else for one slot. */
+  async #create(primary: MetadataEni, slots: NewEni['slots']): Promise<Ec2Eni> {
     const { ec2, identity, log } = this.#options;
     const tags = this.#tags();
     const description = `${DESCRIPTION_PREFIX}${identity.instanceId}`;
     const { securityGroups } = primary;
-    let failure: AwsError | undefined;
-    for (const subnetId of await this.#subnets(primary)) {
-      try {
-        const eni = await ec2.createEni({ subnetId, securityGroups, addressCount, description, tags });
-        log.info({ eni: eni.id, subnet: subnetId, addresses: eni.addresses }, 'ENI created');
-        return eni;
-      } catch (error) {
-        if (!(error instanceof AwsError && error.isSubnetFull)) throw error;
-        failure = error;
+    const failures = new Map<string, AwsError>();
+    const subnets = await this.#subnets(primary);
+    for (const count of new Set([slots.count, Math.min(slots.count, 1)])) {
+      for (const subnetId of subnets) {
+        try {
+          const made = { subnetId, securityGroups, slots: { ...slots, count }, description, tags };
+          const eni = await ec2.createEni(made);
+          const { addresses, prefixes } = eni;
+          log.info({ eni: eni.id, subnet: subnetId, addresses, prefixes }, 'ENI created');
+          return eni;
+        } catch (error) {
+          if (!(error instanceof AwsError && error.isOfSubnet)) throw error;
+          failures.set(subnetId, await explainShortage(error, { ...this.#options, primary, subnetId }));
+        }
       }
     }
-    throw (
-      failure ??
-      new AwsError(
-        'NoSubnet',
-        'CreateNetworkInterface',
-        `no subnet of ${identity.availabilityZone} may take ENIs: tag one with ${TAG.subnetRole}=1, or set ENABLE_SUBNET_DISCOVERY=false`,
-      )
-    );
+    throw allOf([...failures.values()]) ?? this.#noSubnet();
+  }
+
+  #noSubnet(): AwsError {
+    const { availabilityZone } = this.#options.identity;
+    const text = `no subnet of ${availabilityZone} may take ENIs: tag one with ${TAG.subnetRole}=1, or set ENABLE_SUBNET_DISCOVERY=false`;
+    return new AwsError('NoSubnet', 'CreateNetworkInterface', text);
   }
 
   #tags(): Tags {
@@ -181,7 +187,8 @@ export class EniLifecycle {
       if (!eni.attachment?.deleteOnTermination) await ec2.setDeleteOnTermination(eni.id, attachmentId);
       const settled = await this.#untilInMetadata(eni);
       await use(settled);
-      log.info({ eni: eni.id, device: settled.deviceNumber, addresses: settled.addresses }, 'ENI attached');
+      const { deviceNumber: device, addresses, prefixes } = settled;
+      log.info({ eni: eni.id, device, addresses, prefixes }, 'ENI attached');
     } catch (error) {
       if (!signal.aborted && isOwn(eni, identity.instanceId)) await this.#discard(eni.id, attachmentId);
       throw error;
@@ -204,7 +211,7 @@ export class EniLifecycle {
     const deadline = clock.now() + METADATA_TIMEOUT;
     for (let pause = 100; ; pause = Math.min(pause * 1.5, 1000)) {
       const found = (await metadata.enis()).find(({ id }) => id === eni.id);
-      if (found && eni.addresses.every((address) => found.addresses.includes(address))) return found;
+      if (found && carriesAll(found, eni)) return found;
       if (clock.now() >= deadline) {
         const text = `${eni.id} was attached but is not in instance metadata after ${METADATA_TIMEOUT / 1000} s`;
         throw new AwsError('MetadataTimeout', 'AttachNetworkInterface', text);
@@ -233,4 +240,16 @@ export class EniLifecycle {
       await clock.sleep(pause, signal);
     }
   }
+}
+
+const carriesAll = (found: MetadataEni, { addresses, prefixes }: Ec2Eni): boolean =>
+  addresses.every((address) => found.addresses.includes(address)) &&
+  prefixes.every((prefix) => found.prefixes.includes(prefix));
+
+/** One error for what happened in each subnet. */
+function allOf(failures: readonly AwsError[]): AwsError | undefined {
+  const [first, ...others] = failures;
+  if (!first || others.length === 0) return first;
+  const text = failures.map(({ message }) => message).join('; ');
+  return new AwsError(first.code, first.operation, text, { cause: first });
 }

@@ -2,9 +2,9 @@
  * For tests: one EC2 instance with its ENIs, its metadata and the disk of its node, in memory. It keeps EC2's limits
  * and delays, and can fail, or kill the agent, at any step.
  */
-import { addressAt, type Ipv4, parseIpv4Cidr } from '@enid/ip';
-import { type InstanceLimits, instanceLimits } from '@enid/ipam';
-import type { Ec2, Ec2Eni, Ec2Subnet, NewEni, Tags } from '../aws/ec2.ts';
+import { addressAt, cidrOf, type Ipv4, type Ipv4Cidr, parseIpv4Cidr } from '@enid/ip';
+import { instanceLimits } from '@enid/ipam';
+import type { Ec2, Ec2Eni, Ec2Subnet, NewEni, Tags, TypeLimits } from '../aws/ec2.ts';
 import { type AwsError, explainAwsError } from '../aws/errors.ts';
 import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/metadata.ts';
 import type { NodeEni, NodeNetwork } from '../seams.ts';
@@ -23,15 +23,16 @@ const ATTACH_TIME = 1500;
 const DETACH_TIME = 1000;
 const METADATA_LAG = 1000;
 
-type Eni = Ec2Eni & { readonly subnetId: string };
+/** A subnet: its free addresses, and of those so many blocks in a row for prefixes, by default all that fit. */
+export type FakeSubnet = { readonly free: number; readonly blocks?: number; readonly tags: Tags };
 
 /** Called before and after each step that leaves the process; what it returns is awaited. */
 export type Hook = (step: string) => Promise<void> | void;
 
 export class FakeCloud {
   readonly clock: TestClock;
-  readonly enis = new Map<string, Eni>();
-  readonly subnets = new Map<string, { free: number; tags: Tags }>([['subnet-a', { free: 200, tags: {} }]]);
+  readonly enis = new Map<string, Ec2Eni>();
+  readonly subnets = new Map<string, FakeSubnet>([['subnet-a', { free: 1000, tags: {} }]]);
   readonly calls: string[] = [];
   /** The checkpoint on disk. */
   disk: { text: string; writtenAt: number } | undefined;
@@ -52,13 +53,14 @@ export class FakeCloud {
     id: string;
     subnetId: string;
     addresses: readonly Ipv4[];
+    prefixes?: readonly Ipv4Cidr[];
     tags: Tags;
     description: string;
     device?: number;
     type?: string;
-  }): Eni {
+  }): Ec2Eni {
     const n = this.#next++;
-    const made: Eni = {
+    const made: Ec2Eni = {
       id: eni.id,
       subnetId: eni.subnetId,
       mac: `02:00:00:00:00:${n.toString(16).padStart(2, '0')}`,
@@ -66,6 +68,7 @@ export class FakeCloud {
       type: eni.type ?? 'interface',
       primaryIp: this.address(),
       addresses: eni.addresses,
+      prefixes: eni.prefixes ?? [],
       securityGroups: ['sg-1'],
       tags: eni.tags,
       ...(eni.device !== undefined && {
@@ -87,7 +90,11 @@ export class FakeCloud {
     return addressAt(parseIpv4Cidr('10.0.0.0/20'), 10 + this.#next++);
   }
 
-  change(id: string, change: Partial<Eni>): void {
+  prefix(): Ipv4Cidr {
+    return cidrOf(addressAt(parseIpv4Cidr('10.0.128.0/17'), 16 * this.#next++), 28);
+  }
+
+  change(id: string, change: Partial<Ec2Eni>): void {
     const eni = this.enis.get(id);
     if (!eni) throw explain('InvalidNetworkInterfaceID.NotFound', 'change', id);
     this.enis.set(id, { ...eni, ...change });
@@ -131,6 +138,7 @@ export class FakeCloud {
         securityGroups: eni.securityGroups,
         primaryIp: eni.primaryIp,
         addresses: eni.addresses,
+        prefixes: eni.prefixes,
       }))
       .sort((a, b) => a.deviceNumber - b.deviceNumber);
   }
@@ -185,16 +193,18 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
     );
   }
 
-  async limits(type: string): Promise<InstanceLimits> {
+  async limits(type: string): Promise<TypeLimits> {
     return this.#step('DescribeInstanceTypes', () => instanceLimits(type)!);
   }
 
-  async createEni({ subnetId, addressCount, tags, description }: NewEni): Promise<Ec2Eni> {
+  async createEni({ subnetId, slots, tags, description }: NewEni): Promise<Ec2Eni> {
     return this.#step('CreateNetworkInterface', () => {
-      this.#takeFrom(subnetId, addressCount + 1);
-      const addresses = Array.from({ length: addressCount }, () => this.#cloud.address());
+      const { kind, count } = slots;
+      this.#takeFrom(subnetId, kind === 'address' ? count + 1 : 1, kind === 'prefix' ? count : 0);
+      const addresses = Array.from({ length: kind === 'address' ? count : 0 }, () => this.#cloud.address());
+      const prefixes = Array.from({ length: kind === 'prefix' ? count : 0 }, () => this.#cloud.prefix());
       const id = `eni-${this.#cloud.enis.size}-${this.#cloud.clock.now()}`;
-      return this.#cloud.add({ id, subnetId, addresses, tags, description });
+      return this.#cloud.add({ id, subnetId, addresses, prefixes, tags, description });
     });
   }
 
@@ -253,8 +263,7 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
 
   async assignAddresses(id: string, count: number): Promise<Ipv4[]> {
     return this.#step('AssignPrivateIpAddresses', () => {
-      const eni = this.#cloud.enis.get(id)!;
-      if (eni.addresses.length + count > 5) throw explain('PrivateIpAddressLimitExceeded', 'Assign', id);
+      const eni = this.#roomFor(id, count);
       this.#takeFrom(eni.subnetId, count);
       const added = Array.from({ length: count }, () => this.#cloud.address());
       this.#cloud.change(id, { addresses: [...eni.addresses, ...added] });
@@ -266,6 +275,24 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
     return this.#step('UnassignPrivateIpAddresses', () => {
       const eni = this.#cloud.enis.get(id)!;
       this.#cloud.change(id, { addresses: eni.addresses.filter((address) => !addresses.includes(address)) });
+    });
+  }
+
+  async assignPrefixes(id: string, count: number): Promise<Ipv4Cidr[]> {
+    return this.#step('AssignPrivateIpAddresses', () => {
+      const eni = this.#roomFor(id, count);
+      this.#takeFrom(eni.subnetId, 0, count);
+      const added = Array.from({ length: count }, () => this.#cloud.prefix());
+      this.#cloud.change(id, { prefixes: [...eni.prefixes, ...added] });
+      return added;
+    });
+  }
+
+  async unassignPrefixes(id: string, prefixes: readonly Ipv4Cidr[]): Promise<void> {
+    return this.#step('UnassignPrivateIpAddresses', () => {
+      const eni = this.#cloud.enis.get(id)!;
+      this.#cloud.change(id, { prefixes: eni.prefixes.filter((prefix) => !prefixes.includes(prefix)) });
+      this.#takeFrom(eni.subnetId, 0, -prefixes.length);
     });
   }
 
@@ -297,10 +324,23 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
     });
   }
 
-  #takeFrom(subnetId: string, count: number): void {
+  #roomFor(id: string, count: number): Ec2Eni {
+    const eni = this.#cloud.enis.get(id)!;
+    if (eni.addresses.length + eni.prefixes.length + count > 5)
+      throw explain('PrivateIpAddressLimitExceeded', 'Assign', id);
+    return eni;
+  }
+
+  #takeFrom(subnetId: string, addresses: number, prefixes = 0): void {
     const subnet = this.#cloud.subnets.get(subnetId)!;
-    if (subnet.free < count) throw explain('InsufficientFreeAddressesInSubnet', 'Create', subnetId);
-    this.#cloud.subnets.set(subnetId, { ...subnet, free: subnet.free - count });
+    if (subnet.free < addresses) throw explain('InsufficientFreeAddressesInSubnet', 'Create', subnetId);
+    const { blocks = Math.floor(subnet.free / 16) } = subnet;
+    if (blocks < prefixes) throw explain('InsufficientCidrBlocks', 'Create', subnetId);
+    this.#cloud.subnets.set(subnetId, {
+      ...subnet,
+      free: subnet.free - addresses - 16 * prefixes,
+      ...(subnet.blocks !== undefined && { blocks: subnet.blocks - prefixes }),
+    });
   }
 
   /** One step: it can be stopped before it has happened, and after. */

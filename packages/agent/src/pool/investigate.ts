@@ -1,7 +1,15 @@
 /** What there is when the agent starts: put together from the checkpoint, instance metadata and EC2. */
-import type { Ipv4 } from '@enid/ip';
-import { emptyPool, expire, type InstanceLimits, instanceLimits, type Pool, restore } from '@enid/ipam';
-import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
+import {
+  addressesIn,
+  emptyPool,
+  expire,
+  instanceLimits,
+  type Pool,
+  restore,
+  type Slot,
+  slotsOf,
+} from '@enid/ipam';
+import type { Ec2, Ec2Eni, TypeLimits } from '../aws/ec2.ts';
 import { AwsError } from '../aws/errors.ts';
 import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/metadata.ts';
 import type { Clock } from '../clock.ts';
@@ -29,10 +37,10 @@ export type WarmPoolOptions = {
 /** What the start finds out before there is a pool. */
 export type Findings = {
   readonly primary: MetadataEni;
-  readonly limits: InstanceLimits;
+  readonly limits: TypeLimits;
   readonly pool: Pool;
-  /** ENIs to take up, with the addresses that they really have. */
-  readonly enis: readonly { readonly eni: MetadataEni; readonly addresses: readonly Ipv4[] }[];
+  /** ENIs to take up, with what they really carry. */
+  readonly enis: readonly { readonly eni: MetadataEni; readonly slots: readonly Slot[] }[];
   /** The same as EC2 describes them, when it answered. */
   readonly described: readonly Ec2Eni[];
   /** ENIs of network card 0 that are not the agent's. */
@@ -66,21 +74,24 @@ export async function investigate(options: WarmPoolOptions): Promise<Findings> {
   const primary = cardZero.find(({ deviceNumber }) => deviceNumber === 0);
   if (!primary) throw new AwsError('Metadata', 'GetMetadata', 'instance metadata shows no primary ENI');
 
-  let pool = restore(emptyPool(settings.cooldownMs), data.allocations, data.released);
-  const usesEni = ({ addresses, deviceNumber }: MetadataEni) =>
-    deviceNumber === 0 || !ec2 || addresses.some((address) => pool.allocations.has(address));
+  const mode = settings.prefixDelegation ? 'prefix' : 'address';
+  let pool = restore(emptyPool(settings.cooldownMs, mode), data.allocations, data.released);
+  const usesEni = (eni: MetadataEni) =>
+    eni.deviceNumber === 0 ||
+    !ec2 ||
+    slotsOf(eni).some((slot) => addressesIn(slot).some((address) => pool.allocations.has(address)));
   const { managed, foreign } = described
     ? divide(described, options)
     : { managed: cardZero.filter(usesEni), foreign: new Set<string>() };
-  const enis = managed.flatMap(({ id, addresses }) => {
+  const enis = managed.flatMap(({ id, addresses, prefixes }) => {
     const eni = cardZero.find((candidate) => candidate.id === id);
-    return eni ? [{ eni, addresses }] : [];
+    return eni ? [{ eni, slots: slotsOf({ addresses, prefixes }) }] : [];
   });
   const { othersReleasedAt } = data;
   if (othersReleasedAt !== undefined) {
-    const others = enis.flatMap(({ addresses }) =>
-      addresses.filter((address) => !pool.allocations.has(address)),
-    );
+    const others = enis
+      .flatMap(({ slots }) => slots.flatMap(addressesIn))
+      .filter((address) => !pool.allocations.has(address));
     pool = { ...pool, released: new Map(others.map((address) => [address, othersReleasedAt])) };
   }
   pool = expire(pool, clock.now());

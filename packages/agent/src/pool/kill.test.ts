@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Ipv4 } from '@enid/ip';
-import { countsOf } from '@enid/ipam';
+import { countsOf, isFreeSlot, slotKey } from '@enid/ipam';
 import { pino } from 'pino';
 import { AwsError } from '../aws/errors.ts';
 import { readConfig } from '../config.ts';
@@ -28,11 +28,16 @@ class Node {
   /** Pods whose ADD or DEL was never answered: whether they hold an address is open. */
   readonly open = new Set<number>();
   readonly releasedAt = new Map<Ipv4, number>();
+  readonly #env: NodeJS.ProcessEnv;
   #pool: WarmPool | undefined;
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.#env = env;
+  }
 
   async boot(session: Session): Promise<void> {
     this.#pool = undefined;
-    const settings = readConfig({ WARM_ENI_TARGET: '1' }).pool;
+    const settings = readConfig(this.#env).pool;
     WarmPool.start({
       ec2: session,
       metadata: session,
@@ -90,9 +95,8 @@ class Node {
     );
   }
 
-  /** A life: pods fill two ENIs and a half, most go, ENIs are given back, some come again. */
-  async live(): Promise<void> {
-    const pods = [...Array(12).keys()];
+  /** A life: pods fill the ENIs in part, most go, what is too much is given back, some come again. */
+  async live(pods: number[]): Promise<void> {
     for (const pod of pods) this.add(pod);
     await this.clock.advance(15_000);
     for (const pod of pods.slice(3)) this.delete(pod);
@@ -122,21 +126,30 @@ class Node {
       assert.ok(inUse.has(eni.id), `${eni.id} is attached and not used`);
       assert.ok(eni.attachment.deleteOnTermination, `${eni.id} would outlive the instance`);
     }
-    const carried = pool.view.pool.enis.flatMap(({ slots }) => slots.map(({ address }) => address));
-    const real = [...this.cloud.enis.values()].flatMap((eni) => eni.addresses);
+    const carried = pool.view.pool.enis.flatMap(({ slots }) => slots.map(slotKey));
+    const real = [...this.cloud.enis.values()].flatMap((eni) => [...eni.addresses, ...eni.prefixes]);
     assert.deepEqual(carried.sort(), real.sort(), 'the pool does not know what the ENIs carry');
     const { available, total } = countsOf(pool.view.pool, this.clock.now());
-    assert.ok(available >= 5 || total === 15, 'the pool is short');
-    assert.ok(available < 10, 'the pool keeps an ENI that nothing needs');
+    const { mode, enis } = pool.view.pool;
+    const warm = mode === 'prefix' ? 16 : 5;
+    assert.ok(available >= warm || total === 15, 'the pool is short');
+    const free = enis
+      .flatMap(({ slots }) => slots)
+      .filter((slot) => isFreeSlot(pool.view.pool, slot, this.clock.now()));
+    const most = mode === 'prefix' ? 1 : 9;
+    assert.ok(free.length <= most, 'the pool keeps what nothing needs');
   }
 }
+
+/** A way to live, and the EC2 calls that must have come up in it. */
+type Life = { readonly env: NodeJS.ProcessEnv; readonly pods: number[]; readonly calls: readonly string[] };
 
 /**
  * Plays a life in which the agent is killed at the given step, or the step fails.
  * @returns the step's name, or undefined when the life was shorter.
  */
-async function play(how: 'kill' | 'fail', at: number): Promise<string | undefined> {
-  const node = new Node();
+async function play({ env, pods }: Life, how: 'kill' | 'fail', at: number): Promise<string | undefined> {
+  const node = new Node(env);
   await node.clock.advance(5000);
   let steps = 0;
   let last: string | undefined;
@@ -147,7 +160,7 @@ async function play(how: 'kill' | 'fail', at: number): Promise<string | undefine
     session.kill();
   });
   await node.boot(session);
-  await node.live();
+  await node.live(pods);
   if (last === undefined) return undefined;
 
   if (how === 'kill' || !node.pool) {
@@ -155,7 +168,7 @@ async function play(how: 'kill' | 'fail', at: number): Promise<string | undefine
     await node.boot(node.cloud.session());
     for (const [pod, address] of before) assert.equal(node.pool!.lookup(keyOf(pod))?.address, address);
   }
-  for (const pod of [40, 41, 42]) node.add(pod);
+  for (const pod of [140, 141, 142]) node.add(pod);
   await node.clock.advance(300_000);
   node.verify();
   // The runtime repeats the DEL of what it was not answered.
@@ -166,28 +179,44 @@ async function play(how: 'kill' | 'fail', at: number): Promise<string | undefine
   return last;
 }
 
-for (const [how, title] of [
-  ['kill', 'an agent that is killed at any step is put right by the next'],
-  ['fail', 'an agent puts right whatever step fails, whether it took effect or not'],
-] as const) {
-  test(title, async () => {
-    const seen = new Set<string>();
-    for (let at = 1; ; at++) {
-      const step = await play(how, at).catch((cause: Error) => {
-        throw new Error(`${how} at step ${at}: ${cause.message}`, { cause });
-      });
-      if (step === undefined) break;
-      seen.add(step);
-    }
-    for (const call of ['Create', 'Attach', 'Modify', 'Detach', 'Delete']) {
-      for (const when of ['before', 'after']) {
-        const step = `${when} ${call}NetworkInterface`;
-        assert.ok(
-          [...seen].some((other) => other.startsWith(step)),
-          `no life came to ${step}`,
-        );
+const ENI_CALLS = ['Create', 'Attach', 'Modify', 'Detach', 'Delete'].map((verb) => `${verb}NetworkInterface`);
+const LIVES: Readonly<Record<string, Life>> = {
+  'of single addresses': {
+    env: { WARM_ENI_TARGET: '1' },
+    pods: [...Array(12).keys()],
+    calls: [...ENI_CALLS, 'AssignPrivateIpAddresses'],
+  },
+  'of prefixes': {
+    env: { ENABLE_PREFIX_DELEGATION: 'true' },
+    pods: [...Array(70).keys()].map((pod) => 30 + pod),
+    calls: [...ENI_CALLS, 'AssignPrivateIpAddresses', 'UnassignPrivateIpAddresses'],
+  },
+};
+
+for (const [name, life] of Object.entries(LIVES)) {
+  for (const [how, title] of [
+    ['kill', 'an agent that is killed at any step is put right by the next'],
+    ['fail', 'an agent puts right whatever step fails, whether it took effect or not'],
+  ] as const) {
+    test(`${title}, with a pool ${name}`, async () => {
+      const seen = new Set<string>();
+      for (let at = 1; ; at++) {
+        const step = await play(life, how, at).catch((cause: Error) => {
+          throw new Error(`${how} at step ${at}: ${cause.message}`, { cause });
+        });
+        if (step === undefined) break;
+        seen.add(step);
       }
-    }
-    for (const step of ['write', 'setEnis', 'AssignPrivateIpAddresses']) assert.ok(seen.has(`after ${step}`));
-  });
+      for (const call of life.calls) {
+        for (const when of ['before', 'after']) {
+          const step = `${when} ${call}`;
+          assert.ok(
+            [...seen].some((other) => other.startsWith(step)),
+            `no life came to ${step}`,
+          );
+        }
+      }
+      for (const step of ['write', 'setEnis']) assert.ok(seen.has(`after ${step}`));
+    });
+  }
 }

@@ -5,11 +5,12 @@
  * a time; handing out and taking back addresses goes on meanwhile, and waits only for the checkpoint.
  */
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Ipv4 } from '@enid/ip';
+import type { Ipv4, Ipv4Cidr } from '@enid/ip';
 import {
   type Action,
   type Allocation,
-  addAddresses,
+  addressesIn,
+  addSlots,
   allocationOf,
   assign,
   type Bounds,
@@ -19,18 +20,24 @@ import {
   eniOf,
   expire,
   explainRefusal,
-  type InstanceLimits,
+  type Growth,
   markLeaving,
+  type ObservedEni,
   type Pool,
   plan,
+  prefixSlotOf,
   putEni,
   reconcile,
   release,
   revert,
+  type Slot,
+  type SlotKey,
+  slotKey,
   slotOf,
+  slotsOf,
   withdraw,
 } from '@enid/ipam';
-import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
+import type { Ec2, Ec2Eni, TypeLimits } from '../aws/ec2.ts';
 import { AwsError } from '../aws/errors.ts';
 import type { MetadataEni } from '../aws/metadata.ts';
 import {
@@ -47,6 +54,7 @@ import { CheckpointWriter, encodeCheckpoint } from './checkpoint.ts';
 import { EniLifecycle } from './eni-lifecycle.ts';
 import { nodeEniOf } from './eni-policy.ts';
 import { PoolEvents } from './events.ts';
+import { explainShortage } from './fragmentation.ts';
 import { divide, type Findings, investigate, type WarmPoolOptions } from './investigate.ts';
 
 /** How often the pool is compared with its target when nothing calls for it earlier. */
@@ -59,6 +67,8 @@ const LEFTOVER_INTERVAL = 3_600_000;
  * a refusal costs the pod more, since the runtime pauses before it tries again.
  */
 const ASSIGN_WAIT = 8_000;
+/** How long a subnet that had nothing left is asked after others. */
+const EXHAUSTED = 120_000;
 /** How long a stop waits for what is being done with EC2. */
 const STOP_WAIT = 5_000;
 
@@ -72,7 +82,7 @@ export type PoolView = {
 
 export class WarmPool implements AddressPool {
   readonly #options: WarmPoolOptions;
-  readonly #limits: InstanceLimits;
+  readonly #limits: TypeLimits;
   readonly #lifecycle: EniLifecycle | undefined;
   readonly #checkpoint: CheckpointWriter;
   /** Of increases: what stands between a pod and an address. */
@@ -82,6 +92,10 @@ export class WarmPool implements AddressPool {
   readonly #enis = new Map<string, NodeEni>();
   /** The ENI that each held address was last seen on. */
   readonly #lastEni = new Map<Ipv4, NodeEni>();
+  /** The subnet of each ENI in use. */
+  readonly #subnets = new Map<string, string>();
+  /** Until when a subnet counts as one that has nothing left. */
+  readonly #exhausted = new Map<string, number>();
   readonly #events = new PoolEvents();
   readonly #becameReady = Promise.withResolvers<void>();
   /** ENIs that were found attached and whose tags and attributes are still to be looked after. */
@@ -127,7 +141,7 @@ export class WarmPool implements AddressPool {
   static async start(options: WarmPoolOptions): Promise<WarmPool> {
     const findings = await investigate(options);
     const pool = new WarmPool(options, findings);
-    for (const { eni, addresses } of findings.enis) await pool.#takeUp(eni, addresses, 'start');
+    for (const { eni, slots } of findings.enis) await pool.#takeUp(eni, slots, 'start');
     pool.#loop = pool.#run();
     return pool;
   }
@@ -218,13 +232,29 @@ export class WarmPool implements AddressPool {
   get #growing(): boolean {
     const { settings } = this.#options;
     if (!settings.provisioning || this.#stop.signal.aborted || this.#backoff.pending(this.#now)) return false;
-    return canGrow({ pool: this.#pool, bounds: this.#bounds });
+    if (this.#impossible) return false;
+    return canGrow({ pool: this.#pool, bounds: this.#bounds, now: this.#now });
+  }
+
+  /** Why the pool can get nothing of what it is set to be made of. */
+  get #impossible(): string | undefined {
+    if (this.#pool.mode === 'address' || this.#limits.hypervisor === 'nitro') return undefined;
+    const { instanceType } = this.#options.identity;
+    return `${instanceType} is no Nitro instance, and only those can be delegated prefixes: use a Nitro type, or set ENABLE_PREFIX_DELEGATION=false for this node`;
+  }
+
+  get #growth(): Growth {
+    const { settings } = this.#options;
+    const by = settings.imdsOnly ? 'ENABLE_IMDS_ONLY_MODE' : 'DISABLE_NETWORK_RESOURCE_PROVISIONING';
+    if (!settings.provisioning) return { kind: 'disabled', by };
+    const impossible = this.#impossible;
+    if (impossible) return { kind: 'impossible', reason: impossible };
+    const failure = this.#backoff.pending(this.#now);
+    return failure ? { kind: 'failed', ...failure } : { kind: 'possible' };
   }
 
   #refusal(): string {
-    const { identity, settings } = this.#options;
-    const by = settings.imdsOnly ? 'ENABLE_IMDS_ONLY_MODE' : 'DISABLE_NETWORK_RESOURCE_PROVISIONING';
-    const failure = this.#backoff.pending(this.#now);
+    const { identity } = this.#options;
     return explainRefusal(
       this.#pool,
       {
@@ -233,11 +263,9 @@ export class WarmPool implements AddressPool {
         bounds: this.#bounds,
         typeEnis: this.#limits.enis,
         unmanagedEnis: this.#foreign.size,
-        growth: !settings.provisioning
-          ? { kind: 'disabled', by }
-          : failure
-            ? { kind: 'failed', ...failure }
-            : { kind: 'possible' },
+        prefixesPossible: this.#limits.hypervisor === 'nitro',
+        vcpus: this.#limits.vcpus,
+        growth: this.#growth,
       },
       this.#now,
     );
@@ -314,7 +342,8 @@ export class WarmPool implements AddressPool {
     this.#noteReadiness();
     let grew = false;
     if (this.#lifecycle && this.#options.settings.provisioning) {
-      for (const action of this.#plan()) grew = (await this.#carryOut(action)) || grew;
+      const actions = this.#impossible ? [] : this.#plan();
+      for (const action of actions) grew = (await this.#carryOut(action)) || grew;
       if (!grew) {
         await this.#claim(this.#lifecycle);
         await this.#cleanUp(this.#lifecycle);
@@ -328,10 +357,15 @@ export class WarmPool implements AddressPool {
   }
 
   #plan(): Action[] {
-    const { warmEniTarget, warmIpTarget, minimumIpTarget } = this.#options.settings;
+    const { warmEniTarget, warmIpTarget, minimumIpTarget, warmPrefixTarget } = this.#options.settings;
     return plan({
       pool: this.#pool,
-      targets: { warmEnis: warmEniTarget, warmIps: warmIpTarget, minimumIps: minimumIpTarget },
+      targets: {
+        warmEnis: warmEniTarget,
+        warmIps: warmIpTarget,
+        minimumIps: minimumIpTarget,
+        warmPrefixes: warmPrefixTarget,
+      },
       bounds: this.#bounds,
       waiting: this.#waiting,
       lastDecrease: this.#lastDecrease,
@@ -339,16 +373,18 @@ export class WarmPool implements AddressPool {
     });
   }
 
-  /** @returns whether the pool was made larger. */
+  /** @returns whether the pool was made larger, or can be now. */
   async #carryOut(action: Action): Promise<boolean> {
     switch (action.kind) {
       case 'assign-addresses':
+      case 'assign-prefixes':
         return this.#increase(() => this.#fill(action.eniId, action.count));
       case 'attach-eni':
         return this.#increase(() => this.#attach(action.count));
       case 'unassign-addresses':
-        await this.#decrease(() => this.#unassign(action.eniId, action.addresses));
-        return false;
+        return this.#decrease(() => this.#unassign(action.eniId, action.addresses));
+      case 'unassign-prefixes':
+        return this.#decrease(() => this.#unassign(action.eniId, action.prefixes));
       case 'free-eni':
         // What was planned with it took time: the ENI may be in use by now.
         if (this.#plan().some((now) => now.kind === 'free-eni' && now.eniId === action.eniId)) {
@@ -378,16 +414,19 @@ export class WarmPool implements AddressPool {
     }
   }
 
-  async #decrease(shrink: () => Promise<void>): Promise<void> {
+  /** @returns whether it was done. */
+  async #decrease(shrink: () => Promise<void>): Promise<boolean> {
     const { log } = this.#options;
-    if (this.#decreaseBackoff.pending(this.#now)) return;
+    if (this.#decreaseBackoff.pending(this.#now)) return false;
     try {
       await this.#events.track('decreaseDatastorePool', shrink);
       this.#decreaseBackoff.succeed();
       this.#settled();
+      return true;
     } catch (error) {
       const { retryAt } = this.#decreaseBackoff.fail((error as Error).message, this.#now);
       log.warn({ err: error, retryAt: new Date(retryAt) }, 'what is too much could not be given back');
+      return false;
     }
   }
 
@@ -396,41 +435,83 @@ export class WarmPool implements AddressPool {
     this.#reconcileAt = this.#now + RECONCILE_INTERVAL;
   }
 
-  async #fill(id: string, count: number): Promise<void> {
-    const { ec2, settings, log } = this.#options;
-    let added: Ipv4[];
+  /**
+   * Fills an ENI, or another one with room when its subnet has nothing left: those in subnets that had some lately
+   * first, then a new ENI in another subnet, then the rest.
+   */
+  async #fill(first: string, count: number): Promise<void> {
+    const { settings } = this.#options;
+    const { slotsPerEni } = this.#bounds;
+    const open = this.#pool.enis.filter(
+      (eni) => !eni.leaving && !eni.draining && eni.slots.length < slotsPerEni,
+    );
+    const ids = new Set([first, ...open.map(({ id }) => id)]);
+    const isExhausted = (id: string) => (this.#exhausted.get(this.#subnets.get(id) ?? '') ?? 0) > this.#now;
+    const mayAttach = settings.subnetDiscovery && this.#pool.enis.length < this.#bounds.enis;
+    const last = mayAttach ? [] : [...ids].filter(isExhausted);
+    let failure: AwsError | undefined;
+    for (const id of [...[...ids].filter((id) => !isExhausted(id)), ...last]) {
+      // One that failed a moment ago, in the same subnet, says it for all.
+      if (failure && !last.includes(id) && isExhausted(id)) continue;
+      try {
+        return await this.#fillOne(id, count);
+      } catch (error) {
+        if (!(error instanceof AwsError && error.isSubnetFull)) throw error;
+        const subnetId = this.#subnets.get(id) ?? this.#primary.subnetId;
+        this.#exhausted.set(subnetId, this.#now + EXHAUSTED);
+        failure ??= await this.#explain(error, subnetId);
+      }
+    }
+    if (!mayAttach && failure) throw failure;
+    await this.#attach(count);
+  }
+
+  async #fillOne(id: string, count: number): Promise<void> {
     try {
-      added = await ec2!.assignAddresses(id, count).catch((error: unknown) => {
+      const added = await this.#assign(id, count).catch((error: unknown) => {
         // A subnet that is almost empty may have one left.
-        if (count > 1 && error instanceof AwsError && error.isSubnetFull) return ec2!.assignAddresses(id, 1);
+        if (count > 1 && error instanceof AwsError && error.isSubnetFull) return this.#assign(id, 1);
         throw error;
       });
+      this.#pool = addSlots(this.#pool, id, added);
+      this.#options.log.info({ eni: id, added: added.map(slotKey) }, 'addresses assigned to ENI');
     } catch (error) {
-      if (!(error instanceof AwsError)) throw error;
-      if (error.code === 'PrivateIpAddressLimitExceeded') await this.#reconcile(true); // It knew too few.
-      const elsewhere = settings.subnetDiscovery && this.#pool.enis.length < this.#bounds.enis;
-      if (error.isSubnetFull && elsewhere) return this.#attach(count);
+      const knewTooFew = error instanceof AwsError && error.code === 'PrivateIpAddressLimitExceeded';
+      if (knewTooFew) await this.#reconcile(true);
       throw error;
     }
-    this.#pool = addAddresses(this.#pool, id, added);
-    log.info({ eni: id, addresses: added }, 'addresses assigned to ENI');
+  }
+
+  /** Slots of the pool's kind, and of no other: a node of prefixes is planned for prefixes. */
+  async #assign(id: string, count: number): Promise<Slot[]> {
+    const { ec2 } = this.#options;
+    if (this.#pool.mode === 'prefix') return (await ec2!.assignPrefixes(id, count)).map(prefixSlotOf);
+    return (await ec2!.assignAddresses(id, count)).map(slotOf);
+  }
+
+  #explain(error: AwsError, subnetId: string): Promise<AwsError> {
+    const { ec2, identity } = this.#options;
+    return explainShortage(error, { ec2: ec2!, identity, primary: this.#primary, subnetId });
   }
 
   async #attach(count: number): Promise<void> {
     const known = new Set(this.#enis.keys());
-    const use = (eni: MetadataEni) => this.#bringUp(eni, eni.addresses);
-    await this.#lifecycle!.attach(known, this.#primary, count, use);
+    const use = (eni: MetadataEni) => this.#bringUp(eni, slotsOf(eni));
+    await this.#lifecycle!.attach(known, this.#primary, { kind: this.#pool.mode, count }, use);
   }
 
-  async #unassign(id: string, addresses: readonly Ipv4[]): Promise<void> {
+  async #unassign(id: string, keys: readonly SlotKey[]): Promise<void> {
     const { ec2, log } = this.#options;
-    const { pool, withdrawn } = withdraw(this.#pool, id, addresses, this.#now);
+    const { pool, withdrawn } = withdraw(this.#pool, id, keys, this.#now);
     this.#pool = pool;
     this.#lastDecrease = this.#now;
     if (withdrawn.length === 0) return;
     // When it fails they are still there: the next comparison with EC2 finds them.
-    await ec2!.unassignAddresses(id, withdrawn);
-    log.info({ eni: id, addresses: withdrawn }, 'addresses unassigned from ENI');
+    const prefixes = withdrawn.filter((key): key is Ipv4Cidr => key.includes('/'));
+    const addresses = withdrawn.filter((key): key is Ipv4 => !key.includes('/'));
+    if (prefixes.length > 0) await ec2!.unassignPrefixes(id, prefixes);
+    if (addresses.length > 0) await ec2!.unassignAddresses(id, addresses);
+    log.info({ eni: id, removed: withdrawn }, 'addresses unassigned from ENI');
   }
 
   async #free(id: string): Promise<void> {
@@ -456,7 +537,7 @@ export class WarmPool implements AddressPool {
   }
 
   /** Brings an ENI up in the kernel, then offers its addresses. */
-  async #bringUp(eni: MetadataEni, addresses: readonly Ipv4[]): Promise<void> {
+  async #bringUp(eni: MetadataEni, slots: readonly Slot[]): Promise<void> {
     const { id, deviceNumber } = eni;
     const nodeEni = nodeEniOf(eni);
     this.#enis.set(id, nodeEni);
@@ -466,21 +547,22 @@ export class WarmPool implements AddressPool {
       this.#enis.delete(id);
       throw error;
     }
-    const slots = addresses.map(slotOf);
+    this.#subnets.set(id, eni.subnetId);
     const { primary } = nodeEni;
     this.#pool = putEni(this.#pool, { id, deviceNumber, primary, since: this.#now, leaving: false, slots });
-    for (const address of addresses) {
+    for (const address of slots.flatMap(addressesIn)) {
       if (this.#pool.allocations.has(address)) this.#lastEni.set(address, nodeEni);
     }
     this.#notify();
   }
 
   /** Brings up an ENI that was found. One that fails is left out, and tried again soon. */
-  async #takeUp(eni: MetadataEni, addresses: readonly Ipv4[], when: string): Promise<void> {
+  async #takeUp(eni: MetadataEni, slots: readonly Slot[], when: string): Promise<void> {
     const { log } = this.#options;
     try {
-      await this.#bringUp(eni, addresses);
-      log.info({ eni: eni.id, device: eni.deviceNumber, addresses: addresses.length, when }, 'ENI taken up');
+      await this.#bringUp(eni, slots);
+      const addresses = slots.flatMap(addressesIn).length;
+      log.info({ eni: eni.id, device: eni.deviceNumber, addresses, when }, 'ENI taken up');
     } catch (error) {
       this.#events.fail('setupENI');
       this.#reconcileAt = this.#now + CHECK_INTERVAL;
@@ -521,13 +603,13 @@ export class WarmPool implements AddressPool {
     const shown = (await metadata.enis()).filter(({ networkCard }) => networkCard === 0);
     this.#primary = shown.find(({ deviceNumber }) => deviceNumber === 0) ?? this.#primary;
     await this.#alignSecurityGroups(shown);
-    const ours = shown.filter(({ id }) => !this.#foreign.has(id));
+    const ours = shown.filter(({ id }) => !this.#foreign.has(id)).map(observed);
     const { appeared, vanished, changed, pool } = reconcile(this.#pool, ours, this.#now);
     if (!force && appeared.length + vanished.length + changed === 0) {
       this.#pool = pool;
       return;
     }
-    const attached = ec2 ? await this.#managedEnis(ec2) : ours;
+    const attached = ec2 ? (await this.#managedEnis(ec2)).map(observed) : ours;
     await this.#follow(attached, shown);
   }
 
@@ -539,10 +621,7 @@ export class WarmPool implements AddressPool {
     return managed;
   }
 
-  async #follow(
-    attached: readonly { readonly id: string; readonly addresses: readonly Ipv4[] }[],
-    shown: readonly MetadataEni[],
-  ): Promise<void> {
+  async #follow(attached: readonly ObservedEni[], shown: readonly MetadataEni[]): Promise<void> {
     const { log } = this.#options;
     const { reconciled } = this.#events;
     const { pool, appeared, vanished, lost, changed } = reconcile(this.#pool, attached, this.#now);
@@ -570,7 +649,7 @@ export class WarmPool implements AddressPool {
         continue;
       }
       reconciled.eniReconcileAdd++;
-      await this.#takeUp(eni, attached.find((candidate) => candidate.id === id)!.addresses, 'reconcile');
+      await this.#takeUp(eni, attached.find((candidate) => candidate.id === id)!.slots, 'reconcile');
     }
     if (changed > 0) this.#notify();
   }
@@ -591,3 +670,5 @@ export class WarmPool implements AddressPool {
     }
   }
 }
+
+const observed = (eni: MetadataEni | Ec2Eni): ObservedEni => ({ id: eni.id, slots: slotsOf(eni) });
