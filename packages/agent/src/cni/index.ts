@@ -1,0 +1,62 @@
+/** Everything that container runtimes, plugin executables and probes ask of the agent. */
+import type { Ipv4Cidr } from '@enid/ip';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Logger } from '../log.ts';
+import type { Pods } from '../network/pods.ts';
+import type { AddressPool } from '../seams.ts';
+import { CniBackend } from './backend/backend.ts';
+import { backendSocket, CniBackendServer } from './backend/server.ts';
+import type { AttachmentObserver } from './observer.ts';
+import { CniPlugin } from './plugin.ts';
+import { runtimeSandboxes, runtimeSocket } from './sandboxes/runtime.ts';
+import { SandboxUpkeep } from './sandboxes/upkeep.ts';
+import { CniServer } from './server.ts';
+
+export type CniOptions = {
+  readonly env: NodeJS.ProcessEnv;
+  readonly config: Pick<Config, 'cni' | 'network'>;
+  readonly pool: AddressPool;
+  readonly pods: Pods;
+  /** All IPv4 blocks of the VPC, as metadata has them. */
+  readonly vpcCidrs: () => Promise<readonly Ipv4Cidr[]>;
+  /** Told of what pods got and were refused. */
+  readonly observer?: AttachmentObserver | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/**
+ * Serves our plugin executable and Amazon's, and looks after sandboxes that went without a DEL.
+ * @returns what ends it; calls that have begun finish.
+ * @throws when another agent answers on one of the sockets.
+ */
+export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
+  const { env, config, pool, pods, vpcCidrs, observer, clock, log } = options;
+  await using stack = new AsyncDisposableStack();
+  const plugin = new CniPlugin(pool, pods, observer);
+  const backend = new CniBackend({
+    plugin,
+    ready: () => pool.ready(),
+    vpcCidrs,
+    snat: config.network,
+    networkPolicyMode: env.NETWORK_POLICY_ENFORCING_MODE ?? '',
+    log,
+  });
+  const { socketPath } = config.cni;
+  stack.use(await CniBackendServer.listen(backendSocket(env, socketPath), backend, log));
+  stack.use(
+    await CniServer.listen(
+      socketPath,
+      (request) => plugin.handle(request),
+      ({ command, containerId, milliseconds, error }) => {
+        const call = { command, containerId, milliseconds: Math.round(milliseconds * 100) / 100 };
+        if (error) log.warn({ ...call, code: error.code, details: error.details }, error.message);
+        else log.debug(call, 'CNI call answered');
+      },
+    ),
+  );
+  const runtime = () => runtimeSandboxes(runtimeSocket(env));
+  stack.use(new SandboxUpkeep({ pool, plugin, runtime, clock, log }).start());
+  return stack.move();
+}
