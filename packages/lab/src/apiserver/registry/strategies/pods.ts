@@ -29,11 +29,6 @@ export const pods: Strategy = {
     pod.status = { phase: 'Pending', qosClass: qosClass(spec) };
   },
 
-  update(pod, old) {
-    pod.spec = { ...pod.spec, nodeName: old.spec?.nodeName };
-    if (pod.spec.nodeName === undefined) delete pod.spec.nodeName;
-  },
-
   updateStatus(pod, old) {
     pod.status = { ...pod.status, qosClass: old.status?.qosClass };
   },
