@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { RunInstancesCommand } from '@aws-sdk/client-ec2';
+import { CreateNetworkInterfaceCommand, RunInstancesCommand } from '@aws-sdk/client-ec2';
+import { contains } from '@enid/ip';
 import { pino } from 'pino';
 import { AwsEc2 } from '../packages/agent/src/aws/ec2.ts';
 import { Imds } from '../packages/agent/src/aws/metadata.ts';
@@ -47,8 +48,15 @@ async function serveMetadata(t: TestContext, cloud: Cloud, instanceId: string): 
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A cloud with one t3.medium, and what starts an agent's pool on it. */
-async function setUp(t: TestContext, subnets?: string[]) {
+/** A cloud with one instance, and what starts an agent's pool on it. */
+async function setUp(
+  t: TestContext,
+  subnets?: string[],
+  {
+    env = {},
+    type = 't3.medium' as const,
+  }: { env?: NodeJS.ProcessEnv; type?: 't3.medium' | 'm4.large' } = {},
+) {
   const settings = { attachDelayMs: 100, throttle: null };
   const cloud = new Cloud({
     fabric: new NullFabric(),
@@ -71,7 +79,7 @@ async function setUp(t: TestContext, subnets?: string[]) {
   const { Instances } = await client.send(
     new RunInstancesCommand({
       ImageId: 'ami-1',
-      InstanceType: 't3.medium',
+      InstanceType: type,
       MinCount: 1,
       MaxCount: 1,
       SubnetId: subnetId,
@@ -98,7 +106,7 @@ async function setUp(t: TestContext, subnets?: string[]) {
       disk.text = text;
     },
   };
-  const start = async (): Promise<WarmPool> => {
+  const start = async (change: NodeJS.ProcessEnv = env, ready = true): Promise<WarmPool> => {
     const metadata = await Imds.open(systemClock);
     const identity = await metadata.identity();
     const ec2 = AwsEc2.open(await AwsEc2.load(), identity);
@@ -115,16 +123,16 @@ async function setUp(t: TestContext, subnets?: string[]) {
       clock: systemClock,
       random: () => 0.5,
       log: pino({ level: process.env.LOG ?? 'silent' }),
-      settings: readConfig({}).pool,
+      settings: readConfig(change).pool,
       clusterName: 'test',
     });
     started.push({ pool, ec2 });
-    await pool.whenReady;
+    if (ready) await pool.whenReady;
     return pool;
   };
   const attached = () => interfacesOf(cloud.state, instanceId);
   const fault = (fault: object) => cloud.faults.add(faultSchema.parse(fault));
-  return { cloud, instanceId, start, attached, up, fault };
+  return { cloud, client, instanceId, start, attached, up, fault };
 }
 
 test('15 pods fill a t3.medium of the lab, the next is refused, and a restart knows all', async (t) => {
@@ -208,4 +216,68 @@ test('a role that may not is told what to attach', async (t) => {
     pool.assign(keyOf(5), {}),
     /may not call ec2:CreateNetworkInterface: attach the policy AmazonEKS_CNI/,
   );
+});
+
+const PREFIXES = { ENABLE_PREFIX_DELEGATION: 'true' };
+
+test('20 pods of a t3.medium have addresses of prefixes, and a switch back drains them', async (t) => {
+  const { start, attached } = await setUp(t, undefined, { env: PREFIXES });
+  const pool = await start();
+  assert.deepEqual([attached()[0]!.secondaryIps.length, attached()[0]!.prefixes.length], [0, 1]);
+  const assignments = await Promise.all([...Array(20).keys()].map((pod) => pool.assign(keyOf(pod), {})));
+  const blocks = () => attached().flatMap(({ prefixes }) => prefixes);
+  for (const { address } of assignments) {
+    assert.ok(
+      blocks().some((block) => contains(block, address)),
+      `${address} is of no prefix`,
+    );
+  }
+  await until(
+    blocks,
+    (all) => all.length === 3,
+    'a third prefix, since two have less than 16 addresses left',
+  );
+  await pool.stop();
+
+  const back = await start({});
+  assert.equal(back.assignments().length, 20);
+  await until(
+    () => attached().flatMap(({ secondaryIps }) => secondaryIps),
+    (addresses) => addresses.length > 4,
+    'single addresses to take over',
+  );
+  await until(blocks, (all) => all.length === 2, 'the prefix without pods to be unassigned');
+});
+
+test('a subnet whose free addresses are scattered is named, and takes no single addresses instead', async (t) => {
+  const { client, start, attached } = await setUp(t, ['10.0.1.0/26', '10.0.2.0/28'], { env: PREFIXES });
+  const subnetId = attached()[0]!.subnetId;
+  for (const address of ['10.0.1.20', '10.0.1.36', '10.0.1.50']) {
+    await client.send(new CreateNetworkInterfaceCommand({ SubnetId: subnetId, PrivateIpAddress: address }));
+  }
+  const pool = await start({ ...PREFIXES, IP_COOLDOWN_PERIOD: '0' }, false);
+  const refusal = () =>
+    pool.assign(keyOf(0), {}).then(
+      () => '',
+      (error: Error) => error.message,
+    );
+  await until(
+    refusal,
+    (text) => text.includes('is fragmented: it has'),
+    'the refusal to name the fragmentation',
+  );
+  assert.match(
+    await refusal(),
+    /it has 5\d free addresses but no contiguous \/28 block.*InsufficientCidrBlocks/,
+  );
+  assert.deepEqual(
+    attached().map(({ secondaryIps }) => secondaryIps.length),
+    [0],
+  );
+});
+
+test('EC2 gives an instance without Nitro no prefix, and the agent does not ask', async (t) => {
+  const { start } = await setUp(t, undefined, { env: PREFIXES, type: 'm4.large' });
+  const pool = await start(PREFIXES, false);
+  await assert.rejects(pool.assign(keyOf(0), {}), /m4\.large is no Nitro instance/);
 });

@@ -131,7 +131,7 @@ export class EniLifecycle {
     }
   }
 
-  /** Makes an ENI in the first of the subnets that has room: for all that it is to carry, else for one slot. */
+  /** Makes an ENI in the first of the subnets that has room: for all prefixes that it is to carry, else for one. */
   async #create(primary: MetadataEni, slots: NewEni['slots']): Promise<Ec2Eni> {
     const { ec2, identity, log } = this.#options;
     const tags = this.#tags();
@@ -139,7 +139,8 @@ export class EniLifecycle {
     const { securityGroups } = primary;
     const failures = new Map<string, AwsError>();
     const subnets = await this.#subnets(primary);
-    for (const count of new Set([slots.count, Math.min(slots.count, 1)])) {
+    const least = slots.kind === 'prefix' ? Math.min(slots.count, 1) : slots.count;
+    for (const count of new Set([slots.count, least])) {
       for (const subnetId of subnets) {
         try {
           const made = { subnetId, securityGroups, slots: { ...slots, count }, description, tags };
