@@ -16,8 +16,10 @@ export class Kubectl {
   constructor(path: string, kubeconfig: string) {
     this.path = path;
     this.#kubeconfig = kubeconfig;
-    const { clientVersion } = JSON.parse(execFileSync(path, ['version', '--client', '-o', 'json'], { encoding: 'utf8' }));
-    this.version = `${clientVersion.major}.${clientVersion.minor}`;
+    const { clientVersion } = JSON.parse(
+      execFileSync(path, ['version', '--client', '-o', 'json'], { encoding: 'utf8' }),
+    );
+    this.version = `${clientVersion.major}.${Number.parseInt(clientVersion.minor, 10)}`;
   }
 
   get env(): NodeJS.ProcessEnv {
@@ -31,7 +33,10 @@ export class Kubectl {
   }
 
   /** The same with an input. @returns both of what it prints and how it ends. */
-  async with(input: string, ...args: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  async with(
+    input: string,
+    ...args: string[]
+  ): Promise<{ status: number | null; stdout: string; stderr: string }> {
     const child = this.start(...args);
     const output = collect(child);
     child.stdin!.end(input);
@@ -67,7 +72,10 @@ function collect(child: ChildProcess): Promise<{ status: number | null; stdout: 
 
 /** The kubectls to be tested with: the machine's own, where it has one, and Debian's, which is as old as can be met. */
 export async function kubectls(kubeconfig: string): Promise<Kubectl[]> {
-  const own = (process.env.PATH ?? '').split(':').map((folder) => `${folder}/kubectl`).find(existsSync);
+  const own = (process.env.PATH ?? '')
+    .split(':')
+    .map((folder) => `${folder}/kubectl`)
+    .find(existsSync);
   return [...(own ? [own] : []), await debianKubectl()].map((path) => new Kubectl(path, kubeconfig));
 }
 

@@ -19,7 +19,16 @@ after(async () => {
 });
 
 test('a lab comes up, runs pods, and goes without a trace', async (t) => {
-  const up = await lab('up', '--bare', '--nodes', '2', '--set', 'WARM_IP_TARGET=2', '--set', 'MINIMUM_IP_TARGET=3');
+  const up = await lab(
+    'up',
+    '--bare',
+    '--nodes',
+    '2',
+    '--set',
+    'WARM_IP_TARGET=2',
+    '--set',
+    'MINIMUM_IP_TARGET=3',
+  );
   assert.equal(up.status, 0, up.stderr);
   assert.match(up.stdout, /node-2 /);
 

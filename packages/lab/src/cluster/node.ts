@@ -7,6 +7,7 @@ import {
   removeContainerdRoot,
 } from '../containerd/index.ts';
 import { type PreparedImages, SANDBOX_IMAGE } from '../images/index.ts';
+import { INTERNET_SERVER } from '../internet/addresses.ts';
 import { podCgroup } from '../kubelet/runtime/sandbox.ts';
 import type { LabDirectory } from '../lab/directory.ts';
 import { Machine } from '../lab/machine.ts';
@@ -95,6 +96,7 @@ export class ClusterNode {
     await this.machine.create({
       hostName: dnsName,
       folders: ['/etc/cni/net.d', POD_LOGS, '/run/containerd'],
+      files: { '/etc/resolv.conf': `nameserver ${INTERNET_SERVER}\n` },
       binds: {
         '/var/lib/kubelet': kubelet,
         '/var/lib/containerd': containerd,

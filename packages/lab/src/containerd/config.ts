@@ -18,6 +18,8 @@ export type ContainerdOptions = {
   readonly cgroup?: string;
   /** Whether pods' cgroups are systemd's to make. */
   readonly systemdCgroup?: boolean;
+  /** Whether pods' network namespaces are kept below `state` instead of in /run/netns. */
+  readonly ownNetworkNamespaces?: boolean;
   /** Whether pods have no cgroups, for machines where none can be made. */
   readonly disableCgroup?: boolean;
 };
@@ -72,6 +74,7 @@ export function containerdConfig(options: ContainerdOptions): string {
       tolerate_missing_hugetlb_controller: true,
       disable_hugetlb_controller: true,
       disable_cgroup: options.disableCgroup ?? false,
+      netns_mounts_under_state_dir: options.ownNetworkNamespaces ?? false,
     }),
     section(`${cri}.containerd`, { snapshotter: 'overlayfs', default_runtime_name: 'runc' }),
     section(`${cri}.containerd.runtimes.runc`, { runtime_type: 'io.containerd.runc.v2' }),

@@ -41,7 +41,7 @@ export async function downloadPackages(names: readonly string[]): Promise<Downlo
       await run('apt-get', ['update', '-q']);
       await aptInstall(folder, names);
     }
-    await downloaded.read();
+    await downloaded.read(names);
     return downloaded;
   } catch (error) {
     await downloaded[Symbol.asyncDispose]();
@@ -83,11 +83,12 @@ export class DownloadedPackages implements AsyncDisposable {
     return this.#packages;
   }
 
-  async read(): Promise<void> {
+  /** @param wanted packages that are needed whatever they are. */
+  async read(wanted: readonly string[]): Promise<void> {
     const files = (await readdir(this.#folder)).filter((name) => name.endsWith('.deb')).sort();
     this.#packages = files
       .map((file) => ({ name: file.slice(0, file.indexOf('_')), file: join(this.#folder, file) }))
-      .filter(({ name }) => !FOR_SCRIPTS.test(name));
+      .filter(({ name }) => wanted.includes(name) || !FOR_SCRIPTS.test(name));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,48 +1,26 @@
-/** A containerd of a test's own, in a network of its own, with images made here. Needs root. */
+/** A containerd of a test's own, in a network of its own, with the lab's images. Needs root. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  closeSync,
-  createWriteStream,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { eventually } from '@enid/kube/testing';
+import { removeCgroup } from '@enid/linux';
 import koffi from 'koffi';
-import { pack } from 'tar-stream';
+import {
+  containerdCommand,
+  containerdConfig,
+  prepareContainerdRoot,
+  removeContainerdRoot,
+} from '../containerd/index.ts';
+import { ensureImages, type PreparedImages, SANDBOX_IMAGE } from '../images/index.ts';
 import { CriClient } from './cri/client.ts';
 
 const run = promisify(execFile);
 const CLONE_NEWNET = 0x40000000;
-const BUSYBOX = '/bin/busybox';
-const APPLETS = [
-  'cat',
-  'env',
-  'false',
-  'hostname',
-  'httpd',
-  'id',
-  'ls',
-  'mount',
-  'nc',
-  'sh',
-  'sleep',
-  'test',
-  'touch',
-  'true',
-];
+const IMAGES = '/var/cache/enid';
 
-export const IMAGE = 'lab.test/busybox:1';
-const PAUSE = 'lab.test/pause:1';
+export const IMAGE = 'docker.io/library/busybox:latest';
 
 export type TestContainerd = {
   /** Mounts below it are seen by the containers. */
@@ -55,14 +33,16 @@ export type TestContainerd = {
   stop(): Promise<void>;
 };
 
-/** Takes this process to a network namespace of its own, for good. */
-export async function leaveNetwork(): Promise<void> {
+/** Takes this process to a network namespace of its own, for good. @returns images, which it can only make before. */
+export async function leaveNetwork(): Promise<PreparedImages> {
+  const prepared = await ensureImages({ cache: IMAGES });
   const unshare = koffi.load('libc.so.6').func('int unshare(int flags)');
   if (unshare(CLONE_NEWNET) !== 0) throw new Error('no network namespace could be made: are you root?');
   await run('ip', ['link', 'set', 'lo', 'up']);
+  return prepared;
 }
 
-export async function startContainerd(): Promise<TestContainerd> {
+export async function startContainerd(prepared: PreparedImages): Promise<TestContainerd> {
   const directory = mkdtempSync(join(tmpdir(), 'enid-containerd-'));
   await run('mount', ['--bind', directory, directory]);
   await run('mount', ['--make-shared', directory]);
@@ -70,21 +50,23 @@ export async function startContainerd(): Promise<TestContainerd> {
   const networks = join(directory, 'net.d');
   mkdirSync(networks);
   const config = join(directory, 'config.toml');
-  writeFileSync(config, configuration(directory, socket, networks));
+  const root = join(directory, 'root');
+  await prepareContainerdRoot({ prepared, root });
+  const options = {
+    ...{ root, state: join(directory, 'state'), socket, sandboxImage: SANDBOX_IMAGE },
+    ...{ cniBin: '/usr/lib/cni', cniConf: networks, ownNetworkNamespaces: true },
+  };
+  writeFileSync(config, containerdConfig(options));
   const log = openSync(join(directory, 'containerd.log'), 'a');
   // Its mounts are its own, while it sees those that the kubelet makes in its directory.
-  const child = spawn('unshare', ['--mount', '--propagation', 'slave', 'containerd', '--config', config], {
+  const { command, env } = containerdCommand(config);
+  const child = spawn('unshare', ['--mount', '--propagation', 'slave', ...command], {
     stdio: ['ignore', log, log],
+    env: { ...process.env, ...env },
   });
   closeSync(log);
   const cri = new CriClient(socket);
   await cri.ready(20_000);
-  const archive = join(directory, 'images.tar');
-  await writeImages(archive);
-  await run('ctr', ['--address', socket, '--namespace', 'k8s.io', 'images', 'import', archive]);
-  await eventually(async () => {
-    for (const image of [IMAGE, PAUSE]) if (!(await cri.imageStatus(image))) throw new Error(`no ${image}`);
-  });
   const cgroupParent = `/enid-test-${process.pid}`;
   return {
     directory,
@@ -116,99 +98,16 @@ export async function startContainerd(): Promise<TestContainerd> {
       }
       cri.close();
       await end(child);
-      await removeCgroups(cgroupParent);
+      removeCgroup(cgroupParent);
       await run('umount', ['--recursive', directory]);
+      await removeContainerdRoot(root);
       rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-function configuration(directory: string, socket: string, networks: string): string {
-  return `version = 2
-root = "${directory}/root"
-state = "${directory}/state"
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper"]
-[grpc]
-  address = "${socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "${PAUSE}"
-  disable_apparmor = true
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  stream_server_address = "127.0.0.1"
-  stream_server_port = "0"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "${networks}"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = false
-`;
-}
-
-/** An archive of both images (OCI image layout), which share their one layer. */
-async function writeImages(path: string): Promise<void> {
-  const layer = await layerOf();
-  const blobs = new Map<string, Buffer>();
-  const add = (blob: Buffer, mediaType: string) => {
-    const digest = createHash('sha256').update(blob).digest('hex');
-    blobs.set(`blobs/sha256/${digest}`, blob);
-    return { mediaType, digest: `sha256:${digest}`, size: blob.length };
-  };
-  const oci = 'application/vnd.oci.image';
-  const layerBlob = add(layer, `${oci}.layer.v1.tar`);
-  const image = (name: string, config: object) => {
-    const description = {
-      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
-      os: 'linux',
-      config: { Env: ['PATH=/bin'], ...config },
-      rootfs: { type: 'layers', diff_ids: [layerBlob.digest] },
-    };
-    const configBlob = add(Buffer.from(JSON.stringify(description)), `${oci}.config.v1+json`);
-    const manifest = {
-      schemaVersion: 2,
-      mediaType: `${oci}.manifest.v1+json`,
-      config: configBlob,
-      layers: [layerBlob],
-    };
-    const blob = add(Buffer.from(JSON.stringify(manifest)), `${oci}.manifest.v1+json`);
-    return { ...blob, annotations: { 'io.containerd.image.name': name } };
-  };
-  const manifests = [
-    image(IMAGE, { Cmd: ['/bin/sh'] }),
-    image(PAUSE, { Entrypoint: ['/bin/sh', '-c', 'trap exit TERM; while :; do sleep 1000 & wait; done'] }),
-  ];
-  const archive = pack();
-  archive.entry({ name: 'oci-layout' }, '{"imageLayoutVersion":"1.0.0"}');
-  archive.entry({ name: 'index.json' }, JSON.stringify({ schemaVersion: 2, manifests }));
-  for (const [name, blob] of blobs) archive.entry({ name }, blob);
-  archive.finalize();
-  await pipeline(archive, createWriteStream(path));
-}
-
-async function layerOf(): Promise<Buffer> {
-  const layer = pack();
-  for (const name of ['bin/', 'tmp/', 'etc/', 'dev/', 'proc/', 'sys/'])
-    layer.entry({ name, type: 'directory', mode: name === 'tmp/' ? 0o1777 : 0o755 });
-  layer.entry({ name: 'bin/busybox', mode: 0o755 }, readFileSync(BUSYBOX));
-  for (const applet of APPLETS) layer.entry({ name: `bin/${applet}`, type: 'symlink', linkname: 'busybox' });
-  layer.finalize();
-  const chunks: Buffer[] = [];
-  for await (const chunk of layer) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
 }
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;
   child.kill('SIGTERM');
   await once(child, 'exit');
-}
-
-/** Cgroups of containers end with them; the one above is the test's. */
-async function removeCgroups(parent: string): Promise<void> {
-  const { stdout } = await run('find', ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*${parent}*`]);
-  for (const path of stdout.split('\n').filter(Boolean)) await run('rmdir', [path]);
 }

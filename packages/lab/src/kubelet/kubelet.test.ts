@@ -122,8 +122,8 @@ function exec(name: string, command: string[]): Promise<{ output: string; status
 
 suite('kubelet', { concurrency: false, timeout: 120_000 }, () => {
   before(async () => {
-    await leaveNetwork();
-    [containerd, api] = await Promise.all([startContainerd(), startTestApiServer()]);
+    const prepared = await leaveNetwork();
+    [containerd, api] = await Promise.all([startContainerd(prepared), startTestApiServer()]);
     directory = containerd.directory;
     writeFileSync(join(directory, 'resolv.conf'), 'nameserver 192.0.2.1\nsearch ec2.internal\n');
     client = new KubeClient(api.access);
@@ -374,7 +374,7 @@ suite('kubelet', { concurrency: false, timeout: 120_000 }, () => {
     const image = await until('image', (pod) => main(pod)?.state?.waiting?.reason === 'ImagePullBackOff');
     assert.match(
       main(image)!.state!.waiting!.message!,
-      /lab.test\/none:2.*the lab reaches no registry.*lab.test\/busybox:1/,
+      /lab.test\/none:2.*the lab reaches no registry.*docker.io\/library\/busybox:latest/,
     );
     const config = await until(
       'config',

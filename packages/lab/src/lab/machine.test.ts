@@ -27,6 +27,7 @@ before(async () => {
   await machine.create({
     hostName: 'ip-10-0-1-5.ec2.internal',
     folders: ['/etc/cni/net.d'],
+    files: { '/etc/resolv.conf': 'nameserver 198.51.100.10\n' },
     binds: { '/opt/shared': shared },
   });
 });
@@ -49,6 +50,7 @@ test('what it writes is on no other machine, while it sees what the host has', (
   assert.equal(inside('touch', name).status, 0);
   assert.equal(inside('ls', name).status, 0);
   assert.ok(!existsSync(name));
+  assert.equal(inside('cat', '/etc/resolv.conf').stdout, 'nameserver 198.51.100.10\n');
   assert.equal(inside('cat', '/etc/debian_version').stdout, readFileSync('/etc/debian_version', 'utf8'));
 });
 

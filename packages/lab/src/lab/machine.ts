@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
@@ -23,6 +24,8 @@ export type MachineContents = {
   readonly hostName: string;
   /** To be made inside, beside /run/netns. */
   readonly folders?: readonly string[];
+  /** Texts of files below a layered folder, by path. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Folders of the host that are seen inside, by where. */
   readonly binds?: Readonly<Record<string, string>>;
 };
@@ -43,10 +46,15 @@ export class Machine {
   }
 
   /** Makes the namespaces and mounts what is the machine's own. */
-  async create({ hostName, folders = [], binds = {} }: MachineContents): Promise<void> {
+  async create({ hostName, folders = [], files = {}, binds = {} }: MachineContents): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     for (const file of [this.#mounts, this.#uts]) writeFileSync(file, '', { mode: 0o600 });
     await this.#unshare();
+    // Put below before it is covered: what is written to a layer that is mounted may be seen or not.
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(this.#upper(path)), { recursive: true });
+      writeFileSync(this.#upper(path), text, { mode: 0o644 });
+    }
     for (const target of LAYERED) {
       const [upper, work] = ['upper', 'work'].map((kind) => `${this.#options.folder}/${kind}${target}`);
       for (const path of [upper!, work!]) mkdirSync(path, { recursive: true });
@@ -75,7 +83,7 @@ export class Machine {
   /** What is in a folder that the machine has written to itself, seen from outside. @param folder below a layered one. */
   list(folder: string): string[] {
     try {
-      return readdirSync(`${this.#options.folder}/upper${folder}`);
+      return readdirSync(this.#upper(folder));
     } catch {
       return [];
     }
@@ -128,6 +136,11 @@ export class Machine {
   async #inside(...command: [string, ...string[]]): Promise<void> {
     const [file, ...args] = this.command(command);
     await run(file, args);
+  }
+
+  /** Where the machine's own is of what is below a layered folder. */
+  #upper(path: string): string {
+    return `${this.#options.folder}/upper${path}`;
   }
 
   get #mounts(): string {

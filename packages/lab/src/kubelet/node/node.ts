@@ -123,6 +123,8 @@ export class NodeRegistration {
         kind: 'Node',
         metadata: { name: nodeName, labels: all, annotations },
         spec,
+        // Without its resources it would seem to have room for nothing.
+        status: await this.#status(this.#clock.now()),
       });
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
