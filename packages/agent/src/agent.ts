@@ -8,6 +8,7 @@ import { type Config, readConfig } from './config.ts';
 import { installExecutable, removeConflist, writeConflist } from './conflist.ts';
 import { type HttpService, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
+import { maxPodsOf, openKubernetes } from './kubernetes/index.ts';
 import { type Logger, openLog } from './log.ts';
 import { NetworkUpkeep } from './network-upkeep.ts';
 import { CheckpointFile } from './pool/checkpoint.ts';
@@ -45,20 +46,15 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   // The AWS SDK takes longest to load: the rest goes on meanwhile.
   const sdk = config.pool.imdsOnly ? undefined : AwsEc2.load();
   sdk?.catch(() => {}); // Awaited further down.
-  const [
-    { LinuxNodeNetwork },
-    { CniServer },
-    { CniPlugin },
-    metrics,
-    { identity, primary, vpcCidrs, metadata },
-  ] = await Promise.all([
-    import('./network/node-network.ts'),
-    import('./cni/server.ts'),
-    import('./cni/plugin.ts'),
-    config.metrics ? import('./metrics.ts').then(({ AgentMetrics }) => new AgentMetrics()) : undefined,
-    readInstance(),
-  ]);
+  const [{ LinuxNodeNetwork }, { serveCni }, metrics, { identity, primary, vpcCidrs, metadata }] =
+    await Promise.all([
+      import('./network/node-network.ts'),
+      import('./cni/index.ts'),
+      config.metrics ? import('./metrics.ts').then(({ AgentMetrics }) => new AgentMetrics()) : undefined,
+      readInstance(),
+    ]);
   log.info({ ...identity, primaryEni: primary.id }, 'the agent starts');
+  const kubernetes = stack.use(await openKubernetes(env, { nodeName: config.nodeName, log }));
 
   const network = new LinuxNodeNetwork(config.network);
   stack.defer(() => network.close());
@@ -80,6 +76,8 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
     clusterName: config.clusterName,
   });
   stack.defer(() => pool.stop());
+  const { instanceType } = identity;
+  kubernetes?.follow({ pool, instanceType, maxPods: () => maxPodsOf(pool.view, instanceType) });
 
   // A node without pods is shown as not ready until an address is there. One with pods goes on being ready: else
   // each restart of the agent would take it out of every load balancer.
@@ -87,17 +85,13 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   const upkeep = stack.use(new NetworkUpkeep({ network, pool, metadata, primaryEni, clock, log }));
   await upkeep.start();
 
-  const plugin = new CniPlugin(pool, network.pods);
   stack.use(
-    await CniServer.listen(
-      config.cni.socketPath,
-      (request) => plugin.handle(request),
-      ({ command, containerId, milliseconds, error }) => {
-        const call = { command, containerId, milliseconds: Math.round(milliseconds * 100) / 100 };
-        if (error) log.warn({ ...call, code: error.code, details: error.details }, error.message);
-        else log.debug(call, 'CNI call answered');
-      },
-    ),
+    await serveCni({
+      ...{ env, config, pool, clock, log },
+      pods: network.pods,
+      vpcCidrs: () => metadata.vpcCidrs(primaryEni.mac),
+      observer: kubernetes,
+    }),
   );
   // Before the CNI server lets its calls finish: none of them waits for an ENI any more.
   stack.defer(() => pool.stop());
@@ -116,6 +110,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   if (metrics) {
     metrics.showPool(view, clock);
     const { registry } = metrics;
+    if (kubernetes) await kubernetes.showMetrics(registry);
     const answer = async () => ({ type: registry.contentType, body: await registry.metrics() });
     stack.use(await serve('metrics', METRICS, { '/metrics': answer }, log));
   }

@@ -3,6 +3,7 @@ import type { Logger } from '../log.ts';
 import type { Kubernetes } from './kubernetes.ts';
 
 export type { Kubernetes } from './kubernetes.ts';
+export { maxPodsOf } from './max-pods.ts';
 
 /**
  * Begins to follow the API server, in a pod (KUBERNETES_SERVICE_HOST) or with KUBECONFIG. It waits for nothing.
@@ -13,8 +14,6 @@ export async function openKubernetes(
   options: {
     /** MY_NODE_NAME. */
     readonly nodeName: string | undefined;
-    /** ANNOTATE_POD_IP. */
-    readonly annotatePodIps: boolean;
     readonly log: Logger;
   },
 ): Promise<Kubernetes | undefined> {
@@ -24,9 +23,14 @@ export async function openKubernetes(
     import('./kubernetes.ts'),
   ]);
   try {
-    return new Kubernetes({ ...options, access: accessOf(env) });
+    return new Kubernetes({ ...options, access: accessOf(env), annotatePodIps: isTrue(env.ANNOTATE_POD_IP) });
   } catch (error) {
     options.log.warn({ err: error }, 'the API server cannot be used; the agent works on without it');
     return undefined;
   }
+}
+
+/** As Amazon reads its flags; the configuration has refused what is neither true nor false. */
+function isTrue(text = ''): boolean {
+  return ['1', 't', 'true'].includes(text.trim().toLowerCase());
 }

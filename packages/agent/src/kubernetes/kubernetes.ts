@@ -3,10 +3,12 @@
  * the API server hears of it later or not at all.
  */
 import { type About, type ApiAccess, EventRecorder, isNotFound, KubeClient, type Pod } from '@enid/kube';
+import type { Registry } from 'prom-client';
 import type { AttachmentObserver, PodIdentity } from '../cni/observer.ts';
 import type { Logger } from '../log.ts';
 import type { AddressPool, Assignment, NoAddressError } from '../seams.ts';
 import { type MaxPods, maxPodsDifference } from './max-pods.ts';
+import { showKubernetes } from './metrics.ts';
 import { NodeView } from './node-view.ts';
 import { PodAnnotations } from './pod-annotations.ts';
 import { refusalReason } from './refusal-reason.ts';
@@ -29,7 +31,7 @@ export type Followed = {
   readonly pool: Pick<AddressPool, 'assignments'>;
   readonly instanceType: string;
   /** What the instance and the mode of the pool give, host-network pods included. */
-  readonly maxPods: () => number;
+  readonly maxPods: () => number | undefined;
 };
 
 export class Kubernetes implements AttachmentObserver, AsyncDisposable {
@@ -81,7 +83,13 @@ export class Kubernetes implements AttachmentObserver, AsyncDisposable {
     const kubelet = this.node?.maxPods;
     if (kubelet === undefined || !this.#followed) return undefined;
     const { instanceType, maxPods } = this.#followed;
-    return { kubelet, computed: maxPods(), instanceType };
+    const computed = maxPods();
+    return computed === undefined ? undefined : { kubelet, computed, instanceType };
+  }
+
+  /** Adds what is known here to the agent's metrics. */
+  showMetrics(registry: Registry): Promise<void> {
+    return showKubernetes(registry, this);
   }
 
   added(assignment: Assignment, uid?: string): void {

@@ -1,4 +1,6 @@
 /** Whether the kubelet takes as many pods as the node has addresses for. */
+import { instanceLimits, maxPods } from '@enid/ipam';
+import type { PoolView } from '../pool/warm-pool.ts';
 
 export type MaxPods = {
   /** What the kubelet was started with. */
@@ -15,4 +17,22 @@ export function maxPodsDifference({ kubelet, computed, instanceType }: MaxPods):
   return kubelet > computed
     ? `${differ}: the scheduler may send ${kubelet - computed} more than can get one; start the kubelet with --max-pods=${computed}, or set ENABLE_PREFIX_DELEGATION for more addresses`
     : `${differ}: ${computed - kubelet} can never be used; start the kubelet with --max-pods=${computed}, or set MAX_ENI or a lower warm target`;
+}
+
+/**
+ * What the instance and the mode of its pool give, host-network pods included. ENIs that are others' do not count.
+ * @returns undefined where no pod can have an address.
+ */
+export function maxPodsOf({ pool, bounds }: PoolView, instanceType: string): number | undefined {
+  const vcpus = instanceLimits(instanceType)?.vcpus;
+  const limits = { enis: bounds.enis, ipv4PerEni: bounds.slotsPerEni + 1, ...(vcpus && { vcpus }) };
+  try {
+    return maxPods(limits, {
+      prefixDelegation: pool.mode === 'prefix',
+      customNetworking: pool.enis.some(({ primary, draining }) => primary && draining === true),
+    });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }

@@ -2,7 +2,10 @@ import type { Registry } from 'prom-client';
 import type { Kubernetes } from './kubernetes.ts';
 
 /** Shows the kubelet's max-pods beside the computed one: alert where they differ. */
-export async function showKubernetes(registry: Registry, kubernetes: Kubernetes): Promise<void> {
+export async function showKubernetes(
+  registry: Registry,
+  kubernetes: Pick<Kubernetes, 'maxPods'>,
+): Promise<void> {
   const { Gauge } = await import('prom-client');
   const metric = new Gauge({
     name: 'enid_max_pods',

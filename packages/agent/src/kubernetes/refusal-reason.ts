@@ -14,7 +14,7 @@ const SIGNS: readonly (readonly [RefusalReason, RegExp])[] = [
   ['SubnetExhausted', /\(InsufficientFreeAddressesInSubnet\)/],
   ['PrefixFragmentation', /\(InsufficientCidrBlocks\)|no free \/28 block/],
   ['ENILimit', /\((AttachmentLimitExceeded|NetworkInterfaceLimitExceeded)\)|MAX_ENI allows/],
-  ['AddressLimit', /\(PrivateIpAddressLimitExceeded\)|use a larger instance type/],
+  ['AddressLimit', /\(PrivateIpAddressLimitExceeded\)| holds \d+ pods/],
   ['Throttled', /\((RequestLimitExceeded|Throttling\w*|EC2ThrottledException)\)/],
   [
     'Denied',
