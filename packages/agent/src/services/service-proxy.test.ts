@@ -277,7 +277,7 @@ test('a client stays with its endpoint for its time, and is given another when t
   if (fromNode.by !== fromPod.by)
     assert.equal(await only(40, () => call(bed.node, CLUSTER_IP, 80)), fromNode.by);
 
-  // With a time of one second a client that comes once in 1.2 seconds is balanced anew: 12 times the same by chance once in 2000.
+  // With a time of one second a client that comes once in 1.2 seconds is balanced anew: the same 12 times by chance once in 177,147.
   await bring(proxy, [], []);
   await bring(proxy, [sticky(1)], [endpoints]);
   const seen = new Set<string>();

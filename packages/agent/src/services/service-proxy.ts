@@ -39,7 +39,7 @@ const MIN_INTERVAL = 30;
 /** After a failure, in milliseconds. */
 const RETRY_INTERVAL = 1000;
 /** How often the node's rules are looked after: somebody may have flushed them. In milliseconds. */
-const LOOK_INTERVAL = 30_000;
+const LOOK_INTERVAL = 60_000;
 /** How long a change may wait before the proxy calls itself unhealthy, in milliseconds. */
 const UNHEALTHY_AFTER = 60_000;
 
@@ -221,19 +221,24 @@ export class ServiceProxy implements AsyncDisposable {
 
   /** Clients of endpoints that are gone are given others. */
   async #forget(changes: readonly Change[], all: boolean): Promise<void> {
+    const endpointsOf = (family: 4 | 6, id: string) => new Set(this.#wanted.endpointsOf(id, family));
     const ids = new Set<string>();
     for (const { object, from } of changes) {
       const { family, set } = splitKey(object);
-      if (set === 'affinity-members' && from !== undefined)
+      if (set === 'affinity-members' && from !== undefined) {
         ids.add(`${family} ${from.slice('goto remember/'.length)}`);
+      }
     }
+    // A former run may have ended between the two.
     for (const { family, id, affinity } of all ? this.#wanted.ports : []) {
-      if (affinity !== undefined) ids.add(`${familyName(family)} ${id}`);
+      const name = familyName(family);
+      if (affinity !== undefined && this.#tables.hadOthers(name, id, endpointsOf(family, id))) {
+        ids.add(`${name} ${id}`);
+      }
     }
     for (const sticky of ids) {
       const [family, id] = sticky.split(' ') as [Family, string];
-      const endpoints = new Set(this.#wanted.endpointsOf(id, family === 'ip' ? 4 : 6));
-      await this.#tables.forget(family, id, endpoints);
+      await this.#tables.forget(family, id, endpointsOf(family === 'ip' ? 4 : 6, id));
     }
   }
 

@@ -39,6 +39,8 @@ export class Tables {
   #installed: Objects = new Map();
   /** The chains and affinity maps among it. */
   #structures = new Set<string>();
+  /** The clients in affinity maps when they were last read, by `<family> <map>`. */
+  #remembered = new Map<string, Map<string, string>>();
   /** The kernel's count of transactions when that was known; undefined: it has to be read. */
   #generation: number | undefined;
 
@@ -63,9 +65,14 @@ export class Tables {
     this.#generation = undefined;
     const generation = nftGeneration(this.#ns);
     const installed: Objects = new Map();
+    this.#remembered.clear();
     for (const family of this.#families) {
-      const listing = await this.#nftables.list({ family, name: TABLE });
-      for (const [object, value] of listedObjects(listing ?? [])) installed.set(object, value);
+      const listing = (await this.#nftables.list({ family, name: TABLE })) ?? [];
+      for (const [object, value] of listedObjects(listing)) installed.set(object, value);
+      for (const object of listing) {
+        const name = String(object.map?.name);
+        if (name.startsWith('affinity/')) this.#remembered.set(`${family} ${name}`, listedElements([object]));
+      }
     }
     this.#setInstalled(installed);
     this.#generation = generation;
@@ -244,6 +251,13 @@ export class Tables {
         if (!(error instanceof NftError) || attempt === PURGE_ATTEMPTS) throw error;
       }
     }
+  }
+
+  /** Whether, when the tables were read, clients were remembered with other addresses than these endpoints have. */
+  hadOthers(family: Family, id: string, endpoints: ReadonlySet<string>): boolean {
+    const addresses = new Set([...endpoints].map((endpoint) => endpoint.split(' ')[0]));
+    const clients = this.#remembered.get(`${family} ${affinityMaps(id)[0]}`);
+    return clients !== undefined && [...clients.values()].some((address) => !addresses.has(address));
   }
 
   async #elements(family: Family, map: string): Promise<Map<string, string>> {
