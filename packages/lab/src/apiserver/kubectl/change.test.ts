@@ -101,7 +101,7 @@ forEachKubectl((of) => {
         '-p',
         '[{"op":"test","path":"/spec/replicas","value":77}]',
       ]),
-      /testing value \/spec\/replicas failed/,
+      /testing value \/spec\/replicas failed|^The request is invalid/,
     );
   });
 

@@ -113,8 +113,8 @@ test('strategic merge patches merge lists by key, as in the Kubernetes documenta
   };
   const before = structuredClone(spec);
   assert.deepEqual(patchSpec(spec, { containers: [{ name: 'redis', image: 'redis' }] }).containers, [
-    ...spec.containers,
     { name: 'redis', image: 'redis' },
+    ...spec.containers,
   ]);
   const tolerations = [{ key: 'other', effect: 'NoExecute' }];
   assert.deepEqual(patchSpec(spec, { tolerations }).tolerations, tolerations);
@@ -125,8 +125,8 @@ test('strategic merge patches merge lists by key, as in the Kubernetes documenta
       {
         name: 'nginx',
         env: [
-          { name: 'A', value: '1' },
           { name: 'B', value: '2' },
+          { name: 'A', value: '1' },
         ],
       },
     ],

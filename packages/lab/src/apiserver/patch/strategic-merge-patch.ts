@@ -81,9 +81,7 @@ function mergeList(
   const key = schema.patchMergeKey;
   if (!key) {
     const added = patch.filter((item) => !original.includes(item));
-    return order
-      ? inOrder([...original, ...added], original, order, (item) => item)
-      : [...original, ...added];
+    return inOrder([...original, ...added], original, order ?? patch, (item) => item);
   }
   const keyOf = (item: unknown): unknown => {
     const value = isFields(item) ? item[key] : undefined;
@@ -106,11 +104,12 @@ function mergeList(
     if (at < 0) merged.push(stripped(change));
     else merged[at] = mergeMap(schema.items, merged[at] as Fields, change);
   }
-  return order ? inOrder(merged, original, order.map(keyOf), keyOf) : merged;
+  return inOrder(merged, original, (order ?? changes).map(keyOf), keyOf);
 }
 
 /**
- * Puts the items that the patch orders into that order; others stay, as far as can be, where they were among them.
+ * Puts the items of the patch into its order; others stay, as far as can be, where they were among them. So what is new
+ * comes before all that the patch does not name.
  */
 function inOrder(
   items: unknown[],

@@ -214,7 +214,7 @@ test('a pod hardly changes', () => {
     spec: { containers: [{ ...container, ...first }], tolerations: [{ operator: 'Exists' }], ...change },
   });
   assert.deepEqual(updated('Pod', spec(), spec({}, { image: 'other:1', imagePullPolicy: 'Always' })), []);
-  assert.deepEqual(updated('Pod', spec(), spec({ nodeName: 'n', activeDeadlineSeconds: 3 })), []);
+  assert.deepEqual(updated('Pod', spec(), spec({ activeDeadlineSeconds: 3 })), []);
   assert.deepEqual(
     updated('Pod', spec(), spec({ tolerations: [{ operator: 'Exists' }, { key: 'a', operator: 'Exists' }] })),
     [],
@@ -228,6 +228,11 @@ test('a pod hardly changes', () => {
   assert.match(
     updated('Pod', spec(), spec({ tolerations: [] }))[0]!,
     /^spec\.tolerations: Forbidden: existing toleration/,
+  );
+  assert.match(
+    updated('Pod', spec(), spec({ nodeName: 'n' }))[0]!,
+    /^spec: Forbidden/,
+    'only a binding does',
   );
   assert.match(updated('Pod', spec(), spec({}, { command: ['x'] }))[0]!, /^spec: Forbidden/);
 });

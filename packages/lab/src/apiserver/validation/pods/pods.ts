@@ -140,8 +140,8 @@ function* validateSpread(spec: Fields, path: string): Causes {
   }
 }
 
-/** Fields that the server sets on its own, or that only subresources write. */
-const NOT_COMPARED = ['nodeName', 'ephemeralContainers', 'schedulingGates'];
+/** Fields that only subresources write, or that have rules of their own. */
+const NOT_COMPARED = ['ephemeralContainers', 'schedulingGates'];
 
 export function* validatePodUpdate({ spec = {} }: KubeObject, { spec: was = {} }: KubeObject): Causes {
   for (const list of ['containers', 'initContainers']) {
