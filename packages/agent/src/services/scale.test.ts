@@ -42,13 +42,19 @@ test('10,000 Services with 50,000 endpoints: start, restart, changes, connection
   serveTcp(t, pod, POD, 8080, 'pod');
   const small = cluster(1);
   const large = cluster(10_000);
-  const connections = () =>
-    timed(async () => {
-      for (let i = 0; i < 300; i++) assert.equal(typeof (await call(bed.node, clusterIp(0), 80)), 'object');
-    });
+  /** Milliseconds for 100 connections, of the quickest of some runs: the others tell what else the machine does. */
+  const connections = async () => {
+    const runs: number[] = [];
+    for (let run = 0; run < 6; run++) {
+      const connect = async () => {
+        for (let i = 0; i < 100; i++) assert.equal(typeof (await call(bed.node, clusterIp(0), 80)), 'object');
+      };
+      runs.push(await timed(connect));
+    }
+    return Math.min(...runs);
+  };
   const first = await startProxy(t, bed, { healthPort: null });
   await bring(first, small.services, small.slices);
-  await connections();
   const withOne = await connections();
 
   const start = await timed(() => bring(first, large.services, large.slices));
@@ -76,5 +82,5 @@ test('10,000 Services with 50,000 endpoints: start, restart, changes, connection
   assert.ok(start < 10_000 && restart < 10_000, JSON.stringify(report));
   // With the pause between two changes. Roomy, as the machine may be busy with other tests.
   assert.ok(changes[15]! < 300, JSON.stringify(report));
-  assert.ok(withMany < 2 * withOne, JSON.stringify(report));
+  assert.ok(withMany < 1.5 * withOne, JSON.stringify(report));
 });
