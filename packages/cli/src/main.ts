@@ -19,6 +19,7 @@ for (const load of [
   () => import('./commands/agent.ts'),
   () => import('./commands/max-pods.ts'),
   () => import('./commands/plan.ts'),
+  () => import('./commands/simulate.ts'),
   () => import('./commands/test.ts'),
 ]) {
   (await load()).default(program);

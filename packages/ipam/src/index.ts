@@ -4,3 +4,4 @@ export * from './planner/index.ts';
 export * from './pool.ts';
 export * from './reconcile.ts';
 export * from './refusal.ts';
+export * from './simulation/index.ts';

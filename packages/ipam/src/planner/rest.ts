@@ -34,17 +34,14 @@ export type Rest = { readonly pool: Pool; readonly now: number; readonly calls: 
 /** No node needs more steps between two changes: each ENI is attached, filled, emptied and freed once at most. */
 const MOST_STEPS = 10_000;
 
-/**
- * Lets time pass and carries out what is planned until nothing is, now or later.
- * @param waiting pods that are about to come.
- */
-export function settle(before: Pool, shape: NodeShape, source: SlotSource, start: number, waiting = 0): Rest {
+/** Lets time pass and carries out what is planned until nothing is, now or later. */
+export function settle(before: Pool, shape: NodeShape, source: SlotSource, start: number): Rest {
   const { settings, bounds } = shape;
   let [pool, now, calls] = [before, start, 0];
   let lastDecrease: number | undefined;
   for (let step = 0, idle = false; step < MOST_STEPS; step++) {
     pool = expire(pool, now);
-    const actions = plan({ pool, targets: settings.targets, bounds, waiting, lastDecrease, now });
+    const actions = plan({ pool, targets: settings.targets, bounds, waiting: 0, lastDecrease, now });
     let acted = false;
     for (const action of actions) {
       const next = carryOut(pool, shape, source, action, now);
