@@ -8,7 +8,6 @@ import type { AttachmentObserver, PodIdentity } from '../cni/observer.ts';
 import type { Logger } from '../log.ts';
 import type { AddressPool, Assignment, NoAddressError } from '../seams.ts';
 import { type MaxPods, maxPodsDifference } from './max-pods.ts';
-import { showKubernetes } from './metrics.ts';
 import { NodeView } from './node-view.ts';
 import { PodAnnotations } from './pod-annotations.ts';
 import { refusalReason } from './refusal-reason.ts';
@@ -88,8 +87,9 @@ export class Kubernetes implements AttachmentObserver, AsyncDisposable {
   }
 
   /** Adds what is known here to the agent's metrics. */
-  showMetrics(registry: Registry): Promise<void> {
-    return showKubernetes(registry, this);
+  async showMetrics(registry: Registry): Promise<void> {
+    const { showKubernetes } = await import('./metrics.ts');
+    showKubernetes(registry, this);
   }
 
   added(assignment: Assignment, uid?: string): void {

@@ -1,12 +1,8 @@
-import type { Registry } from 'prom-client';
+import { Gauge, type Registry } from 'prom-client';
 import type { Kubernetes } from './kubernetes.ts';
 
 /** Shows the kubelet's max-pods beside the computed one: alert where they differ. */
-export async function showKubernetes(
-  registry: Registry,
-  kubernetes: Pick<Kubernetes, 'maxPods'>,
-): Promise<void> {
-  const { Gauge } = await import('prom-client');
+export function showKubernetes(registry: Registry, kubernetes: Pick<Kubernetes, 'maxPods'>): void {
   const metric = new Gauge({
     name: 'enid_max_pods',
     help: 'Pods that this node takes, by who says so: the kubelet, or the addresses that the instance can have',

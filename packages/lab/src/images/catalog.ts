@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { arch, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { FileTree } from './file-tree.ts';
 import {
   buildCniExecutable,
@@ -102,14 +102,21 @@ const node: Layer = {
 const enid: Layer = {
   name: 'enid',
   on: node,
+  packages: ['conntrack'],
   sources: [
-    ...['agent', 'cli', 'controller', 'ebpf', 'ip', 'ipam', 'linux'].map((name) => `packages/${name}`),
+    ...['agent', 'cli', 'controller', 'ebpf', 'ip', 'ipam', 'kube', 'linux'].map(
+      (name) => `packages/${name}`,
+    ),
     ...['bpf', 'cni/aws-cni.c', 'scripts/build-cni', 'package-lock.json'],
   ],
   async compose(tree) {
     // At the depth that the sources have in a checkout: they look for files by paths relative to themselves.
     for (const [name, content] of await bundleCommandLine())
       tree.file(`opt/enid/packages/cli/dist/${name}`, content);
+    for (const path of await filesBelow(join(CHECKOUT, 'packages/agent/src'))) {
+      if (path.endsWith('.proto'))
+        tree.copy(`opt/enid/packages/cli/dist/${basename(path)}`, join(CHECKOUT, 'packages/agent/src', path));
+    }
     tree.file('opt/enid/package.json', '{ "type": "module" }\n');
     for (const name of ['koffi', `@koromix/koffi-linux-${arch()}`]) {
       const from = join(CHECKOUT, 'node_modules', name);

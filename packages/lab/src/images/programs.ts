@@ -82,8 +82,9 @@ const withoutHostCommands: Plugin = {
 
 /** The command line as a node's or a controller's container needs it: files by name, `main.js` to be run. */
 export async function bundleCommandLine(): Promise<ReadonlyMap<string, Buffer>> {
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     ...COMMON,
+    metafile: true,
     entryPoints: ['packages/cli/src/main.ts'],
     format: 'esm',
     // What a command does not need is not loaded either.
@@ -95,6 +96,12 @@ export async function bundleCommandLine(): Promise<ReadonlyMap<string, Buffer>> 
     plugins: [withoutHostCommands],
     banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
   });
+  for (const { entryPoint = '', exports } of Object.values(metafile.outputs)) {
+    if (!entryPoint.includes('node_modules/') || exports.length !== 1 || exports[0] !== 'default') continue;
+    throw new Error(
+      `${entryPoint} is CommonJS and imported on demand: let a module of ours import it, and be imported so`,
+    );
+  }
   return new Map(
     outputFiles.map(({ path, contents }) => [path.replace('/bundle/', ''), Buffer.from(contents)]),
   );
