@@ -1,6 +1,6 @@
 /** Instance types as EC2 describes them. The AWS SDK is loaded by this module alone. */
 import { DescribeInstanceTypesCommand, EC2Client, type InstanceTypeInfo } from '@aws-sdk/client-ec2';
-import { type InstanceSpec, similarTypes } from '@enid/ipam';
+import { type InstanceSpec, instanceLimits, similarTypes } from '@enid/ipam';
 
 /**
  * Asks EC2 in the region of AWS_REGION, or at AWS_ENDPOINT_URL_EC2.
@@ -36,8 +36,8 @@ function specOf(type: string, info: InstanceTypeInfo | undefined): InstanceSpec 
     ipv4PerEni,
     hypervisor: info?.Hypervisor === 'xen' ? 'xen' : 'nitro',
     networkCards: network?.MaximumNetworkCards ?? 1,
-    vcpus: info?.VCpuInfo?.DefaultVCpus ?? 0,
-    memoryMib: info?.MemoryInfo?.SizeInMiB ?? 0,
+    vcpus: info?.VCpuInfo?.DefaultVCpus ?? instanceLimits(type)?.vcpus ?? 0,
+    memoryMib: info?.MemoryInfo?.SizeInMiB ?? instanceLimits(type)?.memoryMib ?? 0,
   };
 }
 
