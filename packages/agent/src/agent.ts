@@ -4,15 +4,16 @@ import { AwsEc2, type CallObserver } from './aws/ec2.ts';
 import { AwsError } from './aws/errors.ts';
 import { Imds, type InstanceIdentity, type MetadataEni } from './aws/metadata.ts';
 import { systemClock } from './clock.ts';
-import { type Config, readConfig } from './config.ts';
+import { type Config, ConfigError, readConfig } from './config.ts';
 import { installExecutable, removeConflist, writeConflist } from './conflist.ts';
 import { type HttpService, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
-import { maxPodsOf, openKubernetes } from './kubernetes/index.ts';
+import { type Kubernetes, maxPodsOf, openKubernetes } from './kubernetes/index.ts';
 import { type Logger, openLog } from './log.ts';
 import { NetworkUpkeep } from './network-upkeep.ts';
 import { CheckpointFile } from './pool/checkpoint.ts';
 import { nodeEniOf } from './pool/eni-policy.ts';
+import type { KubernetesEniConfigs } from './pool/kubernetes-eni-configs.ts';
 import { WarmPool } from './pool/warm-pool.ts';
 
 const METRICS = { host: '0.0.0.0', port: 61_678 };
@@ -61,6 +62,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   const primaryEni = nodeEniOf(primary);
   await network.setup({ primaryEni, vpcCidrs });
 
+  const eniConfigs = stack.use(await openEniConfigs(config, kubernetes));
   const ec2 = sdk && openEc2(await sdk, identity, metrics?.observeCall);
   stack.defer(() => ec2?.close());
   const pool = await WarmPool.start({
@@ -74,6 +76,9 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
     store: new CheckpointFile(config.pool.checkpointPath),
     settings: config.pool,
     clusterName: config.clusterName,
+    eniConfigs,
+    schedulable: () => kubernetes?.schedulable ?? true,
+    maxPods: () => kubernetes?.node?.maxPods,
   });
   stack.defer(() => pool.stop());
   const { instanceType } = identity;
@@ -134,6 +139,26 @@ async function readInstance(): Promise<{
     );
   }
   return { metadata, identity, primary, vpcCidrs: await metadata.vpcCidrs(primary.mac) };
+}
+
+/** @throws {ConfigError} when custom networking is on and there is no Kubernetes to ask. */
+async function openEniConfigs(
+  { pool, eniConfig: keys }: Config,
+  kubernetes: Kubernetes | undefined,
+): Promise<KubernetesEniConfigs | undefined> {
+  if (!pool.customNetworking) return undefined;
+  if (!kubernetes?.node) {
+    throw new ConfigError(
+      'AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG is "true" but the Kubernetes API cannot be asked for ENIConfigs: run as a pod with a service account, or set KUBECONFIG.',
+    );
+  }
+  const { KubernetesEniConfigs } = await import('./pool/kubernetes-eni-configs.ts');
+  return new KubernetesEniConfigs({
+    client: kubernetes.client,
+    node: kubernetes.node,
+    keys,
+    clock: systemClock,
+  });
 }
 
 function openEc2(

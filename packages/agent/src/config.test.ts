@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigError, readConfig } from './config.ts';
+import { ConfigError, describeConfig, readConfig } from './config.ts';
 
 test("nothing set gives Amazon's defaults", () => {
   const { pool, network, introspection, withoutEffect } = readConfig({});
@@ -67,6 +67,38 @@ test('prefix delegation takes a target for prefixes, or one for addresses', () =
   assert.equal(read({ ...zeros, WARM_PREFIX_TARGET: '2' }).pool.warmPrefixTarget, 2);
 });
 
+test('custom networking needs to know its node, and more than the primary ENI', () => {
+  const env = { AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: 'true' };
+  assert.throws(() => readConfig(env), /MY_NODE_NAME is not set but must be/);
+  assert.throws(
+    () => readConfig({ ...env, MY_NODE_NAME: 'n', MAX_ENI: '1' }),
+    /MAX_ENI is "1" but must be 2 or/,
+  );
+  const { eniConfig, pool } = readConfig({
+    ...env,
+    MY_NODE_NAME: 'n',
+    ENI_CONFIG_LABEL_DEF: 'topology.kubernetes.io/zone',
+  });
+  assert.equal(pool.customNetworking, true);
+  assert.deepEqual(eniConfig, {
+    annotation: 'k8s.amazonaws.com/eniConfig',
+    label: 'topology.kubernetes.io/zone',
+  });
+});
+
+test('every variable is shown with where its value came from', () => {
+  const settings = describeConfig({ WARM_IP_TARGET: '3', POD_MTU: '' });
+  const shown = new Map(settings.map(({ name, value, from }) => [name, `${value} (${from})`]));
+  assert.equal(shown.get('WARM_IP_TARGET'), '3 (environment)');
+  assert.equal(shown.get('IP_COOLDOWN_PERIOD'), '30 (default)');
+  assert.equal(shown.get('INTROSPECTION_BIND_ADDRESS'), '127.0.0.1:61679 (default)');
+  assert.equal(shown.get('POD_MTU'), ' (default)');
+  assert.equal(shown.get('ADDITIONAL_ENI_TAGS'), '{} (default)');
+  assert.throws(() => describeConfig({ WARM_IP_TARGET: 'x' }), ConfigError);
+  // A default that is shown is one that can be set.
+  readConfig(Object.fromEntries(settings.map(({ name, value }) => [name, value])));
+});
+
 test('tells every wrong variable at once', () => {
   assert.throws(
     () => readConfig({ WARM_ENI_TARGET: 'x', POD_MTU: 'y' }),
@@ -74,7 +106,7 @@ test('tells every wrong variable at once', () => {
   );
 });
 
-for (const name of ['ENABLE_IPv6', 'AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG', 'ENABLE_POD_ENI']) {
+for (const name of ['ENABLE_IPv6', 'ENABLE_POD_ENI']) {
   test(`does not go on as if ${name} were off`, () =>
     assert.throws(
       () => readConfig({ [name]: 'true' }),

@@ -42,8 +42,16 @@ export type Config = {
     readonly subnetDiscovery: boolean;
     readonly leakedEniCleanup: boolean;
     readonly manageUntaggedEni: boolean;
+    /** True: ENIs are attached and freed on a node that is cordoned as well. */
+    readonly manageNonSchedulable: boolean;
+    /** True: pods get addresses in the subnet of an ENIConfig, and none of the primary ENI. */
+    readonly customNetworking: boolean;
     readonly additionalEniTags: Readonly<Record<string, string>>;
   };
+  /** The node's annotation and, after it, the label that name its ENIConfig. */
+  readonly eniConfig: { readonly annotation: string; readonly label: string };
+  /** True: pods are annotated with their addresses. */
+  readonly annotatePodIp: boolean;
   readonly network: {
     readonly eniMtu: number;
     readonly podMtu: number;
@@ -148,6 +156,11 @@ const inForce = z.object({
   DISABLE_LEAKED_ENI_CLEANUP: flag.default(false),
   MANAGE_UNTAGGED_ENI: flag.default(true),
   ADDITIONAL_ENI_TAGS: tags.default({}),
+  AWS_MANAGE_ENIS_NON_SCHEDULABLE: flag.default(false),
+  AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: flag.default(false),
+  ENI_CONFIG_ANNOTATION_DEF: text.default('k8s.amazonaws.com/eniConfig'),
+  ENI_CONFIG_LABEL_DEF: text.default('k8s.amazonaws.com/eniConfig'),
+  ANNOTATE_POD_IP: flag.default(false),
   AWS_VPC_ENI_MTU: mtu.default(9001),
   POD_MTU: mtu.optional(),
   AWS_VPC_K8S_CNI_VETHPREFIX: vethPrefix.default('eni'),
@@ -170,16 +183,11 @@ const inForce = z.object({
 const modes = z.object({
   ENABLE_IPv4: flag.default(true),
   ENABLE_IPv6: flag.default(false),
-  AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: flag.default(false),
   ENABLE_POD_ENI: flag.default(false),
 });
 
 /** Variables that are read and checked, but change nothing yet. */
 const withoutEffect = z.object({
-  ENI_CONFIG_ANNOTATION_DEF: text.optional(),
-  ENI_CONFIG_LABEL_DEF: text.optional(),
-  ANNOTATE_POD_IP: flag.optional(),
-  AWS_MANAGE_ENIS_NON_SCHEDULABLE: flag.optional(),
   NETWORK_POLICY_ENFORCING_MODE: oneOf('standard', 'strict').optional(),
   POD_SECURITY_GROUP_ENFORCING_MODE: oneOf('strict', 'standard').optional(),
   AWS_VPC_K8S_CNI_CONFIGURE_RPFILTER: flag.optional(),
@@ -205,6 +213,14 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   refuseModes(value);
   const ipTarget = value.WARM_IP_TARGET > 0 || value.MINIMUM_IP_TARGET > 0;
   if (value.ENABLE_PREFIX_DELEGATION && !ipTarget) refuseNoPrefixes(set, value);
+  if (value.AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG && !value.MY_NODE_NAME) {
+    throw new ConfigError('MY_NODE_NAME is not set but must be, with AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG.');
+  }
+  if (value.AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG && value.MAX_ENI === 1) {
+    throw new ConfigError(
+      'MAX_ENI is "1" but must be 2 or more with AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: the primary ENI gives pods no addresses.',
+    );
+  }
   return {
     ...(value.MY_NODE_NAME && { nodeName: value.MY_NODE_NAME }),
     ...(value.CLUSTER_NAME && { clusterName: value.CLUSTER_NAME }),
@@ -222,8 +238,12 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       subnetDiscovery: value.ENABLE_SUBNET_DISCOVERY,
       leakedEniCleanup: !value.DISABLE_LEAKED_ENI_CLEANUP,
       manageUntaggedEni: value.MANAGE_UNTAGGED_ENI,
+      manageNonSchedulable: value.AWS_MANAGE_ENIS_NON_SCHEDULABLE,
+      customNetworking: value.AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG,
       additionalEniTags: value.ADDITIONAL_ENI_TAGS,
     },
+    eniConfig: { annotation: value.ENI_CONFIG_ANNOTATION_DEF, label: value.ENI_CONFIG_LABEL_DEF },
+    annotatePodIp: value.ANNOTATE_POD_IP,
     network: {
       eniMtu: value.AWS_VPC_ENI_MTU,
       podMtu: value.POD_MTU ?? value.AWS_VPC_ENI_MTU,
@@ -247,6 +267,36 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       ...overridden(set, value.ENABLE_PREFIX_DELEGATION, ipTarget),
     ].map((name) => `${name}=${set[name]}`),
   };
+}
+
+/** A variable as it is in force. */
+export type Setting = {
+  readonly name: string;
+  readonly value: string;
+  readonly from: 'environment' | 'default';
+};
+
+/**
+ * Every variable with its value, and where that came from.
+ * @throws {ConfigError} as {@link readConfig} does.
+ */
+export function describeConfig(env: NodeJS.ProcessEnv): Setting[] {
+  readConfig(env);
+  const shape = { ...inForce.shape, ...modes.shape, ...withoutEffect.shape };
+  return Object.entries(shape).map(([name, variable]) => {
+    const set = env[name]?.trim();
+    return set
+      ? { name, value: set, from: 'environment' }
+      : { name, value: textOf(variable.parse(undefined)), from: 'default' };
+  });
+}
+
+/** A default as it would be set. */
+function textOf(value: unknown): string {
+  if (value === undefined) return '';
+  if (Array.isArray(value)) return value.join(',');
+  if (typeof value !== 'object' || value === null) return String(value);
+  return 'port' in value ? Object.values(value).join(':') : JSON.stringify(value);
 }
 
 /** A pool of prefixes without any target: Amazon does not support it either. */
@@ -276,10 +326,7 @@ function overridden(set: NodeJS.ProcessEnv, prefixes: boolean, ipTarget: boolean
 }
 
 function refuseModes(value: z.infer<typeof modes>): void {
-  const refused = [
-    ...(['ENABLE_IPv6', 'ENABLE_POD_ENI'] as const),
-    'AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG' as const,
-  ].filter((name) => value[name]);
+  const refused = (['ENABLE_IPv6', 'ENABLE_POD_ENI'] as const).filter((name) => value[name]);
   const sentences = refused.map(
     (name) => `${name} is "true", which this release cannot do: it must be false.`,
   );

@@ -12,7 +12,7 @@ export function introspectionRoutes(view: () => PoolView, env: NodeJS.ProcessEnv
   return {
     '/v1/enis': () => json(enis(view())),
     '/v1/pods': () => json(pods(view())),
-    '/v1/eni-configs': () => json({}), // Custom networking is off.
+    '/v1/eni-configs': () => json(eniConfigs(view())),
     '/v1/networkutils-env-settings': () => json(settings(env, NETWORK_VARIABLES)),
     '/v1/ipamd-env-settings': () => json(settings(env, POOL_VARIABLES)),
   };
@@ -65,6 +65,13 @@ function eniEntry(pool: PoolView['pool'], eni: PoolEni): object {
 function maskOf(cidr: Ipv4Cidr): string {
   const mask = (0xffffffff << (32 - prefixLength(cidr))) >>> 0;
   return Buffer.from(toBytes(fromNumber(mask))).toString('base64');
+}
+
+/** The ENIConfig of this node; none without custom networking. */
+function eniConfigs({ eniConfig }: PoolView): object {
+  if (!eniConfig) return {};
+  const { name, subnetId, securityGroups } = eniConfig;
+  return { [name]: { securityGroups, subnet: subnetId } };
 }
 
 function pods({ pool, enis }: PoolView): object {

@@ -243,6 +243,9 @@ test('an ENI that drains gives nothing, and is given back when it is empty', () 
   ]);
   const secondary = putEni(poolOf(5, 5), { ...poolOf(5, 5).enis[1]!, draining: true });
   assert.deepEqual(planned(secondary), [{ kind: 'free-eni', eniId: 'eni-1' }]);
+  const inPlace = withPods(secondary, 5);
+  const bounds = { enis: 2, slotsPerEni: 5 };
+  assert.deepEqual(planned(inPlace, { bounds }), [{ kind: 'free-eni', eniId: 'eni-1' }], 'it makes place');
 });
 
 test('a node has enough with an address for each pod that its kubelet takes', () => {

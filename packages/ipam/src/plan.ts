@@ -97,7 +97,7 @@ export function canGrow<A extends Ip>({
   now,
 }: Pick<PlanInput<A>, 'pool' | 'bounds' | 'now'>): boolean {
   if (pool.enis.length < bounds.enis || pool.enis.some((eni) => hasRoom(eni, bounds))) return true;
-  return roomToMake(pool, 1, now).length > 0;
+  return roomToMake(pool, 1, now).length > 0 || drainedEni(pool, now) !== undefined;
 }
 
 type State = {
@@ -166,8 +166,17 @@ function increase<A extends Ip>({ pool, bounds, now }: PlanInput<A>, short: numb
   }
   const [cleared] = roomToMake(pool, count, now);
   if (cleared) return cleared;
-  return pool.enis.length < bounds.enis ? { kind: 'attach-eni', count } : undefined;
+  if (pool.enis.length < bounds.enis) return { kind: 'attach-eni', count };
+  const drained = drainedEni(pool, now);
+  return drained && { kind: 'free-eni', eniId: drained.id };
 }
+
+/** An ENI that drains, has nothing in use any more, and stands where another could. */
+const drainedEni = <A extends Ip>(pool: Pool<A>, now: number): PoolEni<A> | undefined =>
+  pool.enis.findLast(
+    (eni) =>
+      eni.draining && !eni.primary && !eni.leaving && eni.slots.every((slot) => isFreeSlot(pool, slot, now)),
+  );
 
 /** Slots that drain and stand where the pool's own could: on the lowest device number, which is filled first. */
 function roomToMake<A extends Ip>(pool: Pool<A>, count: number, now: number): Action<A>[] {

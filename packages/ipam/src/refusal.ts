@@ -15,6 +15,8 @@ export type RefusalContext = {
   /** Whether prefixes can be delegated to the instance type. */
   readonly prefixesPossible?: boolean;
   readonly vcpus?: number | undefined;
+  /** Why the primary ENI gives no addresses, when it does not: `custom networking keeps it free of pods`. */
+  readonly primaryUnused?: string | undefined;
   readonly growth: Growth;
 };
 
@@ -86,7 +88,7 @@ function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: numbe
   const pods = slots * addressesPerSlot(pool.mode);
   const without = [
     ...(unmanagedEnis > 0 ? [` on the ENIs that the agent manages (${unmanagedEnis} it does not)`] : []),
-    ...(withoutPrimary ? [' without its primary ENI, which custom networking keeps free of pods'] : []),
+    ...(withoutPrimary ? [` without its primary ENI (${context.primaryUnused ?? 'it drains'})`] : []),
   ];
   const withPrefixes =
     slots === 0

@@ -12,6 +12,7 @@ import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/met
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
+import type { EniConfig } from './eni-config.ts';
 import { DESCRIPTION_PREFIX, isManaged, isOwn, subnetOrder, TAG, tagsForEni } from './eni-policy.ts';
 import { explainShortage } from './fragmentation.ts';
 
@@ -46,6 +47,7 @@ export class EniLifecycle {
    * is left behind; only a stop leaves an ENI that is attached, for the next start to take up.
    * @param known ids of the ENIs in use.
    * @param slots what a new ENI comes with.
+   * @param config where a new ENI goes, if that is told; else it is like the primary one.
    * @param use takes the ENI into use; called once metadata shows it with its addresses.
    * @throws {AwsError} naming the limit that the step hit, or the signal's reason.
    */
@@ -54,6 +56,7 @@ export class EniLifecycle {
     primary: MetadataEni,
     slots: NewEni['slots'],
     use: (eni: MetadataEni) => Promise<void>,
+    config?: EniConfig,
   ): Promise<void> {
     const { ec2, identity, settings, signal } = this.#options;
     const attached = await ec2.attachedEnis();
@@ -68,7 +71,7 @@ export class EniLifecycle {
     const devices = new Set(attached.map((eni) => eni.attachment?.deviceNumber));
     let device = 1;
     while (devices.has(device)) device++;
-    const eni = await this.#create(primary, slots);
+    const eni = await this.#create(primary, slots, config);
     return this.#settle(eni, await this.#attachTo(eni, device), use);
   }
 
@@ -132,13 +135,13 @@ export class EniLifecycle {
   }
 
   /** Makes an ENI in the first of the subnets that has room: for all prefixes that it is to carry, else for one. */
-  async #create(primary: MetadataEni, slots: NewEni['slots']): Promise<Ec2Eni> {
+  async #create(primary: MetadataEni, slots: NewEni['slots'], config?: EniConfig): Promise<Ec2Eni> {
     const { ec2, identity, log } = this.#options;
     const tags = this.#tags();
     const description = `${DESCRIPTION_PREFIX}${identity.instanceId}`;
-    const { securityGroups } = primary;
+    const { securityGroups } = config?.securityGroups.length ? config : primary;
     const failures = new Map<string, AwsError>();
-    const subnets = await this.#subnets(primary);
+    const subnets = config ? [config.subnetId] : await this.#subnets(primary);
     const least = slots.kind === 'prefix' ? Math.min(slots.count, 1) : slots.count;
     for (const count of new Set([slots.count, least])) {
       for (const subnetId of subnets) {

@@ -68,6 +68,11 @@ export function subnetOrder(
   return usable.sort((a, b) => b.freeAddresses - a.freeAddresses).map(({ id }) => id);
 }
 
+/** The subnets whose addresses pods are not to have. */
+export function excludedSubnets(subnets: readonly Ec2Subnet[]): Set<string> {
+  return new Set(subnets.filter(({ tags }) => tags[TAG.subnetRole] === '0').map(({ id }) => id));
+}
+
 /** The ENI as the node network knows it. */
 export function nodeEniOf(eni: MetadataEni): NodeEni {
   const primary = eni.deviceNumber === 0;

@@ -54,6 +54,7 @@ export class FakeCloud {
     subnetId: string;
     addresses: readonly Ipv4[];
     prefixes?: readonly Ipv4Cidr[];
+    securityGroups?: readonly string[];
     tags: Tags;
     description: string;
     device?: number;
@@ -69,7 +70,7 @@ export class FakeCloud {
       primaryIp: this.address(),
       addresses: eni.addresses,
       prefixes: eni.prefixes ?? [],
-      securityGroups: ['sg-1'],
+      securityGroups: eni.securityGroups ?? ['sg-1'],
       tags: eni.tags,
       ...(eni.device !== undefined && {
         attachment: {
@@ -197,14 +198,14 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
     return this.#step('DescribeInstanceTypes', () => instanceLimits(type)!);
   }
 
-  async createEni({ subnetId, slots, tags, description }: NewEni): Promise<Ec2Eni> {
+  async createEni({ subnetId, securityGroups, slots, tags, description }: NewEni): Promise<Ec2Eni> {
     return this.#step('CreateNetworkInterface', () => {
       const { kind, count } = slots;
       this.#takeFrom(subnetId, kind === 'address' ? count + 1 : 1, kind === 'prefix' ? count : 0);
       const addresses = Array.from({ length: kind === 'address' ? count : 0 }, () => this.#cloud.address());
       const prefixes = Array.from({ length: kind === 'prefix' ? count : 0 }, () => this.#cloud.prefix());
       const id = `eni-${this.#cloud.enis.size}-${this.#cloud.clock.now()}`;
-      return this.#cloud.add({ id, subnetId, addresses, prefixes, tags, description });
+      return this.#cloud.add({ id, subnetId, securityGroups, addresses, prefixes, tags, description });
     });
   }
 

@@ -17,6 +17,7 @@ import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { NodeNetwork } from '../seams.ts';
 import { type CheckpointStore, readCheckpoint } from './checkpoint.ts';
+import type { EniConfigSource } from './eni-config.ts';
 import { isManaged } from './eni-policy.ts';
 
 export type WarmPoolOptions = {
@@ -32,6 +33,12 @@ export type WarmPoolOptions = {
   readonly identity: InstanceIdentity;
   readonly settings: Config['pool'];
   readonly clusterName?: string | undefined;
+  /** Custom networking: what secondary ENIs are made with. The primary one then gives pods no addresses. */
+  readonly eniConfigs?: EniConfigSource | undefined;
+  /** Whether new pods may come to the node; always, when absent. */
+  readonly schedulable?: (() => boolean) | undefined;
+  /** How many pods the node takes, when that is known. */
+  readonly maxPods?: (() => number | undefined) | undefined;
 };
 
 /** What the start finds out before there is a pool. */

@@ -6,7 +6,9 @@ import { pino } from 'pino';
 import { readConfig } from '../config.ts';
 import { type Assignment, NoAddressError } from '../seams.ts';
 import { TestClock } from '../test-clock.ts';
+import { type EniConfig, EniConfigError, type EniConfigSource } from './eni-config.ts';
 import { FakeCloud, type Hook, IDENTITY, type Session } from './fake-cloud.ts';
+import type { WarmPoolOptions } from './investigate.ts';
 import { WarmPool } from './warm-pool.ts';
 
 const LOG = pino({ level: process.env.LOG ?? 'silent' });
@@ -18,7 +20,7 @@ function start(
   session: Session,
   clock: TestClock,
   env: NodeJS.ProcessEnv = {},
-  instanceType = IDENTITY.instanceType,
+  change: Partial<WarmPoolOptions> = {},
 ): Promise<WarmPool> {
   return WarmPool.start({
     ec2: session,
@@ -28,21 +30,27 @@ function start(
     clock,
     random: () => 0.5,
     log: LOG,
-    identity: { ...IDENTITY, instanceType },
+    identity: IDENTITY,
     settings: readConfig(env).pool,
     clusterName: 'demo',
+    ...change,
   });
 }
 
 /** A node whose agent has run for a while. */
 async function node(
-  options: { env?: NodeJS.ProcessEnv; hook?: Hook; prepare?: (cloud: FakeCloud) => void } = {},
+  options: {
+    env?: NodeJS.ProcessEnv;
+    hook?: Hook;
+    prepare?: (cloud: FakeCloud) => void;
+    change?: Partial<WarmPoolOptions>;
+  } = {},
 ) {
   const clock = new TestClock();
   const cloud = new FakeCloud(clock);
   options.prepare?.(cloud);
   await clock.advance(5000);
-  const pool = await start(cloud.session(options.hook), clock, options.env);
+  const pool = await start(cloud.session(options.hook), clock, options.env, options.change);
   await clock.advance(10_000);
   return { clock, cloud, pool };
 }
@@ -595,7 +603,9 @@ test('an instance without Nitro is given no prefix and says why', async () => {
   const clock = new TestClock();
   const cloud = new FakeCloud(clock);
   await clock.advance(5000);
-  const pool = await start(cloud.session(), clock, PREFIXES, 'm4.large');
+  const pool = await start(cloud.session(), clock, PREFIXES, {
+    identity: { ...IDENTITY, instanceType: 'm4.large' },
+  });
   await clock.advance(60_000);
   await assert.rejects(
     add(pool, 1),
@@ -616,4 +626,153 @@ test('a prefix that somebody assigns is taken up, one that vanishes is told', as
   await clock.advance(130_000);
   assert.equal(pool.view.events.lostAddresses, 1);
   assert.equal((await pool.release(held!.key))!.address, held!.address);
+});
+
+const CNI_ROLE = 'kubernetes.io/role/cni';
+const subnetsOf = (cloud: FakeCloud) => [...cloud.enis.values()].map(({ subnetId }) => subnetId);
+
+test('a subnet that fails is followed by the next, by free addresses', async () => {
+  const { clock, cloud, pool } = await node({
+    prepare: (cloud) => {
+      cloud.subnets.set('subnet-b', { free: 2000, tags: { [CNI_ROLE]: '1' } });
+      cloud.subnets.set('subnet-c', { free: 1500, tags: { [CNI_ROLE]: '1' } });
+    },
+    hook: async (step) => {
+      if (step !== 'before CreateNetworkInterface' || ++creations > 1) return;
+      const { explainAwsError } = await import('../aws/errors.ts');
+      const cause = Object.assign(new Error(), { name: 'InvalidSubnetID.NotFound' });
+      throw explainAwsError(cause, { operation: 'CreateNetworkInterface', target: 'subnet-b' });
+    },
+  });
+  await during(clock, add(pool, 1));
+  assert.deepEqual(subnetsOf(cloud), ['subnet-a', 'subnet-c']);
+});
+let creations = 0;
+
+test("a subnet tagged 0 gives pods nothing, also the primary ENI's", async () => {
+  const { clock, cloud, pool } = await node({
+    prepare: (cloud) => {
+      cloud.change('eni-primary', { addresses: [cloud.address()] });
+      cloud.subnets.set('subnet-a', { free: 500, tags: { [CNI_ROLE]: '0' } });
+      cloud.subnets.set('subnet-b', { free: 50, tags: { [CNI_ROLE]: '1' } });
+    },
+  });
+  const assignments = await during(clock, add(pool, 1, 2, 3, 4, 5, 6));
+  assert.ok(assignments.every(({ eni }) => !eni.primary));
+  assert.deepEqual(subnetsOf(cloud), ['subnet-a', 'subnet-b', 'subnet-b']);
+  await during(clock, add(pool, 7, 8, 9, 10));
+  await assert.rejects(
+    add(pool, 11),
+    /t3\.medium holds 10 pods without its primary ENI \(subnet-a is tagged kubernetes\.io\/role\/cni=0\)/,
+  );
+});
+
+test('the ENIs of a cordoned node are left as they are, unless AWS_MANAGE_ENIS_NON_SCHEDULABLE', async () => {
+  let cordoned = false;
+  const change = { schedulable: () => !cordoned };
+  const { clock, cloud, pool } = await node({ change });
+  cordoned = true;
+  await add(pool, 1, 2, 3, 4, 5);
+  await clock.advance(60_000);
+  assert.deepEqual(enisUp(cloud), [0]);
+  await assert.rejects(
+    add(pool, 6),
+    /the node is cordoned: uncordon it, or set AWS_MANAGE_ENIS_NON_SCHEDULABLE/,
+  );
+  await pool.stop();
+  const next = await start(cloud.session(), clock, { AWS_MANAGE_ENIS_NON_SCHEDULABLE: 'true' }, change);
+  await during(clock, add(next, 6));
+});
+
+test('a node with an address for each pod that its kubelet takes has enough', async () => {
+  const { clock, cloud, pool } = await node({ change: { maxPods: () => 5 } });
+  await add(pool, 1, 2, 3);
+  await clock.advance(30_000);
+  assert.deepEqual(enisUp(cloud), [0]);
+});
+
+/** The ENIConfig of a node; none at first. */
+class TestEniConfigs implements EniConfigSource {
+  config: EniConfig | undefined;
+  #changed = () => {};
+
+  async configFor(): Promise<EniConfig> {
+    if (!this.config) throw new EniConfigError('the ENIConfig "us-east-1a" does not exist: create it');
+    return this.config;
+  }
+
+  onChange(handler: () => void): () => void {
+    this.#changed = handler;
+    return () => {};
+  }
+
+  set(subnetId: string, ...securityGroups: string[]): void {
+    this.config = { name: 'us-east-1a', subnetId, securityGroups };
+    this.#changed();
+  }
+}
+
+const custom = () => {
+  const eniConfigs = new TestEniConfigs();
+  const prepare = (cloud: FakeCloud) => {
+    for (const id of ['subnet-pods', 'subnet-more']) cloud.subnets.set(id, { free: 100, tags: {} });
+  };
+  return { eniConfigs, prepare, change: { eniConfigs } };
+};
+
+test('custom networking: not ready without an ENIConfig, then pods are where it says and the primary ENI is not theirs', async () => {
+  const { eniConfigs, ...options } = custom();
+  const { clock, cloud, pool } = await node(options);
+  const readiness = pool.ready();
+  assert.match(
+    readiness.ok ? '' : readiness.reason,
+    /0 of 0 addresses.*the ENIConfig "us-east-1a" does not exist/,
+  );
+  eniConfigs.set('subnet-pods', 'sg-pods');
+  await clock.advance(5000);
+  assert.deepEqual(pool.ready(), { ok: true });
+  const assignments = await during(clock, add(pool, ...Array(10).keys()));
+  assert.ok(assignments.every(({ eni }) => !eni.primary));
+  const secondary = [...cloud.enis.values()].slice(1);
+  assert.deepEqual(
+    secondary.map(({ subnetId }) => subnetId),
+    ['subnet-pods', 'subnet-pods'],
+  );
+  assert.deepEqual(cloud.enis.get('eni-primary')!.addresses, []);
+  await assert.rejects(
+    add(pool, 11),
+    /t3\.medium holds 10 pods without its primary ENI \(custom networking keeps it free of pods\)/,
+  );
+  cloud.change('eni-primary', { securityGroups: ['sg-9'] });
+  await clock.advance(130_000);
+  assert.ok([...cloud.enis.values()].slice(1).every(({ securityGroups }) => securityGroups[0] === 'sg-pods'));
+});
+
+test('a running node changes over to custom networking as its pods go, and follows another ENIConfig', async () => {
+  const { clock, cloud, pool } = await node({ prepare: custom().prepare });
+  const before = await during(clock, add(pool, ...Array(6).keys()));
+  await pool.stop();
+  const { eniConfigs } = custom();
+  eniConfigs.set('subnet-pods');
+  const next = await start(cloud.session(), clock, {}, { eniConfigs });
+  const [seventh] = await during(clock, add(next, 7));
+  assert.equal(cloud.enis.get(seventh!.eni.id)!.subnetId, 'subnet-pods');
+  assert.deepEqual(
+    cloud.enis.get(seventh!.eni.id)!.securityGroups,
+    ['sg-1'],
+    'as the primary ENI, when none are named',
+  );
+  for (const { key, address } of before) assert.equal(next.lookup(key)!.address, address);
+  await during(clock, Promise.all(before.map(({ key }) => next.release(key))), 200_000);
+  assert.deepEqual(subnetsOf(cloud).sort(), ['subnet-a', 'subnet-pods', 'subnet-pods']);
+  assert.deepEqual(cloud.enis.get('eni-primary')!.addresses, []);
+
+  eniConfigs.set('subnet-more');
+  await clock.advance(200_000);
+  assert.deepEqual(
+    subnetsOf(cloud).sort(),
+    ['subnet-a', 'subnet-more', 'subnet-pods'],
+    'one pod is left there',
+  );
+  assert.equal(next.lookup(seventh!.key)!.address, seventh!.address);
 });

@@ -24,6 +24,7 @@ import {
   markLeaving,
   type ObservedEni,
   type Pool,
+  type PoolEni,
   plan,
   prefixSlotOf,
   putEni,
@@ -51,8 +52,9 @@ import {
 } from '../seams.ts';
 import { Backoff } from './backoff.ts';
 import { CheckpointWriter, encodeCheckpoint } from './checkpoint.ts';
+import type { EniConfig } from './eni-config.ts';
 import { EniLifecycle } from './eni-lifecycle.ts';
-import { nodeEniOf } from './eni-policy.ts';
+import { excludedSubnets, nodeEniOf, TAG } from './eni-policy.ts';
 import { PoolEvents } from './events.ts';
 import { explainShortage } from './fragmentation.ts';
 import { divide, type Findings, investigate, type WarmPoolOptions } from './investigate.ts';
@@ -62,6 +64,8 @@ const CHECK_INTERVAL = 5_000;
 /** How long the pool rests before it is compared with metadata. */
 const RECONCILE_INTERVAL = 60_000;
 const LEFTOVER_INTERVAL = 3_600_000;
+/** How often tags of subnets are looked at. */
+const PLACES_INTERVAL = 3_600_000;
 /**
  * How long a pod waits for an address that is being fetched from EC2. An attachment takes 2 to 6 seconds on AWS;
  * a refusal costs the pod more, since the runtime pauses before it tries again.
@@ -78,6 +82,8 @@ export type PoolView = {
   readonly enis: ReadonlyMap<string, NodeEni>;
   readonly bounds: Bounds;
   readonly events: PoolEvents;
+  /** What secondary ENIs are made with, under custom networking. */
+  readonly eniConfig?: EniConfig | undefined;
 };
 
 export class WarmPool implements AddressPool {
@@ -100,6 +106,10 @@ export class WarmPool implements AddressPool {
   readonly #becameReady = Promise.withResolvers<void>();
   /** ENIs that were found attached and whose tags and attributes are still to be looked after. */
   readonly #unclaimed: Map<string, Ec2Eni>;
+  /** What ENIs are made with, and subnets whose addresses are not given out: known as of `#placesAt` less an hour. */
+  #eniConfig: EniConfig | undefined;
+  #excluded: ReadonlySet<string> = new Set();
+  #placesAt = 0;
   #primary: MetadataEni;
   #foreign: ReadonlySet<string>;
   #pool: Pool;
@@ -141,7 +151,11 @@ export class WarmPool implements AddressPool {
   static async start(options: WarmPoolOptions): Promise<WarmPool> {
     const findings = await investigate(options);
     const pool = new WarmPool(options, findings);
+    // Nothing is given out before it is known what is not to be; ENIConfigs, which say no such thing, may come later.
+    const places = options.eniConfigs ? undefined : pool.#learnPlaces();
     for (const { eni, slots } of findings.enis) await pool.#takeUp(eni, slots, 'start');
+    await places;
+    options.eniConfigs?.onChange(() => pool.#placesChanged());
     pool.#loop = pool.#run();
     return pool;
   }
@@ -160,7 +174,13 @@ export class WarmPool implements AddressPool {
   }
 
   get view(): PoolView {
-    return { pool: this.#pool, enis: this.#enis, bounds: this.#bounds, events: this.#events };
+    return {
+      pool: this.#pool,
+      enis: this.#enis,
+      bounds: this.#bounds,
+      events: this.#events,
+      eniConfig: this.#eniConfig,
+    };
   }
 
   /**
@@ -225,19 +245,27 @@ export class WarmPool implements AddressPool {
   get #bounds(): Bounds {
     const { enis, ipv4PerEni } = this.#limits;
     const cap = Math.min(enis, this.#options.settings.maxEni ?? enis);
-    return { enis: Math.max(cap - this.#foreign.size, 1), slotsPerEni: ipv4PerEni - 1 };
+    const maxPods = this.#options.maxPods?.();
+    return {
+      enis: Math.max(cap - this.#foreign.size, 1),
+      slotsPerEni: ipv4PerEni - 1,
+      ...(maxPods !== undefined && { maxPods }),
+    };
   }
 
   /** Whether the loop fetches addresses, or will as soon as it runs. */
   get #growing(): boolean {
     const { settings } = this.#options;
     if (!settings.provisioning || this.#stop.signal.aborted || this.#backoff.pending(this.#now)) return false;
-    if (this.#impossible) return false;
+    if (this.#obstacle) return false;
     return canGrow({ pool: this.#pool, bounds: this.#bounds, now: this.#now });
   }
 
-  /** Why the pool can get nothing of what it is set to be made of. */
-  get #impossible(): string | undefined {
+  /** Why the pool is neither made larger nor smaller, as things are set. */
+  get #obstacle(): string | undefined {
+    const { settings, schedulable = () => true } = this.#options;
+    if (!settings.manageNonSchedulable && !schedulable())
+      return 'the node is cordoned: uncordon it, or set AWS_MANAGE_ENIS_NON_SCHEDULABLE=true';
     if (this.#pool.mode === 'address' || this.#limits.hypervisor === 'nitro') return undefined;
     const { instanceType } = this.#options.identity;
     return `${instanceType} is no Nitro instance, and only those can be delegated prefixes: use a Nitro type, or set ENABLE_PREFIX_DELEGATION=false for this node`;
@@ -247,8 +275,8 @@ export class WarmPool implements AddressPool {
     const { settings } = this.#options;
     const by = settings.imdsOnly ? 'ENABLE_IMDS_ONLY_MODE' : 'DISABLE_NETWORK_RESOURCE_PROVISIONING';
     if (!settings.provisioning) return { kind: 'disabled', by };
-    const impossible = this.#impossible;
-    if (impossible) return { kind: 'impossible', reason: impossible };
+    const obstacle = this.#obstacle;
+    if (obstacle) return { kind: 'impossible', reason: obstacle };
     const failure = this.#backoff.pending(this.#now);
     return failure ? { kind: 'failed', ...failure } : { kind: 'possible' };
   }
@@ -265,6 +293,9 @@ export class WarmPool implements AddressPool {
         unmanagedEnis: this.#foreign.size,
         prefixesPossible: this.#limits.hypervisor === 'nitro',
         vcpus: this.#limits.vcpus,
+        primaryUnused: this.#options.eniConfigs
+          ? 'custom networking keeps it free of pods'
+          : `${this.#primary.subnetId} is tagged ${TAG.subnetRole}=0`,
         growth: this.#growth,
       },
       this.#now,
@@ -342,7 +373,8 @@ export class WarmPool implements AddressPool {
     this.#noteReadiness();
     let grew = false;
     if (this.#lifecycle && this.#options.settings.provisioning) {
-      const actions = this.#impossible ? [] : this.#plan();
+      if (this.#now >= this.#placesAt) await this.#learnPlaces();
+      const actions = this.#obstacle ? [] : this.#plan();
       for (const action of actions) grew = (await this.#carryOut(action)) || grew;
       if (!grew) {
         await this.#claim(this.#lifecycle);
@@ -447,7 +479,8 @@ export class WarmPool implements AddressPool {
     );
     const ids = new Set([first, ...open.map(({ id }) => id)]);
     const isExhausted = (id: string) => (this.#exhausted.get(this.#subnets.get(id) ?? '') ?? 0) > this.#now;
-    const mayAttach = settings.subnetDiscovery && this.#pool.enis.length < this.#bounds.enis;
+    const mayAttach =
+      settings.subnetDiscovery && !this.#options.eniConfigs && this.#pool.enis.length < this.#bounds.enis;
     const last = mayAttach ? [] : [...ids].filter(isExhausted);
     let failure: AwsError | undefined;
     for (const id of [...[...ids].filter((id) => !isExhausted(id)), ...last]) {
@@ -497,7 +530,8 @@ export class WarmPool implements AddressPool {
   async #attach(count: number): Promise<void> {
     const known = new Set(this.#enis.keys());
     const use = (eni: MetadataEni) => this.#bringUp(eni, slotsOf(eni));
-    await this.#lifecycle!.attach(known, this.#primary, { kind: this.#pool.mode, count }, use);
+    const config = await this.#options.eniConfigs?.configFor();
+    await this.#lifecycle!.attach(known, this.#primary, { kind: this.#pool.mode, count }, use, config);
   }
 
   async #unassign(id: string, keys: readonly SlotKey[]): Promise<void> {
@@ -532,6 +566,34 @@ export class WarmPool implements AddressPool {
     this.#options.log.info({ eni: id }, 'ENI freed');
   }
 
+  /** Finds out where ENIs are to be, and lets those that are elsewhere drain. */
+  async #learnPlaces(): Promise<void> {
+    const { ec2, eniConfigs, settings, identity, log } = this.#options;
+    this.#placesAt = this.#now + PLACES_INTERVAL;
+    try {
+      if (eniConfigs) this.#eniConfig = await eniConfigs.configFor();
+      else if (ec2 && settings.provisioning && settings.subnetDiscovery)
+        this.#excluded = excludedSubnets(await ec2.subnets(this.#primary.vpcId, identity.availabilityZone));
+    } catch (error) {
+      log.warn({ err: error }, 'where ENIs are to be could not be found out');
+    }
+    const enis = this.#pool.enis.map((eni) => ({ ...eni, draining: this.#drains(eni) }));
+    this.#pool = { ...this.#pool, enis };
+  }
+
+  #placesChanged(): void {
+    this.#placesAt = 0;
+    this.#backoff.succeed(); // What failed for want of an ENIConfig need not wait.
+    this.#wake.resolve();
+  }
+
+  /** Whether new pods get no addresses of the ENI. */
+  #drains({ id, primary }: Pick<PoolEni, 'id' | 'primary'>): boolean {
+    const subnetId = this.#subnets.get(id);
+    if (!this.#options.eniConfigs) return this.#excluded.has(subnetId ?? '');
+    return primary || (this.#eniConfig !== undefined && this.#eniConfig.subnetId !== subnetId);
+  }
+
   #setEnis(): Promise<void> {
     return this.#options.network.setEnis([...this.#enis.values()]);
   }
@@ -549,7 +611,8 @@ export class WarmPool implements AddressPool {
     }
     this.#subnets.set(id, eni.subnetId);
     const { primary } = nodeEni;
-    this.#pool = putEni(this.#pool, { id, deviceNumber, primary, since: this.#now, leaving: false, slots });
+    const fresh = { id, deviceNumber, primary, since: this.#now, leaving: false, slots };
+    this.#pool = putEni(this.#pool, { ...fresh, draining: this.#drains(fresh) });
     for (const address of slots.flatMap(addressesIn)) {
       if (this.#pool.allocations.has(address)) this.#lastEni.set(address, nodeEni);
     }
@@ -654,10 +717,10 @@ export class WarmPool implements AddressPool {
     if (changed > 0) this.#notify();
   }
 
-  /** Secondary ENIs have the security groups of the primary one, also when those are changed. */
+  /** Secondary ENIs have the security groups of the primary one, also when those are changed; not those of ENIConfigs. */
   async #alignSecurityGroups(shown: readonly MetadataEni[]): Promise<void> {
-    const { ec2, settings, log } = this.#options;
-    if (!ec2 || !settings.provisioning) return;
+    const { ec2, settings, log, eniConfigs } = this.#options;
+    if (!ec2 || !settings.provisioning || eniConfigs) return;
     const wanted = this.#primary.securityGroups.toSorted();
     for (const { id, securityGroups } of shown) {
       if (!this.#enis.has(id) || securityGroups.toSorted().join() === wanted.join()) continue;
