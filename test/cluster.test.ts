@@ -23,7 +23,7 @@ before(async () => {
     await run('lab', 'down', '--name', NAME);
     network = machineNetwork();
     const started = performance.now();
-    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2');
+    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2', '--set', 'IP_COOLDOWN_PERIOD=5');
     assert.equal(up.status, 0, up.stderr);
     assert.ok(
       performance.now() - started < 30_000,
