@@ -56,7 +56,7 @@ const LATER: Readonly<Record<string, Readonly<Record<string, Pair>>>> = {
     'metal-48xl': [24, 64],
     'metal-96xl': [24, 64],
   },
-  'c8gn m8gn r8gn': {
+  c8gn: {
     '8xlarge': [10, 30],
     '12xlarge': [12, 30],
     '16xlarge': [16, 50],
@@ -85,7 +85,7 @@ const NITRO: Readonly<Record<string, string>> = {
   'c7i m7i r7i': 'large 1 2 4 8 12 16 24 48 metal-24xl metal-48xl',
   'c7i-flex m7i-flex': 'large 1 2 4 8 12 16',
   r7iz: 'large 1 2 4 8 12 16 32 metal-16xl metal-32xl',
-  'c8g c8gd c8gn m8g m8gd m8gn r8g r8gd r8gn x8g': 'medium large 1 2 4 8 12 16 24 48 metal-24xl metal-48xl',
+  'c8g c8gd c8gn m8g m8gd r8g r8gd x8g': 'medium large 1 2 4 8 12 16 24 48 metal-24xl metal-48xl',
   'c8i m8i r8i': 'large 1 2 4 8 12 16 24 32 48 96 metal-48xl metal-96xl',
   'c8i-flex m8i-flex r8i-flex': 'large 1 2 4 8 12 16',
   d3: '1 2 4 8',
@@ -256,10 +256,8 @@ const NETWORK_CARDS = new Map<string, number>([
   ['hpc6id.32xlarge', 2],
   ...['12', '24', '48', '96'].map((size) => [`hpc7a.${size}xlarge`, 2] as const),
   ['trn2.48xlarge', 16],
-  ...['c8gn', 'm8gn', 'r8gn'].flatMap((family) => [
-    [`${family}.48xlarge`, 2] as const,
-    [`${family}.metal-48xl`, 2] as const,
-  ]),
+  ['c8gn.48xlarge', 2],
+  ['c8gn.metal-48xl', 2],
   ...['u7in-16tb', 'u7in-24tb', 'u7in-32tb'].map((family) => [`${family}.224xlarge`, 2] as const),
   ['trn1.32xlarge', 8],
   ['trn1n.32xlarge', 16],

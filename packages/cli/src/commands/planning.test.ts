@@ -65,7 +65,7 @@ test('what cannot be is refused with the way out', async () => {
       ['max-pods', '--instance-type', 'm4.large', '--prefix-delegation'],
       /m4\.large takes no prefixes, since only Nitro/,
     ],
-    [['plan', '--instance-type', 't3.small', '--pods', '10'], /addresses for 9 pods/],
+    [['plan', '--instance-type', 't3.small', '--pods', '10'], /t3\.small takes 9 pods/],
     [['plan', '--instance-type', 't3.small', '--pods', 'few'], /such as 0,5,9/],
     [['plan', '--instance-type', 't3.small', '--pods', '1', '--set', 'WARM=1'], /set WARM_ENI_TARGET/],
     [['simulate', '--nodes', '9', '--subnet', 'a=/30'], /from a=\/16 to a=\/28/],

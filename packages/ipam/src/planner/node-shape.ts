@@ -21,9 +21,10 @@ export function nodeShape(type: string, spec: InstanceSpec, settings: PoolSettin
   const { mode, customNetworking, maxEni } = settings;
   try {
     const options = { prefixDelegation: mode === 'prefix', customNetworking, ...(maxEni && { maxEni }) };
-    const podLimit = maxPods(spec, options) - HOST_NETWORK_PODS;
-    const bounds = { enis: Math.min(spec.enis, maxEni ?? Infinity), slotsPerEni: spec.ipv4PerEni - 1 };
-    return { bounds, settings, podLimit };
+    const most = maxPods(spec, options);
+    const enis = Math.min(spec.enis, maxEni ?? Infinity);
+    const bounds = { enis, slotsPerEni: spec.ipv4PerEni - 1, maxPods: most };
+    return { bounds, settings, podLimit: most - HOST_NETWORK_PODS };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new RangeError(error.message.replace('this type', type));

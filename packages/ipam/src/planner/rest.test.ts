@@ -91,7 +91,12 @@ test('custom networking leaves the primary ENI empty', () => {
 
 test('MAX_ENI holds', () => {
   assert.deepEqual(rest('m5.large', 9, { MAX_ENI: '1' }).perEni, [9]);
-  assert.throws(() => rest('m5.large', 10, { MAX_ENI: '1' }), /m5\.large has addresses for 9 pods/);
+  assert.throws(() => rest('m5.large', 10, { MAX_ENI: '1' }), /m5\.large takes 9 pods/);
+});
+
+test('a node that has addresses for its max-pods asks for no more', () => {
+  assert.deepEqual(rest('m5.large', 108, { ENABLE_PREFIX_DELEGATION: 'true' }).perEni, [7]);
+  assert.throws(() => rest('m5.large', 109, { ENABLE_PREFIX_DELEGATION: 'true' }), /takes 108 pods/);
 });
 
 test('a pool comes to rest whatever the type and the targets', () => {

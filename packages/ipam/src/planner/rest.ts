@@ -120,17 +120,18 @@ export function planToRest(
   pods: number,
 ): RestingNode {
   const shape = nodeShape(type, spec, settings);
+  if (pods > shape.podLimit) {
+    throw new RangeError(
+      `${type} takes ${shape.podLimit} pods with these settings, besides those on the host's network, and not ${pods}: ask for fewer, or for a larger type`,
+    );
+  }
   const source = endless();
   let rest = settle(freshPool(shape, 'eni-0'), shape, source, 0);
   let { calls } = rest;
   for (let pod = 0; pod < pods; pod++) {
     const key = { network: 'aws-cni', containerId: `${pod}`, ifName: 'eth0' };
     const given = assign(rest.pool, key, {}, rest.now);
-    if (!given) {
-      throw new RangeError(
-        `${type} has addresses for ${pod} pods with these settings, not for ${pods}: ask for fewer pods, or for a larger type`,
-      );
-    }
+    if (!given) throw new Error(`a pool at rest has no address for pod ${pod + 1} of ${pods} on ${type}`);
     rest = settle(given.pool, shape, source, rest.now);
     calls += rest.calls;
   }
