@@ -125,6 +125,31 @@ forEachKubectl((of) => {
     }
   });
 
+  check('drains a node as far as budgets allow', async () => {
+    for (const name of ['d1', 'd2']) await k('create -f -', POD(name, 'drained'));
+    await of.server.must(
+      'PATCH /api/v1/namespaces/default/pods/d1/status',
+      { status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } },
+      { 'content-type': 'application/merge-patch+json' },
+    );
+    const budget = (tier: string) =>
+      `apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: keep}\nspec: {minAvailable: 1, selector: {matchLabels: {tier: ${tier}}}}\n`;
+    await k('create -f -', budget('drained'));
+    // As the control loop would say it.
+    await of.server.must(
+      'PATCH /apis/policy/v1/namespaces/default/poddisruptionbudgets/keep/status',
+      { status: { observedGeneration: 1, disruptionsAllowed: 0, currentHealthy: 1, desiredHealthy: 1 } },
+      { 'content-type': 'application/merge-patch+json' },
+    );
+    const drain = 'drain n1 --force --ignore-daemonsets --grace-period=0 --pod-selector=tier=drained';
+    assert.match(await fails(`${drain} --timeout=1s`), /Cannot evict pod as it would violate|timeout/);
+    assert.equal(await k('get pods -l tier=drained -o name'), 'pod/d1\n', 'd2 does not run, and may go');
+    await k('delete -f -', budget('drained'));
+    assert.match(await k(`${drain} --timeout=20s`), /pod\/d1 evicted/);
+    assert.match(await k('get node n1'), /SchedulingDisabled/);
+    await k('uncordon n1');
+  });
+
   check('deletes, and waits until it is so', async () => {
     const deleting = k('delete pod p2');
     for (;;) {

@@ -71,4 +71,5 @@ spec: {nodeName: n1, containers: [{name: c, image: i}]}
 `;
 
 /** What the definition in {@link EVERYTHING} defines. */
-export const WIDGET = 'apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: small}\nspec: {color: red}\n';
+export const WIDGET =
+  'apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: small}\nspec: {color: red}\n';

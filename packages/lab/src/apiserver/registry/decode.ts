@@ -13,7 +13,10 @@ export type Place = { readonly namespace: string; readonly name?: string };
  */
 export function decodeObject(resource: Resource, body: Fields, place: Place, call: Call): KubeObject {
   const object = decodeIntent(resource, body, place, call);
-  applyDefaults(resource, schemaOf(resource), object);
+  const schema = schemaOf(resource);
+  // A built-in kind that has a spec is never without.
+  if (!resource.custom && schema.properties?.has('spec')) object.spec ??= {};
+  applyDefaults(resource, schema, object);
   return object;
 }
 

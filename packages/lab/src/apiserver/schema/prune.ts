@@ -37,7 +37,11 @@ class Walk {
   #list(schema: Schema, list: readonly unknown[], place: Place): unknown {
     if (!schema.items) return this.#stray(schema, list, 'array', place);
     const items = schema.items;
-    return list.map((item, index) => this.value(items, item, { ...place, path: `${place.path}[${index}]` }));
+    return list.map((item, index) =>
+      item === null && !items.custom
+        ? zero(items)
+        : this.value(items, item, { ...place, path: `${place.path}[${index}]` }),
+    );
   }
 
   #object(schema: Schema, object: Fields, place: Place): unknown {
@@ -119,6 +123,14 @@ class Walk {
     this.mismatch ??= `json: cannot unmarshal ${jsonType(value)} into ${where} of type ${goType(schema)}`;
     return value;
   }
+}
+
+/** What Go's decoder makes of a null in a list. */
+function zero({ type, intOrString }: Schema): unknown {
+  if (type === 'object') return {};
+  if (type === 'string') return '';
+  if (type === 'boolean') return false;
+  return type === 'integer' || type === 'number' || intOrString ? 0 : null;
 }
 
 function isDropped(parent: Schema, child: Schema): boolean {
