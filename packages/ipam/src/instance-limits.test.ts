@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { INSTANCE_LIMITS, instanceLimits, maxPods, similarTypes } from './instance-limits.ts';
+import { INSTANCE_LIMITS, instanceLimits } from './instance-limits.ts';
+import { maxPods } from './planner/max-pods.ts';
+import { similarTypes } from './planner/similar-types.ts';
 
 /** Max pods as Amazon publishes them: by size where the size decides, then types that differ. */
 const PUBLISHED: Readonly<Record<string, number>> = {

@@ -1,3 +1,5 @@
+export * from './max-pods.ts';
 export * from './node-shape.ts';
 export * from './rest.ts';
 export * from './settings.ts';
+export * from './similar-types.ts';

@@ -1,6 +1,7 @@
-import { type InstanceSpec, maxPods } from '../instance-limits.ts';
+import type { InstanceSpec } from '../instance-limits.ts';
 import type { Action, Bounds } from '../plan.ts';
 import { emptyPool, type Pool, type PoolEni, putEni, type Slot } from '../pool.ts';
+import { HOST_NETWORK_PODS, maxPods } from './max-pods.ts';
 import type { PoolSettings } from './settings.ts';
 
 /** A node as far as its pool is concerned: an instance type under settings. */
@@ -10,8 +11,6 @@ export type NodeShape = {
   /** Pods that the node takes, those on the host's network not counted. */
   readonly podLimit: number;
 };
-
-const HOST_NETWORK_PODS = 2;
 
 /**
  * @param type what to call the instance type in errors.
