@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { INSTANCE_LIMITS, instanceLimits } from './instance-limits.ts';
-import { maxPods } from './planner/max-pods.ts';
+import { INSTANCE_LIMITS, instanceLimits, maxPods } from './instance-limits.ts';
 import { similarTypes } from './planner/similar-types.ts';
 
 /** Max pods as Amazon publishes them: by size where the size decides, then types that differ. */

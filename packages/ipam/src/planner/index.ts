@@ -1,4 +1,3 @@
-export * from './max-pods.ts';
 export * from './node-shape.ts';
 export * from './rest.ts';
 export * from './settings.ts';
