@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { machineNetwork, run, tracesOf } from './enid.ts';
+import { machineNetwork, processesOf, run, tracesOf } from './enid.ts';
 import { type Kubectl, kubectls } from './kubectl.ts';
 
 /** A cluster to test with instead of one of the lab. */
@@ -301,6 +301,47 @@ describe('nodes', { skip: GIVEN !== undefined }, () => {
     assert.match(await kubectl.refusal('get', 'node', dnsName!), /not found/);
     await kubectl.run('delete', 'deployment', 'net');
   });
+
+  test('one that stops at once is noticed, and goes on with its pods when it is back', async () => {
+    const [kubectl] = clients as [Kubectl];
+    await kubectl.with(deployment('default', 2), 'apply', '-f', '-');
+    await kubectl.run('rollout', 'status', 'deployment/net');
+    const ready = () =>
+      kubectl.run('get', 'nodes', '-o', 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}');
+    assert.equal(await ready(), 'True True');
+    assert.equal((await run('lab', 'node', 'stop', '--name', NAME, 'node-2')).status, 0);
+    await until(async () => assert.match(await ready(), /Unknown/), 60_000);
+    assert.match(await kubectl.run('get', 'deployment', 'net'), / 1\/2 /);
+    const resumed = await run('lab', 'resume', '--name', NAME);
+    assert.match(resumed.stderr, /started containerd and the kubelet of node-2/);
+    await until(async () => assert.equal(await ready(), 'True True'));
+    await until(async () => assert.match(await kubectl.run('get', 'deployment', 'net'), / 2\/2 /));
+    await kubectl.run('delete', 'deployment', 'net');
+  });
+});
+
+describe('what it costs', { skip: GIVEN !== undefined }, () => {
+  test('a pod runs within 1.5 s of its creation, at the median', async () => {
+    const [kubectl] = clients as [Kubectl];
+    const times: number[] = [];
+    for (let n = 1; n <= 7; n++) {
+      const started = performance.now();
+      await kubectl.run('run', `quick-${n}`, '--image=registry.k8s.io/pause:3.9', '--restart=Never');
+      await kubectl.run('wait', '--for=condition=Ready', `pod/quick-${n}`);
+      times.push(performance.now() - started);
+    }
+    await kubectl.run('delete', 'pod', ...times.map((_, index) => `quick-${index + 1}`), '--grace-period=1');
+    times.sort((a, b) => a - b);
+    assert.ok(times[3]! < 1500, `it took ${times.map(Math.round)} ms, with kubectl's own time`);
+  });
+  test('its processes, without the pods, stay under 1.2 GB', () => {
+    const resident = processesOf(NAME).map((pid) => {
+      const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!;
+      return Number(kilobytes) / 1e6;
+    });
+    const total = resident.reduce((sum, each) => sum + each, 0);
+    assert.ok(total < 1.2, `${total} GB: ${resident}`);
+  });
 });
 
 function quoted(text: string): string {
@@ -330,8 +371,8 @@ async function seen(child: ChildProcess, text: RegExp): Promise<RegExpExecArray>
 }
 
 /** Tries until it does not throw. */
-async function until<T>(attempt: () => Promise<T>): Promise<T> {
-  for (const deadline = Date.now() + 20_000; ; ) {
+async function until<T>(attempt: () => Promise<T>, patience = 20_000): Promise<T> {
+  for (const deadline = Date.now() + patience; ; ) {
     try {
       return await attempt();
     } catch (error) {

@@ -58,6 +58,10 @@ export function tracesOf(lab: string): string[] {
       .split('\n')
       .filter((line) => line.includes(`enid-${lab}-`) || line.includes(`/run/enid/${lab}`))
       .map((line) => `mount ${line}`),
+    ...['/sys/fs/cgroup', ...readdirSync('/sys/fs/cgroup').map((name) => `/sys/fs/cgroup/${name}`)]
+      .map((root) => `${root}/enid-${lab}`)
+      .filter((path) => existsSync(path))
+      .map((path) => `control group ${path}`),
     ...(existsSync(`/run/enid/${lab}`) ? [`directory /run/enid/${lab}`] : []),
   ];
 }

@@ -17,4 +17,3 @@ export { type Host, LabNode } from './lab/node.ts';
 export type { Pod } from './lab/pod.ts';
 export type { LabRecord } from './lab/record.ts';
 export { until } from './lab/until.ts';
-export { runWhoami } from './lab/whoami.ts';

@@ -72,25 +72,28 @@ export default function lab(program: Command): void {
       console.log(options.json ? JSON.stringify(await labStatus(open), null, 2) : await describeLab(open));
     });
 
-  command('run <pod>', 'start a pod: a network namespace wired by the CNI executable')
+  command(
+    'run <pod>',
+    'start a pod in a lab without Kubernetes: a network namespace wired by the CNI executable',
+  )
     .option('--node <node>', 'where', 'node-1')
     .option('--namespace <namespace>', 'its Kubernetes namespace', 'default')
     .action(async (name: string, options: { name: string; node: string; namespace: string }) => {
       const { Lab } = await import('@enid/lab');
       const open = Lab.open(options.name, host);
-      const pod = await open.pods.add(open.node(options.node), name, options.namespace);
+      const pod = await open.barePods.add(open.node(options.node), name, options.namespace);
       console.log(
         `pod ${pod.namespace}/${pod.name} has ${pod.address} on ${pod.node}, by ${pod.hostInterface}`,
       );
     });
 
-  command('delete <pod>', 'end a pod; its address cools down before it is given out again').action(
+  command('delete <pod>', 'end such a pod; its address cools down before it is given out again').action(
     async (name: string, options: { name: string }) => {
       const { Lab, LabError } = await import('@enid/lab');
       const open = Lab.open(options.name, host);
-      const pod = open.pods.find(name);
+      const pod = open.barePods.find(name);
       if (!pod) throw new LabError(`there is no pod "${name}": "enid lab status" lists them`);
-      await open.pods.delete(open.node(pod.node), pod);
+      await open.barePods.delete(open.node(pod.node), pod);
     },
   );
 
@@ -110,7 +113,7 @@ export default function lab(program: Command): void {
       });
     });
 
-  command('resume', 'start again what was killed: AWS APIs and agents').action(
+  command('resume', 'start again what was killed: AWS APIs, control plane, agents and nodes').action(
     async (options: { name: string }) => {
       const { labResume } = await import('@enid/lab/up');
       const started = await labResume(options.name, host);
@@ -135,6 +138,18 @@ export default function lab(program: Command): void {
       const { addNode } = await import('@enid/lab/up');
       const added = await addNode(options.name, options.instanceType, host, (line) => console.error(line));
       console.log(`${added.name} is ready: ${added.dnsName}, ${added.instanceId} in ${added.subnet}`);
+    });
+  node
+    .command('stop <node>')
+    .description(
+      'end all that runs on a node at once, as if its power failed; "enid lab resume" starts it again',
+    )
+    .option('--name <lab>', 'which lab', 'lab')
+    .action(async (name: string, options: { name: string }) => {
+      requireRoot('enid lab node stop');
+      const { stopNode } = await import('@enid/lab/up');
+      const { dnsName } = await stopNode(options.name, name, host);
+      console.log(`nothing runs on ${name} (${dnsName}) any more; the cluster notices within 40 s`);
     });
   node
     .command('remove <node>')
@@ -164,12 +179,5 @@ export default function lab(program: Command): void {
     .action(async (options: { name: string }) => {
       const { runLabCloud } = await import('@enid/lab/cloud');
       await runLabCloud(options.name);
-    });
-  group
-    .command('whoami', { hidden: true })
-    .requiredOption('--port <port>')
-    .action(async (options: { port: string }) => {
-      const { runWhoami } = await import('@enid/lab');
-      runWhoami(Number(options.port));
     });
 }

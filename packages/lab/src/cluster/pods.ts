@@ -27,10 +27,23 @@ export class ClusterPods {
     this.#client = client;
   }
 
-  /** Those that have an address, in the order of their names. */
+  /** Those of all namespaces that have an address of their own. */
+  async listAll(): Promise<ClusterPod[]> {
+    return await this.#list('/api/v1/pods');
+  }
+
+  /** Those in the namespace `default` that have an address of their own. */
   async list(): Promise<ClusterPod[]> {
-    const { items } = await this.#client.get<List<PodObject>>(PODS);
-    return items.flatMap((pod) => (pod.status?.podIP && !pod.metadata?.deletionTimestamp ? [seen(pod)] : []));
+    return await this.#list(PODS);
+  }
+
+  async #list(path: string): Promise<ClusterPod[]> {
+    const { items } = await this.#client.get<List<PodObject>>(path);
+    return items
+      .filter(
+        ({ spec, status, metadata }) => status?.podIP && !spec?.hostNetwork && !metadata?.deletionTimestamp,
+      )
+      .map(seen);
   }
 
   /** @throws {ApiError} NotFound. */

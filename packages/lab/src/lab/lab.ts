@@ -26,11 +26,8 @@ export class Lab {
   readonly cluster: Cluster | undefined;
   readonly record: LabRecord;
 
-  readonly #host: Host;
-
   /** Use {@link Lab.open}, or `labUp` for a new one. */
   private constructor(directory: LabDirectory, host: Host, record: LabRecord) {
-    this.#host = host;
     this.directory = directory;
     this.record = record;
     this.nodes = record.nodes.map((node) => new LabNode(node, directory, host));
@@ -90,18 +87,12 @@ export class Lab {
     return await collect(this.spawn(target, command, ['ignore', 'pipe', 'pipe']));
   }
 
-  /** Starts an HTTP server on a node's own network, as a host-network pod would; it tells who asks and who answers. */
-  async startWhoami(node: LabNode): Promise<void> {
-    const processes = new LabProcesses(this.directory);
-    const name = `whoami-${node.name}`;
-    using namespace = node.openNamespace();
-    const { child } = processes.start({
-      name,
-      command: [...this.#host.enid, 'lab', 'whoami', '--port', '8080'],
-      env: { PATH: process.env.PATH },
-      namespace,
-    });
-    await processes.firstMessage(child, name);
+  /** {@link pods}, to be changed. @throws {LabError} in a cluster, whose pods are made by its API. */
+  get barePods(): LabPods {
+    if (!this.cluster) return this.pods;
+    throw new LabError(
+      `pods of lab "${this.directory.lab}" are made by its Kubernetes API: export KUBECONFIG=${this.cluster.kubeconfigFile}, and use kubectl`,
+    );
   }
 
   #findNode(name: string): LabNode | undefined {
