@@ -11,7 +11,8 @@ export const HISTORY_LIMITS: HistoryLimits = { events: 2048, bytes: 32 * 1024 * 
 export class History {
   readonly #limits: HistoryLimits;
   readonly #listeners = new Set<() => void>();
-  #events: Event[] = [];
+  /** undefined: forgotten. */
+  #events: (Event | undefined)[] = [];
   /** Index in #events of the oldest one that is kept. */
   #start = 0;
   /** Position of #events[0]. */
@@ -45,6 +46,7 @@ export class History {
       const forgotten = this.#events[this.#start]!;
       this.#compacted = forgotten.revision;
       this.#bytes -= forgotten.size;
+      this.#events[this.#start] = undefined;
       this.#start += 1;
     }
     if (this.#start > this.#limits.events) {

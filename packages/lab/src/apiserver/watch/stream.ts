@@ -6,6 +6,8 @@ import type { Change, Watch } from './watch.ts';
 
 /** How often a client that wants bookmarks gets one, in milliseconds. */
 const BOOKMARK_INTERVAL = 60_000;
+/** What is written at a time, in characters. */
+const CHUNK = 32 * 1024;
 
 export type StreamOptions = {
   readonly history: History;
@@ -28,8 +30,15 @@ export function streamWatch(response: ServerResponse, options: StreamOptions): v
   const { history, watch, show } = options;
   let blocked = false;
 
+  let pending = '';
+  const flush = () => {
+    // Without cork: that would say yes to every write, however much the connection has still to take.
+    if (pending !== '' && !response.write(pending)) blocked = true;
+    pending = '';
+  };
   const send = (type: string, object: string) => {
-    if (!response.write(`{"type":"${type}","object":${object}}\n`)) blocked = true;
+    pending += `{"type":"${type}","object":${object}}\n`;
+    if (pending.length >= CHUNK) flush();
   };
   const bookmark = (annotations?: Record<string, string>) => {
     if (options.bookmark) send('BOOKMARK', JSON.stringify(options.bookmark(annotations)));
@@ -37,7 +46,6 @@ export function streamWatch(response: ServerResponse, options: StreamOptions): v
   const pump = () => {
     // Who has missed something hears that when it resumes from what it has read: that this is too old.
     if (watch.lost) response.destroy();
-    response.cork();
     while (!blocked && !response.destroyed) {
       const begun = watch.begun;
       const change = watch.next();
@@ -45,7 +53,7 @@ export function streamWatch(response: ServerResponse, options: StreamOptions): v
       else if (begun) break;
       else if (options.markInitialEnd) bookmark({ 'k8s.io/initial-events-end': 'true' });
     }
-    response.uncork();
+    flush();
   };
   const onChange = () => runSoon(pump);
   const onDrain = () => {
@@ -55,10 +63,13 @@ export function streamWatch(response: ServerResponse, options: StreamOptions): v
 
   const unsubscribe = history.subscribe(onChange);
   const bookmarks = setInterval(() => {
-    if (!blocked && watch.begun) bookmark();
+    if (blocked || !watch.begun) return;
+    bookmark();
+    flush();
   }, BOOKMARK_INTERVAL);
   const end = setTimeout(() => {
     if (!blocked && watch.begun) bookmark();
+    flush();
     response.end();
     stop();
   }, options.timeout);
