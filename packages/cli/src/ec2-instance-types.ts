@@ -1,6 +1,7 @@
 /** Instance types as EC2 describes them. The AWS SDK is loaded by this module alone. */
 import { DescribeInstanceTypesCommand, EC2Client, type InstanceTypeInfo } from '@aws-sdk/client-ec2';
-import { type InstanceSpec, instanceLimits, similarTypes } from '@enid/ipam';
+import { type InstanceSpec, instanceLimits } from '@enid/ipam';
+import { similarTypes } from '@enid/ipam/planner';
 
 /**
  * Asks EC2 in the region of AWS_REGION, or at AWS_ENDPOINT_URL_EC2.

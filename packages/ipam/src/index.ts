@@ -1,7 +1,5 @@
 export * from './instance-limits.ts';
 export * from './plan.ts';
-export * from './planner/index.ts';
 export * from './pool.ts';
 export * from './reconcile.ts';
 export * from './refusal.ts';
-export * from './simulation/index.ts';

@@ -20,7 +20,10 @@ export function instanceTypes(text: string, soFar: string[] = []): string[] {
 
 /** @throws naming types that are near, and how to ask EC2. */
 export async function knownType(type: string): Promise<InstanceSpec> {
-  const { instanceLimits, similarTypes } = await import('@enid/ipam');
+  const [{ instanceLimits }, { similarTypes }] = await Promise.all([
+    import('@enid/ipam'),
+    import('@enid/ipam/planner'),
+  ]);
   const spec = instanceLimits(type);
   if (spec) return spec;
   const near = similarTypes(type);

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { SimulationResult, SubnetSpec } from '@enid/ipam';
+import type { SimulationResult, SubnetSpec } from '@enid/ipam/simulation';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { upTo } from '../arguments.ts';
 import { knownType } from './max-pods.ts';
@@ -86,7 +86,8 @@ read them.
   enid simulate --nodes 3 --hours 1 --trace pods.csv`,
     )
     .action(async (options: Options) => {
-      const { churnWorkload, nodeShape, poolSettings, readTrace, simulate } = await import('@enid/ipam');
+      const { nodeShape, poolSettings } = await import('@enid/ipam/planner');
+      const { churnWorkload, readTrace, simulate } = await import('@enid/ipam/simulation');
       const { instanceType, nodes, hours, seed } = options;
       const spec = await knownType(instanceType);
       const scenarios = (options.set ?? [{}]).map((set) => {

@@ -1,4 +1,4 @@
-import { maxPods } from '@enid/ipam';
+import { instanceLimits, maxPods } from '@enid/ipam';
 import {
   type DaemonSet,
   type Deployment,
@@ -18,7 +18,6 @@ import { until } from '../lab/until.ts';
 import { openPki, type Pki } from '../pki/index.ts';
 import { applyAddons } from './addons.ts';
 import { ADDRESS, type ControlPlaneAddress, type ControlPlaneReady } from './control-plane.ts';
-import { instanceCapacity } from './instance-capacity.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import { ClusterNode } from './node.ts';
 
@@ -215,10 +214,11 @@ export async function clusterImages(report: (line: string) => void): Promise<Pre
 /** What the kubelet of an EKS node says of its instance. */
 function factsOf({ dnsName, instanceId, instanceType, availabilityZone }: NodeRecord) {
   const region = availabilityZone.slice(0, -1);
+  const { vcpus, memoryMib } = instanceLimits(instanceType)!;
   return {
     providerID: `aws:///${availabilityZone}/${instanceId}`,
     maxPods: maxPods(instanceType),
-    capacity: instanceCapacity(instanceType),
+    capacity: { cpu: String(vcpus), memory: `${memoryMib}Mi` },
     labels: {
       'kubernetes.io/arch': process.arch === 'x64' ? 'amd64' : process.arch,
       'kubernetes.io/os': 'linux',
