@@ -134,8 +134,7 @@ test('a process that is killed while it compacts loses nothing, whichever of its
     store.put('configmaps', `/${i % 7}`, object(String(i % 7), 'x'.repeat(i * 3)));
     // What a kill at this instant would leave.
     for (let steps = 0; steps < 3; steps += 1) {
-      const copy = newDirectory();
-      cpSync(directory, copy, { recursive: true });
+      const copy = imageOf(directory);
       images.push({ copy, state: contents(store) });
       await new Promise(setImmediate);
     }
@@ -152,6 +151,19 @@ test('a process that is killed while it compacts loses nothing, whichever of its
     await again.close();
   }
 });
+
+/** A copy of a directory in which a file may get its name meanwhile. */
+function imageOf(directory: string): string {
+  for (;;) {
+    const copy = newDirectory();
+    try {
+      cpSync(directory, copy, { recursive: true });
+      return copy;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+}
 
 test('what a killed process has told is there', async () => {
   const directory = newDirectory();
