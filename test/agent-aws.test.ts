@@ -14,6 +14,7 @@ import { systemClock } from '../packages/agent/src/clock.ts';
 import { readConfig } from '../packages/agent/src/config.ts';
 import { WarmPool } from '../packages/agent/src/pool/warm-pool.ts';
 import type { NodeEni } from '../packages/agent/src/seams.ts';
+import { until } from '../packages/lab/src/base/until.ts';
 import {
   buildNetwork,
   CREDENTIALS,
@@ -25,7 +26,6 @@ import { Cloud } from '../packages/lab/src/cloud/cloud.ts';
 import { faultSchema } from '../packages/lab/src/cloud/faults.ts';
 import { lookUp, metadataOf } from '../packages/lab/src/cloud/metadata.ts';
 import { interfacesOf } from '../packages/lab/src/cloud/state.ts';
-import { until } from '../packages/lab/src/lab/until.ts';
 
 const keyOf = (pod: number) => ({ network: 'aws-cni', containerId: `c${pod}`, ifName: 'eth0' });
 

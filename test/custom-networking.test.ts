@@ -18,8 +18,8 @@ import {
 } from '@aws-sdk/client-ec2';
 import { contains, type Ipv4, parseIpv4Cidr } from '@enid/ip';
 import type { LabStatus } from '@enid/lab/status';
+import { until } from '../packages/lab/src/base/until.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
-import { until } from '../packages/lab/src/lab/until.ts';
 import { run } from './enid.ts';
 import { type Kubectl, kubectls } from './kubectl.ts';
 

@@ -8,7 +8,7 @@ import { type Clock, systemClock } from '../packages/agent/src/clock.ts';
 import { NodeView } from '../packages/agent/src/kubernetes/node-view.ts';
 import { KubernetesEniConfigs } from '../packages/agent/src/pool/kubernetes-eni-configs.ts';
 import { startTestApiServer } from '../packages/lab/src/apiserver/apiserver.fixture.ts';
-import { until } from '../packages/lab/src/lab/until.ts';
+import { until } from '../packages/lab/src/base/until.ts';
 
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const ENI_CONFIGS = '/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs';

@@ -3,17 +3,17 @@
  * load, is exported by paths of its own: `@enid/lab/up`, `/status`, `/demo`, `/cloud`.
  */
 
-export { claimLab } from './lab/claim.ts';
 export {
   type Attachment,
   CniError,
   type CniResult,
   CniRuntime,
   type CniRuntimeOptions,
-} from './lab/cni-runtime.ts';
+} from './bare/cni-runtime.ts';
+export { LabNode } from './bare/node.ts';
+export type { Pod } from './bare/pod.ts';
+export type { Host, LabRecord } from './base/record.ts';
+export { until } from './base/until.ts';
+export { claimLab } from './lab/claim.ts';
 export { interruptible } from './lab/interruptible.ts';
 export { Lab, LabError } from './lab/lab.ts';
-export { type Host, LabNode } from './lab/node.ts';
-export type { Pod } from './lab/pod.ts';
-export type { LabRecord } from './lab/record.ts';
-export { until } from './lab/until.ts';

@@ -1,9 +1,9 @@
 import { pino } from 'pino';
+import { LabDirectory } from './base/directory.ts';
 import { Cloud } from './cloud/cloud.ts';
 import { Fabric } from './fabric/index.ts';
 import { InternetServer } from './internet/server.ts';
 import { CREDENTIALS } from './lab/credentials.ts';
-import { LabDirectory } from './lab/directory.ts';
 
 /** What the cloud's process tells the one that started it. */
 export type CloudReady = { readonly ec2Endpoint: string; readonly region: string };

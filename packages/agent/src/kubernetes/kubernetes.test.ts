@@ -18,10 +18,12 @@ import { eventually } from '@enid/kube/testing';
 import { Registry } from 'prom-client';
 import { explainAwsError } from '../aws/errors.ts';
 import { assignmentOf, primaryEni } from '../network/testbed.ts';
+import type { PoolView } from '../pool/warm-pool.ts';
 import { type Assignment, NoAddressError } from '../seams.ts';
 import { TestApiServer } from './api-server.fixture.ts';
 import { openKubernetes } from './index.ts';
 import { Kubernetes, type KubernetesOptions } from './kubernetes.ts';
+import { maxPodsDifference, maxPodsOf } from './max-pods.ts';
 import { refusalReason } from './refusal-reason.ts';
 import { Warnings } from './warnings.ts';
 
@@ -231,6 +233,22 @@ test('max-pods that differs is an event and a metric; a cordoned node is not sch
     [server.events.length, warnings.length],
     [1, 1],
     'told once, however often the node changes',
+  );
+});
+
+test('what a node takes follows from its instance and the mode of its pool', () => {
+  const view = (mode: 'address' | 'prefix', draining: boolean, enis = 3) => {
+    const primary = { id: 'eni-0', deviceNumber: 0, primary: true, since: 0, leaving: false };
+    const pool = putEni(emptyPool(30_000, mode), { ...primary, draining, slots: [] });
+    return { pool, bounds: { enis, slotsPerEni: 5 } } as unknown as PoolView;
+  };
+  assert.equal(maxPodsOf(view('address', false), 't3.medium'), 17);
+  assert.equal(maxPodsOf(view('address', true), 't3.medium'), 12);
+  assert.equal(maxPodsOf(view('prefix', false), 't3.medium'), 110);
+  assert.equal(maxPodsOf(view('address', true, 1), 't3.medium'), undefined);
+  assert.match(
+    maxPodsDifference({ kubelet: 17, computed: 110, instanceType: 't3.medium' })!,
+    /93 can never be used; start the kubelet with --max-pods=110/,
   );
 });
 

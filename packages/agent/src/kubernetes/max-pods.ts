@@ -15,8 +15,8 @@ export function maxPodsDifference({ kubelet, computed, instanceType }: MaxPods):
   if (kubelet === computed) return undefined;
   const differ = `the kubelet's max-pods is ${kubelet}, but ${instanceType} as it is configured has addresses for ${computed} pods`;
   return kubelet > computed
-    ? `${differ}: the scheduler may send ${kubelet - computed} more than can get one; start the kubelet with --max-pods=${computed}, or set ENABLE_PREFIX_DELEGATION for more addresses`
-    : `${differ}: ${computed - kubelet} can never be used; start the kubelet with --max-pods=${computed}, or set MAX_ENI or a lower warm target`;
+    ? `${differ}: the scheduler may send ${kubelet - computed} more than can get one; start the kubelet with --max-pods=${computed}, or let the node have more addresses (ENABLE_PREFIX_DELEGATION, MAX_ENI)`
+    : `${differ}: ${computed - kubelet} can never be used; start the kubelet with --max-pods=${computed} to use them`;
 }
 
 /**

@@ -1,8 +1,11 @@
 import { Gauge, type Registry } from 'prom-client';
-import type { Kubernetes } from './kubernetes.ts';
+import type { MaxPods } from './max-pods.ts';
 
 /** Shows the kubelet's max-pods beside the computed one: alert where they differ. */
-export function showKubernetes(registry: Registry, kubernetes: Pick<Kubernetes, 'maxPods'>): void {
+export function showKubernetes(
+  registry: Registry,
+  kubernetes: { readonly maxPods: MaxPods | undefined },
+): void {
   const metric = new Gauge({
     name: 'enid_max_pods',
     help: 'Pods that this node takes, by who says so: the kubelet, or the addresses that the instance can have',

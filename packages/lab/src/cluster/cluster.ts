@@ -8,13 +8,12 @@ import {
   type Node,
 } from '@enid/kube';
 import { NetNamespace } from '@enid/linux';
+import type { LabDirectory } from '../base/directory.ts';
+import { LabProcesses } from '../base/processes.ts';
+import type { Host, LabRecord, NodeRecord } from '../base/record.ts';
+import { until } from '../base/until.ts';
 import { serviceNamespaceName } from '../fabric/names.ts';
 import type { PreparedImages } from '../images/index.ts';
-import type { LabDirectory } from '../lab/directory.ts';
-import type { Host, NodeRecord } from '../lab/node.ts';
-import { LabProcesses } from '../lab/processes.ts';
-import type { LabRecord } from '../lab/record.ts';
-import { until } from '../lab/until.ts';
 import { openPki, type Pki } from '../pki/index.ts';
 import { applyAddons } from './addons.ts';
 import { ADDRESS, type ControlPlaneAddress, type ControlPlaneReady } from './control-plane.ts';

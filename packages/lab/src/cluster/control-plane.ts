@@ -1,8 +1,8 @@
 import type { Ipv4 } from '@enid/ip';
 import { listenTcp, NetNamespace } from '@enid/linux';
 import { startApiServer } from '../apiserver/index.ts';
+import { LabDirectory } from '../base/directory.ts';
 import { startControlLoops } from '../control-loops/index.ts';
-import { LabDirectory } from '../lab/directory.ts';
 import { openPki } from '../pki/index.ts';
 
 /** Where the API server is, as EKS has it: an interface of its own in the VPC. */

@@ -1,5 +1,10 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { processesInCgroup, removeCgroup } from '@enid/linux';
+import type { LabDirectory } from '../base/directory.ts';
+import { Machine } from '../base/machine.ts';
+import { LabProcesses, release } from '../base/processes.ts';
+import type { Host, NodeRecord } from '../base/record.ts';
+import { until } from '../base/until.ts';
 import {
   containerdCommand,
   containerdConfig,
@@ -9,11 +14,6 @@ import {
 import { type PreparedImages, SANDBOX_IMAGE } from '../images/index.ts';
 import { INTERNET_SERVER } from '../internet/addresses.ts';
 import { podCgroup } from '../kubelet/runtime/sandbox.ts';
-import type { LabDirectory } from '../lab/directory.ts';
-import { Machine } from '../lab/machine.ts';
-import type { Host, NodeRecord } from '../lab/node.ts';
-import { LabProcesses, release } from '../lab/processes.ts';
-import { until } from '../lab/until.ts';
 import type { Pki } from '../pki/index.ts';
 import type { KubeletConfig } from './kubelet.ts';
 

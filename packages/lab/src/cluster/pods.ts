@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isNotFound, type KubeClient, type List, type Pod as PodObject } from '@enid/kube';
-import type { NodeRecord } from '../lab/node.ts';
-import { until } from '../lab/until.ts';
+import type { NodeRecord } from '../base/record.ts';
+import { until } from '../base/until.ts';
 
 /** A pod that runs in a cluster of the lab. */
 export type ClusterPod = {

@@ -1,10 +1,10 @@
+import type { Host } from '../base/record.ts';
 import type { ClusterNode } from '../cluster/node.ts';
 import { ClusterPods } from '../cluster/pods.ts';
 import { claimLab } from '../lab/claim.ts';
 import { ec2Client } from '../lab/ec2.ts';
 import { interruptible } from '../lab/interruptible.ts';
 import { Lab } from '../lab/lab.ts';
-import type { Host } from '../lab/node.ts';
 import { labUp } from '../lab/up.ts';
 import { type Check, COOLDOWN_SECONDS } from './check.ts';
 import { addresses } from './checks/addresses.ts';

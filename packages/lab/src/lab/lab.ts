@@ -1,15 +1,15 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { NetNamespace, removeCgroup } from '@enid/linux';
+import { LabNode } from '../bare/node.ts';
+import { LabPods } from '../bare/pod.ts';
+
+import { LabDirectory } from '../base/directory.ts';
+import { Machine } from '../base/machine.ts';
+import { collect, type Output } from '../base/output.ts';
+import { LabProcesses } from '../base/processes.ts';
+import type { Host, LabRecord } from '../base/record.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import { internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
-
-import { LabDirectory } from './directory.ts';
-import { Machine } from './machine.ts';
-import { type Host, LabNode } from './node.ts';
-import { collect, type Output } from './output.ts';
-import { LabPods } from './pod.ts';
-import { LabProcesses } from './processes.ts';
-import type { LabRecord } from './record.ts';
 
 /** The lab is not in the state that was asked for; the message says what to do. */
 export class LabError extends Error {

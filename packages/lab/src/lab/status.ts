@@ -1,9 +1,9 @@
 import { DescribeInstancesCommand, DescribeNetworkInterfacesCommand } from '@aws-sdk/client-ec2';
+import type { NodeRecord } from '../base/record.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { ClusterPods } from '../cluster/pods.ts';
 import { ec2Client } from './ec2.ts';
 import type { Lab } from './lab.ts';
-import type { NodeRecord } from './node.ts';
 
 export type LabStatus = {
   readonly name: string;

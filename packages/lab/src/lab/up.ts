@@ -1,13 +1,12 @@
 import type { EC2Client } from '@aws-sdk/client-ec2';
+import { LabDirectory } from '../base/directory.ts';
+import { LabProcesses } from '../base/processes.ts';
+import type { Host, LabRecord, NodeRecord } from '../base/record.ts';
 import { Cluster, clusterImages } from '../cluster/cluster.ts';
 import { instanceNamespaceName } from '../fabric/names.ts';
 import type { CloudReady } from '../lab-cloud.ts';
-import { LabDirectory } from './directory.ts';
 import { ec2Client } from './ec2.ts';
 import { Lab, LabError } from './lab.ts';
-import type { Host, NodeRecord } from './node.ts';
-import { LabProcesses } from './processes.ts';
-import type { LabRecord } from './record.ts';
 import { createVpc, runInstance, terminateInstance } from './topology.ts';
 
 export type LabOptions = {

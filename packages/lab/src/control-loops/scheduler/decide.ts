@@ -1,5 +1,6 @@
 import type { Pod } from '@enid/kube';
-import { filtersFor, type Refusal } from './filters.ts';
+import type { Refusal } from './filter.ts';
+import { filtersFor } from './filters.ts';
 import type { NodeInfo, Snapshot } from './node-info.ts';
 import { scoreNodes } from './scores.ts';
 

@@ -1,19 +1,10 @@
 import type { Pod } from '@enid/kube';
-import { hasLabels, matchesNodeSelector } from '../shared/selectors.ts';
 import { tolerates, untolerated } from '../shared/taints.ts';
+import type { Filter, Refusal } from './filter.ts';
 import { interPodAffinity } from './inter-pod-affinity.ts';
-import { conflict, hostPorts, type NodeInfo, needs, type Snapshot } from './node-info.ts';
+import { wantsNode } from './node-affinity.ts';
+import { conflict, hostPorts, needs, type Snapshot } from './node-info.ts';
 import { topologySpread } from './topology-spread.ts';
-
-/** Why a pod cannot be on a node, in the words that the real scheduler uses. */
-export type Refusal = {
-  readonly reasons: readonly string[];
-  /** Whether taking other pods from the node would not help. */
-  readonly lasting: boolean;
-};
-
-/** Undefined: the node is fine. */
-export type Filter = (node: NodeInfo) => Refusal | undefined;
 
 const lasting = (reason: string): Refusal => ({ reasons: [reason], lasting: true });
 const passing = (reason: string): Refusal => ({ reasons: [reason], lasting: false });
@@ -51,14 +42,6 @@ function taintToleration(pod: Pod): Filter {
     const taint = untolerated(node.spec?.taints, pod.spec?.tolerations);
     return taint && lasting(`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`);
   };
-}
-
-/** Whether the pod wants to be on such a node at all. */
-export function wantsNode(pod: Pod, { node, labels }: NodeInfo): boolean {
-  const required = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  return (
-    hasLabels(pod.spec?.nodeSelector ?? {}, labels) && (!required || matchesNodeSelector(required, node))
-  );
 }
 
 function nodeAffinity(pod: Pod): Filter {

@@ -1,7 +1,7 @@
 import type { LabelSelector, Pod, Wire } from '@enid/kube';
 import type * as k8s from '@kubernetes/client-node';
 import { selects } from '../shared/selectors.ts';
-import type { Filter } from './filters.ts';
+import type { Filter } from './filter.ts';
 import type { NodeInfo, Snapshot } from './node-info.ts';
 
 type Term = Wire<k8s.V1PodAffinityTerm>;

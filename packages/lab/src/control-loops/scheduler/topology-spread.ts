@@ -3,8 +3,9 @@ import type * as k8s from '@kubernetes/client-node';
 import { isDeleted } from '../shared/pods.ts';
 import { selects } from '../shared/selectors.ts';
 import { untolerated } from '../shared/taints.ts';
-import { type Filter, wantsNode } from './filters.ts';
+import type { Filter } from './filter.ts';
 import { withLabelKeys } from './inter-pod-affinity.ts';
+import { wantsNode } from './node-affinity.ts';
 import type { NodeInfo, Snapshot } from './node-info.ts';
 
 type Constraint = Wire<k8s.V1TopologySpreadConstraint>;

@@ -1,7 +1,7 @@
 import { DescribeNetworkInterfacesCommand, type EC2Client, type NetworkInterface } from '@aws-sdk/client-ec2';
 import { contains, parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import { until } from '../../base/until.ts';
 import type { ClusterNode } from '../../cluster/node.ts';
-import { until } from '../../lab/until.ts';
 import type { Check } from '../check.ts';
 
 /** The ENIs of a node as EC2 has them, by device number. */

@@ -1,4 +1,4 @@
-import { until } from '../../lab/until.ts';
+import { until } from '../../base/until.ts';
 import type { Check } from '../check.ts';
 
 const PINGS = 200;

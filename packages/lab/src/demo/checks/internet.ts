@@ -1,8 +1,8 @@
 import { DescribeInstancesCommand, DescribeNatGatewaysCommand } from '@aws-sdk/client-ec2';
+import { until } from '../../base/until.ts';
 import type { ClusterNode } from '../../cluster/node.ts';
 import type { ClusterPod } from '../../cluster/pods.ts';
 import { INTERNET_SERVER } from '../../internet/server.ts';
-import { until } from '../../lab/until.ts';
 import { Capture, line } from '../capture.ts';
 import type { Check, Demo } from '../check.ts';
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { NetNamespace } from '@enid/linux';
-import { collect, type Output } from './output.ts';
+import { collect, type Output } from '../base/output.ts';
 
 /** A chain of plugins as a `.conflist` file holds it. */
 type NetworkList = {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { NetNamespace, Rtnetlink, setLink } from '@enid/linux';
+import type { LabDirectory } from '../base/directory.ts';
 import type { Attachment, CniResult } from './cni-runtime.ts';
-import type { LabDirectory } from './directory.ts';
 import type { LabNode } from './node.ts';
 
 /** A pod of the lab: a network namespace that a node's CNI plugin has wired. */

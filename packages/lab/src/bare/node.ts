@@ -1,42 +1,15 @@
 import { mkdirSync } from 'node:fs';
 import { NetNamespace } from '@enid/linux';
+import type { LabDirectory } from '../base/directory.ts';
+import { LabProcesses, release } from '../base/processes.ts';
+import type { Host, NodeRecord } from '../base/record.ts';
+import { until } from '../base/until.ts';
 import { NODE_EC2_ENDPOINT } from '../cloud/node-endpoints.ts';
 import { IMDS_ADDRESS } from '../fabric/names.ts';
 import { CniRuntime } from './cni-runtime.ts';
-import type { LabDirectory } from './directory.ts';
-import { LabProcesses, release } from './processes.ts';
-import { until } from './until.ts';
 
 /** How long an agent may take until its node is ready, in milliseconds. */
 const READY_TIMEOUT = 30_000;
-
-/** What a lab remembers of a node. */
-export type NodeRecord = {
-  /** `node-1`, `node-2`, ... */
-  readonly name: string;
-  readonly instanceId: string;
-  /** As Kubernetes names the node: `ip-10-0-1-5.ec2.internal`. */
-  readonly dnsName: string;
-  /** Primary address of the primary ENI. */
-  readonly address: string;
-  readonly subnet: string;
-  readonly availabilityZone: string;
-  readonly instanceType: string;
-  /** Name of its network namespace. */
-  readonly namespace: string;
-  /** Environment of its agent, beyond what every agent of the lab gets. */
-  readonly env: Readonly<Record<string, string>>;
-};
-
-/** How a lab calls Enid and finds what is built. */
-export type Host = {
-  /** The `enid` command as an argument vector. */
-  readonly enid: readonly [string, ...string[]];
-  /** Folders with CNI executables: ours, then Debian's. */
-  readonly cniBin: readonly string[];
-  /** Where this checkout of Enid stands. */
-  readonly root: string;
-};
 
 /** One EC2 instance of the lab, with the agent on it. */
 export class LabNode {
