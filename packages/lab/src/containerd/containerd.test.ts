@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { before, suite, test } from 'node:test';
 import { isDeepStrictEqual, promisify } from 'node:util';
 import { ensureImages, type PreparedImages } from '../images/index.ts';
-import { until } from '../lab/until.ts';
+import { until } from '../base/until.ts';
 import { TestContainerd } from './containerd.fixture.ts';
 import { prepareContainerdRoot, usersOf } from './root.ts';
 

@@ -4,7 +4,7 @@ import { Resolver as DnsClient } from 'node:dns/promises';
 import { connect } from 'node:net';
 import { suite, type TestContext, test } from 'node:test';
 import { type Answer, decode, encode, type Packet, TRUNCATED_RESPONSE } from 'dns-packet';
-import { until } from '../lab/until.ts';
+import { until } from '../base/until.ts';
 import { endpointSlice, namespace, service, TestApi } from './cluster.fixture.ts';
 import { ClusterWatch } from './cluster.ts';
 import { Forwarder, MessageReader, withLength } from './forward.ts';

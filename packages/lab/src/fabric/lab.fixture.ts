@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { Ip } from '@enid/ip';
 import { listenTcp, NetNamespace } from '@enid/linux';
 import type { CloudState } from '../cloud/state.ts';
-import { collect, type Output } from '../lab/output.ts';
+import { collect, type Output } from '../base/output.ts';
 import { instanceId, VPC } from './cloud.fixture.ts';
 import { Fabric } from './fabric.ts';
 import { instanceNamespaceName, internetNamespaceName, vpcNamespaceName } from './names.ts';

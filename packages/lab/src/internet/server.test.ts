@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { addAddress, bindUdp, connectTcp, NetNamespace, Rtnetlink, setLink } from '@enid/linux';
 import * as dns from 'dns-packet';
-import { collect } from '../lab/output.ts';
+import { collect } from '../base/output.ts';
 import { INTERNET_CLIENT, INTERNET_SERVER, InternetServer } from './server.ts';
 
 const NAME = `enid-internet-test-${process.pid}`;
