@@ -1,4 +1,4 @@
-/** gRPC, loaded when it is first needed: it takes some 20 MB, and most nodes never need it. */
+/** gRPC, loaded when it is first needed: most nodes never need it. */
 import { join } from 'node:path';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 
