@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { dirname } from 'node:path';
@@ -9,6 +9,26 @@ const run = promisify(execFile);
 
 /** Folders of the host's that a node sees as they are and writes to for itself alone. */
 const LAYERED = ['/etc', '/opt', '/var'] as const;
+
+/** What goes before a command that has entered a mount namespace, for it to have this process's root directory. */
+let prefix: readonly string[] | undefined;
+
+/** Who enters a mount namespace finds itself at the root of that, even if it was in a chroot(2) before. */
+function enterRoot(): readonly string[] {
+  if (prefix) return prefix;
+  const root = openSync('/', 'r');
+  try {
+    // Our root as it is seen from that of our own namespace.
+    const path = execFileSync('nsenter', ['--mount=/proc/self/ns/mnt', '--', 'readlink', '/proc/self/fd/3'], {
+      stdio: ['ignore', 'pipe', 'inherit', root],
+      encoding: 'utf8',
+    }).trimEnd();
+    prefix = path === '/' ? [] : ['chroot', path];
+    return prefix;
+  } finally {
+    closeSync(root);
+  }
+}
 
 /** What is put into a machine before anything runs in it, and where its files are. */
 export type MachineOptions = {
@@ -97,6 +117,7 @@ export class Machine {
       `--uts=${this.#uts}`,
       `--net=/run/netns/${this.#options.network}`,
       '--',
+      ...enterRoot(),
       ...command,
     ];
   }
