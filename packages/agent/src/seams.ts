@@ -20,6 +20,8 @@ export type SandboxKey = {
 export type SandboxMetadata = {
   readonly k8sPodNamespace?: string;
   readonly k8sPodName?: string;
+  /** The name of the pod's link on the node, when that is all that is known of the pod. */
+  readonly hostVeth?: string;
   readonly [key: string]: string | undefined;
 };
 
@@ -86,6 +88,9 @@ export type PodNetwork = {
   readonly netns: string;
 };
 
+/** A pod's link on the node, and the address that a route by it leads to. */
+export type PodLink = { readonly name: string; readonly address: Ipv4 };
+
 /** The node's side of the network, in the kernel. Every call is idempotent. */
 export interface NodeNetwork {
   /** Puts the node-wide state in force: sysctls, SNAT, connmark rules. Called again when a VPC CIDR is added. */
@@ -99,6 +104,8 @@ export interface NodeNetwork {
   setEnis(enis: readonly NodeEni[]): Promise<void>;
   /** Makes the kernel match these assignments again: at start and every minute. */
   reconcile(assignments: readonly Assignment[]): Promise<void>;
+  /** What is wired, whoever did it and whatever L-IPAM knows of it. */
+  podLinks(): PodLink[];
   /** Stops what runs in the background. Pods keep their network. */
   close(): Promise<void>;
 }

@@ -435,3 +435,29 @@ test('an unusable ENI is named when its link does not come', async (t) => {
     /eni-secondary \(device 1, MAC 02:00:00:00:01:01\) did not appear within 0\.02 s/,
   );
 });
+
+test('pods that are wired are found by their links and routes, and one of which nothing else is known is left alone', async (t) => {
+  const bed = makeTestbed(t);
+  const network = await start(t, bed);
+  await wire(network, bed, onPrimary);
+  await wire(network, bed, onSecondary);
+  const links = network.podLinks();
+  const names = [onPrimary, onSecondary].map((pod) => network.pods.hostName(pod));
+  assert.deepEqual(
+    new Set(links.map(({ name, address }) => `${name} ${address}`)),
+    new Set([`${names[0]} ${onPrimary.address}`, `${names[1]} ${onSecondary.address}`]),
+  );
+  const unknown: Assignment = {
+    ...onSecondary,
+    key: { ...onSecondary.key, containerId: 'unknown' },
+    metadata: { hostVeth: names[1]! },
+  };
+  const before = routing(bed);
+  await network.reconcile([onPrimary, unknown]);
+  assert.deepEqual(routing(bed), before);
+  await network.pods.remove(unknown);
+  assert.deepEqual(
+    network.podLinks().map(({ address }) => address),
+    [onPrimary.address],
+  );
+});

@@ -16,7 +16,7 @@ import {
   sysctl,
 } from '@enid/linux';
 import type { Config } from '../config.ts';
-import type { Assignment, NodeEni, NodeNetwork, NodeNetworkSetup } from '../seams.ts';
+import type { Assignment, NodeEni, NodeNetwork, NodeNetworkSetup, PodLink } from '../seams.ts';
 import { apply } from './apply.ts';
 import { linkOfEni, waitForEniLink } from './eni-link.ts';
 import { NAT_TABLE, natScript } from './nat.ts';
@@ -93,6 +93,10 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
     ].flatMap(errorOf);
     if (this.#setup) await this.#restoreNat(this.#setup).catch((error: Error) => errors.push(error));
     if (errors.length > 0) throw new AggregateError(errors, errors.map(({ message }) => message).join('; '));
+  }
+
+  podLinks(): PodLink[] {
+    return this.pods.podLinks();
   }
 
   async close(): Promise<void> {

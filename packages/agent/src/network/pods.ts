@@ -6,7 +6,7 @@
  * nothing but what is on its way.
  */
 import { randomBytes } from 'node:crypto';
-import type { Ipv4 } from '@enid/ip';
+import { type Ipv4, type Ipv4Cidr, networkOf } from '@enid/ip';
 import {
   type Answer,
   addAddress,
@@ -28,7 +28,7 @@ import {
   setLink,
 } from '@enid/linux';
 import type { Config } from '../config.ts';
-import type { Assignment, SandboxKey } from '../seams.ts';
+import type { Assignment, PodLink, SandboxKey } from '../seams.ts';
 import { apply, refusal } from './apply.ts';
 import { attachmentId, hostVethName, isHostVethName } from './names.ts';
 import {
@@ -287,6 +287,22 @@ export class Pods implements AsyncDisposable {
       // An old and a new sandbox of one pod share the name; the link is that one's whose route leads to it.
       const shared = names.indexOf(names[at]!) !== names.lastIndexOf(names[at]!);
       return link && (!shared || this.#isRouted(pod, link)) ? { pod, link } : { pod };
+    });
+  }
+
+  /** The links of pods that are wired, with their addresses. */
+  podLinks(): PodLink[] {
+    const links = new Map(
+      this.#netlink
+        .links()
+        .filter(({ kind, name }) => kind === 'veth' && isHostVethName(this.#options.vethPrefix, name))
+        .map(({ index, name }) => [index, name]),
+    );
+    return this.#netlink.routes({ family: 4, table: MAIN_TABLE }).flatMap(({ destination, oif }) => {
+      const name = links.get(oif ?? 0);
+      return name && destination.endsWith('/32')
+        ? [{ name, address: networkOf(destination as Ipv4Cidr) }]
+        : [];
     });
   }
 

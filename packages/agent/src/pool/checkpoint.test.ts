@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Ipv4, parseIpv4 } from '@enid/ip';
 import { type Allocation, emptyPool, restore } from '@enid/ipam';
-import { CheckpointFile, CheckpointWriter, encodeCheckpoint, readCheckpoint } from './checkpoint.ts';
+import {
+  CheckpointFile,
+  CheckpointWriter,
+  encodeCheckpoint,
+  parseCheckpoint,
+  readCheckpoint,
+} from './checkpoint.ts';
 
 const allocation: Allocation = {
   key: { network: 'aws-cni', containerId: 'c1', ifName: 'eth0' },
@@ -39,6 +45,22 @@ test("what is written is Amazon's format and is read again", async (t) => {
     },
   ]);
   assert.deepEqual(await readCheckpoint(file), { allocations: [allocation], released: [released] });
+});
+
+test("Amazon's numbers stay numbers, so that its agent can take the file up again", async () => {
+  const metadata = { k8sPodNamespace: 'default', k8sPodName: 'web', interfacesCount: 1 };
+  const entry = {
+    networkName: 'aws-cni',
+    containerID: 'c1',
+    ifName: 'eth0',
+    ipv4: '10.0.0.10',
+    allocationTimestamp: 1_767_268_800_000_000_000,
+    metadata,
+  };
+  const text = JSON.stringify({ version: 'vpc-cni-ipam/1', allocations: [entry] });
+  const { allocations } = parseCheckpoint('test', { text, writtenAt: 0 });
+  const again = encodeCheckpoint(restore(emptyPool(0), allocations, []));
+  assert.equal(again, text.replace(/}$/, ',"released":[]}'));
 });
 
 test('a write replaces the file whole and leaves nothing beside it', async (t) => {

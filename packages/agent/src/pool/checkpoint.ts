@@ -109,6 +109,9 @@ const ipv4 = z.string().transform((text, context) => {
   }
 });
 
+/** Metadata that Amazon's agent reads and writes as numbers; everything else are texts. */
+const NUMBERS: ReadonlySet<string> = new Set(['interfacesCount']);
+
 const schema = z.object({
   version: z.literal(VERSION),
   allocations: z
@@ -133,7 +136,17 @@ const schema = z.object({
  */
 export async function readCheckpoint(store: CheckpointStore): Promise<CheckpointData> {
   const found = await store.read();
-  if (!found) return { allocations: [], released: [] };
+  return found ? parseCheckpoint(store.name, found) : { allocations: [], released: [] };
+}
+
+/**
+ * The meaning of a checkpoint's text.
+ * @throws {CheckpointError} as {@link readCheckpoint} does.
+ */
+export function parseCheckpoint(
+  name: string,
+  found: { readonly text: string; readonly writtenAt: number },
+): CheckpointData {
   try {
     const { allocations, released } = schema.parse(JSON.parse(found.text));
     return {
@@ -150,7 +163,7 @@ export async function readCheckpoint(store: CheckpointStore): Promise<Checkpoint
     };
   } catch (cause) {
     const text =
-      `${store.name} is no checkpoint of version ${VERSION} (${reasonOf(cause)}). Pods may hold addresses that only ` +
+      `${name} is no checkpoint of version ${VERSION} (${reasonOf(cause)}). Pods may hold addresses that only ` +
       'it names: restore it; or, once no pod runs on this node, delete it';
     throw new CheckpointError(text, { cause });
   }
@@ -166,7 +179,9 @@ export function encodeCheckpoint({ allocations, released }: Pick<Pool, 'allocati
       ifName: key.ifName,
       ipv4: address,
       allocationTimestamp: since * NANOSECONDS,
-      metadata,
+      metadata: Object.fromEntries(
+        Object.entries(metadata).map(([name, value]) => [name, NUMBERS.has(name) ? Number(value) : value]),
+      ),
     })),
     released: [...released].map(([address, time]) => ({
       ipv4: address,

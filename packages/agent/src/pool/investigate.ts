@@ -16,7 +16,8 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { NodeNetwork } from '../seams.ts';
-import { type CheckpointStore, readCheckpoint } from './checkpoint.ts';
+import { adopt, type RuntimePod } from './adoption.ts';
+import { type CheckpointData, type CheckpointStore, parseCheckpoint } from './checkpoint.ts';
 import type { EniConfigSource } from './eni-config.ts';
 import { isManaged } from './eni-policy.ts';
 
@@ -24,7 +25,9 @@ export type WarmPoolOptions = {
   /** Absent: EC2 is never called, metadata alone tells what there is. */
   readonly ec2?: Ec2 | undefined;
   readonly metadata: InstanceMetadata;
-  readonly network: Pick<NodeNetwork, 'setEnis'>;
+  readonly network: Pick<NodeNetwork, 'setEnis'> & Partial<Pick<NodeNetwork, 'podLinks'>>;
+  /** The pods that the container runtime runs: asked only when there is no checkpoint but pods are wired. */
+  readonly runtimePods?: (() => Promise<readonly RuntimePod[]>) | undefined;
   readonly store: CheckpointStore;
   readonly clock: Clock;
   /** From 0 up to 1. */
@@ -54,6 +57,8 @@ export type Findings = {
   readonly foreign: ReadonlySet<string>;
   /** Whether EC2 confirmed the above. */
   readonly confirmed: boolean;
+  /** Whether there was no checkpoint, and one is to be written. */
+  readonly adopted: boolean;
 };
 
 /**
@@ -63,9 +68,9 @@ export type Findings = {
  * @throws {AwsError} when metadata does not answer, or the limits of the instance type cannot be found.
  */
 export async function investigate(options: WarmPoolOptions): Promise<Findings> {
-  const { ec2, metadata, store, clock, log, identity, settings } = options;
+  const { ec2, metadata, clock, log, identity, settings } = options;
   const [data, shown, described, limits] = await Promise.all([
-    readCheckpoint(store),
+    recall(options),
     metadata.enis(),
     ec2?.attachedEnis().catch((error: AwsError) => {
       log.error({ err: error }, 'EC2 does not answer: ENIs that no pod uses are left alone until it does');
@@ -111,7 +116,26 @@ export async function investigate(options: WarmPoolOptions): Promise<Findings> {
     described: described ? (managed as Ec2Eni[]) : [],
     foreign,
     confirmed,
+    adopted: data.adopted,
   };
+}
+
+/** Who holds what: by the checkpoint, and without one by what is wired. */
+async function recall(options: WarmPoolOptions): Promise<CheckpointData & { readonly adopted: boolean }> {
+  const { store, network, runtimePods, clock, log } = options;
+  const found = await store.read();
+  if (found) return { ...parseCheckpoint(store.name, found), adopted: false };
+  const links = network.podLinks?.() ?? [];
+  if (links.length === 0) return { allocations: [], released: [], adopted: false };
+  const pods = await (runtimePods?.() ?? Promise.resolve([])).catch((error: unknown) => {
+    log.warn({ err: error }, 'the container runtime does not tell the names of the pods that are wired');
+    return [];
+  });
+  const data = adopt(links, pods, clock.now());
+  const unknown = data.allocations.filter((each) => each.metadata.hostVeth !== undefined).length;
+  const text = `there is no ${store.name}, but pods are wired: their addresses were taken from the kernel`;
+  log.warn({ pods: links.length, unknown }, text);
+  return { ...data, adopted: true };
 }
 
 /** Divides the ENIs of network card 0 into those that pods may use and those that are somebody else's. */

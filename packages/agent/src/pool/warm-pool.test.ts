@@ -4,6 +4,7 @@ import { parseIpv4 } from '@enid/ip';
 import { countsOf, type Slot, slotKey } from '@enid/ipam';
 import { pino } from 'pino';
 import { readConfig } from '../config.ts';
+import { hostVethName } from '../network/names.ts';
 import { type Assignment, NoAddressError } from '../seams.ts';
 import { TestClock } from '../test-clock.ts';
 import { type EniConfig, EniConfigError, type EniConfigSource } from './eni-config.ts';
@@ -775,4 +776,40 @@ test('a running node changes over to custom networking as its pods go, and follo
     'one pod is left there',
   );
   assert.equal(next.lookup(seventh!.key)!.address, seventh!.address);
+});
+
+test('pods that run on while the checkpoint is gone keep their addresses, by their links and the names of the runtime', async () => {
+  const { clock, cloud, pool } = await node();
+  const before = await during(clock, add(pool, ...Array(6).keys()));
+  await pool.release(keyOf(5));
+  await pool.stop();
+  cloud.disk = undefined;
+  const links = before.slice(0, 5).map(({ address, key, metadata }) => ({
+    name: hostVethName('eni', key, metadata),
+    address,
+  }));
+  const session = cloud.session();
+  const next = await start(
+    session,
+    clock,
+    {},
+    {
+      network: { setEnis: (enis) => session.setEnis(enis), podLinks: () => links },
+      // The runtime does not know the last two.
+      runtimePods: async () =>
+        [0, 1, 2, 7].map((pod) => ({ id: `c${pod}`, namespace: 'default', name: `pod-${pod}` })),
+    },
+  );
+  for (const pod of [0, 1, 2]) assert.equal(next.lookup(keyOf(pod))!.address, before[pod]!.address);
+  for (const { key, address } of before.slice(3, 5)) {
+    assert.equal(next.lookup(key), undefined);
+    const { metadata } = next.assignments().find((each) => each.address === address)!;
+    const link = links.find((each) => each.address === address)!;
+    assert.equal(hostVethName('eni', key, metadata), link.name, 'its link is not taken for an orphan');
+  }
+  assert.match(cloud.disk!.text, /"containerID":"c0".*"containerID":"unknown-eni/);
+  await assert.rejects(during(clock, add(next, 9), 0), /cooling down/);
+  await clock.advance(30_000);
+  const [tenth] = await add(next, 10);
+  assert.ok(!before.slice(0, 5).some(({ address }) => address === tenth!.address));
 });

@@ -151,6 +151,7 @@ export class WarmPool implements AddressPool {
   static async start(options: WarmPoolOptions): Promise<WarmPool> {
     const findings = await investigate(options);
     const pool = new WarmPool(options, findings);
+    if (findings.adopted) await pool.#checkpoint.commit();
     // Nothing is given out before it is known what is not to be; ENIConfigs, which say no such thing, may come later.
     const places = options.eniConfigs ? undefined : pool.#learnPlaces();
     for (const { eni, slots } of findings.enis) await pool.#takeUp(eni, slots, 'start');
