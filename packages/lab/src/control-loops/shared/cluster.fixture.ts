@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   type Clock,
   Informer,
@@ -60,10 +61,11 @@ export class TestCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#loops.close();
     await this.pods.stop();
-    await this.client.close();
+    this.client.close();
     await this.#server.stop();
   }
 
+  /** Resolves when the scheduler may use the node. */
   async addNode(name: string, zone: string, more: Partial<NonNullable<Node['spec']>> = {}): Promise<void> {
     const time = timestamp(Date.now());
     const ready = { type: 'Ready', status: 'True', lastHeartbeatTime: time, lastTransitionTime: time };
@@ -81,6 +83,11 @@ export class TestCluster implements AsyncDisposable {
       },
       spec: more,
       status: { allocatable, capacity: allocatable, conditions: [ready] },
+    });
+    await eventually(async () => {
+      const { spec } = await this.client.get<Node>(`/api/v1/nodes/${name}`);
+      const notReady = spec?.taints?.some(({ key }) => key === 'node.kubernetes.io/not-ready');
+      assert.ok(!notReady, `${name} is still tainted`);
     });
   }
 
