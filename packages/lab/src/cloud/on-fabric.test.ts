@@ -14,9 +14,9 @@ import {
   setLink,
   sysctl,
 } from '@enid/linux';
+import { collect, type Output } from '../base/output.ts';
 import { Fabric } from '../fabric/fabric.ts';
 import { instanceNamespaceName } from '../fabric/names.ts';
-import { collect, type Output } from '../base/output.ts';
 import { buildNetwork, createInterface, launch, startCloud } from './cloud.fixture.ts';
 import type { Cloud } from './cloud.ts';
 import { NODE_EC2_ENDPOINT } from './node-endpoints.ts';

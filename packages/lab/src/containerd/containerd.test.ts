@@ -4,8 +4,8 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, suite, test } from 'node:test';
 import { isDeepStrictEqual, promisify } from 'node:util';
-import { ensureImages, type PreparedImages } from '../images/index.ts';
 import { until } from '../base/until.ts';
+import { ensureImages, type PreparedImages } from '../images/index.ts';
 import { TestContainerd } from './containerd.fixture.ts';
 import { prepareContainerdRoot, usersOf } from './root.ts';
 
