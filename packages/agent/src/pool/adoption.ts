@@ -12,6 +12,8 @@ export type RuntimePod = { readonly id: string; readonly namespace: string; read
 /** The network and the interface that a kubelet's pods have. */
 const NETWORK = 'aws-cni';
 const INTERFACE = 'eth0';
+/** Of a holder that no runtime can name: its collection of garbage, which names those that it knows, must pass it by. */
+const UNKNOWN = 'unknown';
 /** Of a hash, at the end of a link's name. */
 const HASH = /[0-9a-f]{11}$/;
 
@@ -25,7 +27,7 @@ export function adopt(links: readonly PodLink[], pods: readonly RuntimePod[], no
     const prefix = name.replace(HASH, '');
     const pod = pods.find((each) => hostVethName(prefix, keyOf(each.id), namesOf(each)) === name);
     return {
-      key: keyOf(pod?.id ?? `unknown-${name}`),
+      key: pod ? keyOf(pod.id) : { ...keyOf(name), network: UNKNOWN },
       address,
       since: now,
       metadata: pod ? namesOf(pod) : { hostVeth: name },

@@ -807,7 +807,7 @@ test('pods that run on while the checkpoint is gone keep their addresses, by the
     const link = links.find((each) => each.address === address)!;
     assert.equal(hostVethName('eni', key, metadata), link.name, 'its link is not taken for an orphan');
   }
-  assert.match(cloud.disk!.text, /"containerID":"c0".*"containerID":"unknown-eni/);
+  assert.match(cloud.disk!.text, /"containerID":"c0".*"networkName":"unknown","containerID":"eni/);
   await assert.rejects(during(clock, add(next, 9), 0), /cooling down/);
   await clock.advance(30_000);
   const [tenth] = await add(next, 10);
