@@ -228,6 +228,7 @@ test('every kubectl does its work on a Deployment of three pods', async (t) => {
         await until(async () =>
           assert.match(await k('get', 'pod', 'strange'), /ErrImagePull|ImagePullBackOff/),
         );
+        if (GIVEN) return;
         assert.match(
           await k('describe', 'pod', 'strange'),
           /nicolaka\/netshoot/,
@@ -238,6 +239,19 @@ test('every kubectl does its work on a Deployment of three pods', async (t) => {
       await until(async () => assert.doesNotMatch(await k('get', 'pods'), /^net-/m));
     });
   }
+});
+
+test('a container can join a pod that runs, to look at its network', async () => {
+  const [kubectl] = clients as [Kubectl];
+  await kubectl.run('run', 'bare', '--image=registry.k8s.io/pause:3.9', '--restart=Never');
+  await kubectl.run('wait', '--for=condition=Ready', 'pod/bare');
+  const options = ['--image=nicolaka/netshoot', '--profile=general', '--container=look', '--attach=false'];
+  await kubectl.run('debug', 'bare', ...options, '--', 'ip', '-o', '-4', 'address');
+  const address = await kubectl.run('get', 'pod', 'bare', '-o', 'jsonpath={.status.podIP}');
+  await until(async () =>
+    assert.match(await kubectl.run('logs', 'bare', '-c', 'look'), new RegExp(`eth0 .*${address}/32`)),
+  );
+  await kubectl.run('delete', 'pod', 'bare', '--grace-period=1');
 });
 
 describe('DNS', { skip: GIVEN !== undefined }, () => {

@@ -2,6 +2,9 @@
 import type { Fields, KubeObject } from '../object.ts';
 import { jsonPatch, mergePatch } from '../patch/index.ts';
 import type { Target } from '../registry/call.ts';
+import { patched } from '../registry/patches.ts';
+import { getObject } from '../registry/reads.ts';
+import { addEphemeralContainers } from '../registry/subresources/ephemeral-containers.ts';
 import { finalizeNamespace } from '../registry/subresources/finalize.ts';
 import { bindPod, evictPod } from '../registry/subresources/pods.ts';
 import { getScale, updateScale } from '../registry/subresources/scale.ts';
@@ -37,6 +40,19 @@ export function serveSubresource(request: Request, target: Target): Answer {
     }
     case 'POST token':
       return { code: 201, body: requestToken(cluster, tokens, target, parseObject(body)) };
+    case 'GET ephemeralcontainers':
+      return { code: 200, body: shown(request, getObject(cluster.store, target)) };
+    case 'PUT ephemeralcontainers': {
+      const pod = addEphemeralContainers(cluster, target, () => parseObject(body), callOf(request));
+      return { code: 200, body: shown(request, pod) };
+    }
+    case 'PATCH ephemeralcontainers': {
+      const edit = (pod: KubeObject) => patched(target.resource, body.contentType, pod, parseBody(body));
+      return {
+        code: 200,
+        body: shown(request, addEphemeralContainers(cluster, target, edit, callOf(request))),
+      };
+    }
     case 'PUT finalize': {
       const namespace = finalizeNamespace(cluster, target, parseObject(body), callOf(request));
       return { code: 200, body: shown(request, namespace) };

@@ -45,7 +45,8 @@ export function patchObject(
   return change(cluster, target, old, decodeObject(resource, next, target, call), call, part);
 }
 
-function patched(resource: Resource, type: string, object: KubeObject, patch: unknown): Fields {
+/** An object as a patch of one of the types makes it that are no apply. The object may be changed. */
+export function patched(resource: Resource, type: string, object: KubeObject, patch: unknown): Fields {
   if (type === JSON_PATCH) return jsonPatch(object, patch, resource);
   if (type === MERGE) return mergePatch(object, assertObject(patch)) as Fields;
   return strategicMergePatch(schemaOf(resource), object, assertObject(patch)) as Fields;

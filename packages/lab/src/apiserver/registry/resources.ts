@@ -17,7 +17,7 @@ export const BUILT_IN: readonly Resource[] = [
     short: 'po',
     categories: all,
     status: true,
-    sub: 'attach binding eviction exec log portforward',
+    sub: 'attach binding ephemeralcontainers eviction exec log portforward',
   }),
   resource('v1', 'Secret'),
   resource('v1', 'Service', { short: 'svc', categories: all, status: true }),
