@@ -1,7 +1,8 @@
 /** One stored object as each of the resources that show it. */
 import type { Fields, KubeObject, StoredObject } from '../object.ts';
 import { applyDefaults, prune } from '../schema/index.ts';
-import { joinGroupVersion, type Resource, schemaOf } from './resource.ts';
+import { joinGroupVersion, type Resource } from './resource.ts';
+import { schemaOf } from './schema-of.ts';
 
 type Conversion = {
   readonly show: (object: KubeObject) => KubeObject;

@@ -2,7 +2,8 @@ import { type Fields, isFields, type KubeObject, type ObjectMeta } from '../obje
 import { applyDefaults, prune } from '../schema/index.ts';
 import { badRequest } from '../status.ts';
 import type { Call } from './call.ts';
-import { joinGroupVersion, type Resource, schemaOf } from './resource.ts';
+import { joinGroupVersion, type Resource } from './resource.ts';
+import { schemaOf } from './schema-of.ts';
 
 export type Place = { readonly namespace: string; readonly name?: string };
 

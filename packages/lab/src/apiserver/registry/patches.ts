@@ -13,7 +13,8 @@ import { type Call, keyOf, type Target } from './call.ts';
 import { show } from './conversion.ts';
 import { decodeIntent, decodeObject } from './decode.ts';
 import { getObject } from './reads.ts';
-import { joinGroupVersion, type Resource, schemaOf } from './resource.ts';
+import { joinGroupVersion, type Resource } from './resource.ts';
+import { schemaOf } from './schema-of.ts';
 import type { Cluster } from './strategy.ts';
 import { admit, change, type Part } from './writes.ts';
 

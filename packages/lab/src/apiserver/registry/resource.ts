@@ -1,4 +1,4 @@
-import { builtInSchema, type Schema } from '../schema/index.ts';
+import type { Schema } from '../schema/schema.ts';
 import { groupResource } from '../status.ts';
 
 /** A resource at one version, as clients see it. */
@@ -112,9 +112,4 @@ function pluralOf(singular: string): string {
 
 function words(text: string | undefined): string[] {
   return text?.split(' ') ?? [];
-}
-
-/** What an object of a resource may hold. */
-export function schemaOf({ group, version, kind, custom }: Resource): Schema {
-  return custom?.schema ?? builtInSchema(group, version, kind);
 }

@@ -1,6 +1,7 @@
 /** What is wrong with objects: by their schema, their metadata, and what each kind demands. */
 import type { KubeObject } from '../object.ts';
-import { type Resource, schemaOf } from '../registry/resource.ts';
+import type { Resource } from '../registry/resource.ts';
+import { schemaOf } from '../registry/schema-of.ts';
 import type { Cause } from '../status.ts';
 import * as cluster from './cluster.ts';
 import * as config from './config.ts';

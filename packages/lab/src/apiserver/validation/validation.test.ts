@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Fields, KubeObject } from '../object.ts';
-import { joinGroupVersion, type Resource, schemaOf } from '../registry/resource.ts';
+import { joinGroupVersion, type Resource } from '../registry/resource.ts';
 import { BUILT_IN } from '../registry/resources.ts';
+import { schemaOf } from '../registry/schema-of.ts';
 import { customSchema } from '../schema/custom.ts';
 import { applyDefaults } from '../schema/defaults.ts';
 import { prune } from '../schema/prune.ts';
