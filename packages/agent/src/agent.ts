@@ -66,6 +66,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   const eniConfigs = stack.use(await openEniConfigs(config, kubernetes));
   const ec2 = sdk && openEc2(await sdk, identity, metrics?.observeCall);
   stack.defer(() => ec2?.close());
+  if (ec2) metrics?.showPace(() => ec2.pace);
   const pool = await WarmPool.start({
     ec2,
     metadata,

@@ -139,6 +139,7 @@ export class AgentMetrics {
   readonly #errors: Counter<'api' | 'error'>;
   readonly #ec2Calls: Counter<'fn'>;
   readonly #ec2Errors: Counter<'fn'>;
+  readonly #utilsErrors: Counter<'fn' | 'error'>;
 
   constructor() {
     const registers = [this.registry];
@@ -152,6 +153,12 @@ export class AgentMetrics {
       name: 'awscni_aws_api_error_count',
       help: 'Calls to AWS that failed',
       labelNames: ['api', 'error'],
+      registers,
+    });
+    this.#utilsErrors = new Counter({
+      name: 'awscni_aws_utils_error_count',
+      help: 'Errors of AWS by call and code',
+      labelNames: ['fn', 'error'],
       registers,
     });
     this.#ec2Calls = new Counter({
@@ -168,6 +175,28 @@ export class AgentMetrics {
     });
   }
 
+  /** Shows at what pace EC2 is called. */
+  showPace(pace: () => { readonly rate: number; readonly throttles: number }): void {
+    const registers = [this.registry];
+    new Gauge({
+      name: 'enid_ec2_calls_per_second',
+      help: 'Calls to EC2 that are made at most: halved whenever EC2 throttles',
+      registers,
+      collect() {
+        this.set(pace().rate);
+      },
+    });
+    new Counter({
+      name: 'enid_ec2_throttled_count',
+      help: 'Calls that EC2 refused because the account made too many',
+      registers,
+      collect() {
+        this.reset();
+        this.inc(pace().throttles);
+      },
+    });
+  }
+
   readonly observeCall: CallObserver = ({ operation, milliseconds, error }) => {
     this.#ec2Calls.inc({ fn: operation });
     this.#latency.observe(
@@ -175,6 +204,7 @@ export class AgentMetrics {
       milliseconds,
     );
     if (!error) return;
+    this.#utilsErrors.inc({ fn: operation, error: error.code });
     this.#ec2Errors.inc({ fn: operation });
     this.#errors.inc({ api: operation, error: error.code });
   };

@@ -61,6 +61,7 @@ test("metrics have Amazon's names, labels and values", async (t) => {
   metrics.observeCall({ operation: 'DescribeSubnets', milliseconds: 12 });
   const error = new AwsError('RequestLimitExceeded', 'CreateNetworkInterface', 'throttled');
   metrics.observeCall({ operation: 'CreateNetworkInterface', milliseconds: 20, error });
+  metrics.showPace(() => ({ rate: 2.5, throttles: 2 }));
   const { registry } = metrics;
   const get = await served(t, {
     '/metrics': async () => ({ type: registry.contentType, body: await registry.metrics() }),
@@ -86,6 +87,9 @@ test("metrics have Amazon's names, labels and values", async (t) => {
     'awscni_force_removed_ips 0',
     'awscni_ec2api_req_count{fn="DescribeSubnets"} 1',
     'awscni_ec2api_error_count{fn="CreateNetworkInterface"} 1',
+    'awscni_aws_utils_error_count{fn="CreateNetworkInterface",error="RequestLimitExceeded"} 1',
+    'enid_ec2_calls_per_second 2.5',
+    'enid_ec2_throttled_count 2',
     'awscni_aws_api_error_count{api="CreateNetworkInterface",error="RequestLimitExceeded"} 1',
     'awscni_aws_api_latency_ms_count{api="DescribeSubnets",error="false",status="200"} 1',
   ]) {

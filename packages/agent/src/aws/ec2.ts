@@ -3,7 +3,9 @@
 import type { EC2Client, Filter, NetworkInterface, Tag } from '@aws-sdk/client-ec2';
 import { type Ipv4, type Ipv4Cidr, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import { type InstanceLimits, instanceLimits, type SlotKind } from '@enid/ipam';
+import { type Clock, systemClock } from '../clock.ts';
 import { AwsError, explainAwsError } from './errors.ts';
+import { AdaptiveThrottle } from './throttle.ts';
 
 export type Tags = Readonly<Record<string, string>>;
 
@@ -78,23 +80,34 @@ export interface Ec2 {
   unassignPrefixes(id: string, prefixes: readonly Ipv4Cidr[]): Promise<void>;
 }
 
-/** Called after each call, for metrics. */
+/** Called after each call, and each of its repetitions, for metrics. */
 export type CallObserver = (call: { operation: string; milliseconds: number; error?: AwsError }) => void;
 
 type Sdk = typeof import('@aws-sdk/client-ec2');
 
-/** EC2 by the AWS SDK: default credential chain, AWS_ENDPOINT_URL_EC2, the SDK's own retries. */
+/**
+ * EC2 by the AWS SDK: default credential chain, AWS_ENDPOINT_URL_EC2, the SDK's own retries, at the pace that EC2 grants.
+ */
 export class AwsEc2 implements Ec2 {
   readonly #sdk: Sdk;
   readonly #client: EC2Client;
   readonly #instanceId: string;
   readonly #observe: CallObserver;
+  readonly #throttle: AdaptiveThrottle;
 
-  private constructor(sdk: Sdk, client: EC2Client, instanceId: string, observe: CallObserver) {
+  private constructor(
+    sdk: Sdk,
+    client: EC2Client,
+    instanceId: string,
+    observe: CallObserver,
+    throttle: AdaptiveThrottle,
+  ) {
     this.#sdk = sdk;
     this.#client = client;
     this.#instanceId = instanceId;
     this.#observe = observe;
+    this.#throttle = throttle;
+    this.#followEachRequest();
   }
 
   /** Loads the SDK, which takes a third of a second: begin early, await late. */
@@ -102,14 +115,23 @@ export class AwsEc2 implements Ec2 {
     return import('@aws-sdk/client-ec2');
   }
 
-  static open(sdk: Sdk, options: { region: string; instanceId: string; observe?: CallObserver }): AwsEc2 {
+  static open(
+    sdk: Sdk,
+    options: { region: string; instanceId: string; observe?: CallObserver; clock?: Clock },
+  ): AwsEc2 {
+    const { instanceId, observe = () => {}, clock = systemClock } = options;
     const client = new sdk.EC2Client({
       region: options.region,
       customUserAgent: 'enid',
       // Without limits of time an EC2 that cannot be reached would hold the agent up for ever.
       requestHandler: { connectionTimeout: 3000, requestTimeout: 15_000, throwOnRequestTimeout: true },
     });
-    return new AwsEc2(sdk, client, options.instanceId, options.observe ?? (() => {}));
+    return new AwsEc2(sdk, client, instanceId, observe, new AdaptiveThrottle(clock));
+  }
+
+  /** How fast calls are made, and how often EC2 found them too many. */
+  get pace(): { readonly rate: number; readonly throttles: number } {
+    return this.#throttle;
   }
 
   close(): void {
@@ -301,16 +323,36 @@ export class AwsEc2 implements Ec2 {
     });
   }
 
+  /** Holds each request back until it is its turn, and counts it: the SDK repeats some that fail. */
+  #followEachRequest(): void {
+    this.#client.middlewareStack.add(
+      (next, { commandName = '' }) =>
+        async (args) => {
+          const operation = commandName.replace(/Command$/, '');
+          await this.#throttle.acquire();
+          const began = performance.now();
+          try {
+            const result = await next(args);
+            this.#throttle.succeeded();
+            this.#observe({ operation, milliseconds: performance.now() - began });
+            return result;
+          } catch (cause) {
+            const error = explainAwsError(cause, { operation, target: this.#instanceId });
+            if (error.isThrottling) this.#throttle.slowDown();
+            this.#observe({ operation, milliseconds: performance.now() - began, error });
+            throw cause;
+          }
+        },
+      // Within what repeats: that has a high priority.
+      { step: 'finalizeRequest', priority: 'low', name: 'enidPace' },
+    );
+  }
+
   async #call<T>(operation: string, target: string, call: () => Promise<T>): Promise<T> {
-    const began = performance.now();
     try {
-      const result = await call();
-      this.#observe({ operation, milliseconds: performance.now() - began });
-      return result;
+      return await call();
     } catch (cause) {
-      const error = explainAwsError(cause, { operation, target });
-      this.#observe({ operation, milliseconds: performance.now() - began, error });
-      throw error;
+      throw explainAwsError(cause, { operation, target });
     }
   }
 }

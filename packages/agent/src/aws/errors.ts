@@ -35,6 +35,11 @@ export class AwsError extends Error {
     return this.isSubnetFull || this.code === 'InvalidSubnetID.NotFound' || this.code === 'InvalidSubnet';
   }
 
+  /** The account makes too many calls. */
+  get isThrottling(): boolean {
+    return EXPLANATIONS[this.code] === throttled;
+  }
+
   /** What was named does not exist. */
   get isNotFound(): boolean {
     return this.code.endsWith('.NotFound');
