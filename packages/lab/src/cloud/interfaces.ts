@@ -78,6 +78,15 @@ export function checkSlots(slots: number, type: InstanceType | undefined): void 
   throw new Ec2Error('PrivateIpAddressLimitExceeded', 'Number of private addresses will exceed limit.');
 }
 
+/** @throws {Ec2Error} UnsupportedOperation for a type whose interfaces take no prefixes. */
+export function checkTakesPrefixes({ name, hypervisor }: InstanceType): void {
+  if (hypervisor !== 'xen') return;
+  throw new Ec2Error(
+    'UnsupportedOperation',
+    `Prefixes cannot be assigned to an interface of a ${name}: this takes an instance on Nitro.`,
+  );
+}
+
 /**
  * Takes secondary addresses and prefixes out of a subnet, for an interface or one to be.
  * @throws {Ec2Error} for what is not free, not the subnet's, or too much.
@@ -198,6 +207,7 @@ export function attachInterface(
     );
   }
   checkSlots(slotsOf(eni), type);
+  if (eni.prefixes.length > 0) checkTakesPrefixes(type);
   eni.attachment = {
     id: context.newId('eni-attach'),
     instanceId,

@@ -268,6 +268,13 @@ suite('private addresses', () => {
       ({ attachment }) => attachment?.instanceId === instanceId,
     );
     await assert.rejects(assign(lab, eni!.id, { Ipv4PrefixCount: 1 }), { name: 'UnsupportedOperation' });
+    const NetworkInterfaceId = await createInterface(lab, lab.subnetId, { Ipv4PrefixCount: 1 });
+    await assert.rejects(
+      lab.ec2.send(
+        new AttachNetworkInterfaceCommand({ NetworkInterfaceId, InstanceId: instanceId, DeviceIndex: 1 }),
+      ),
+      { name: 'UnsupportedOperation' },
+    );
   });
 
   test('a request for nothing is refused', async (t) => {

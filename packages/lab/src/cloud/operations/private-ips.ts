@@ -3,7 +3,7 @@ import type { Draft } from 'immer';
 import { addressInUse, checkAddress, ownerOf } from '../addressing.ts';
 import { Ec2Error, missingParameter } from '../errors.ts';
 import { instanceType } from '../instance-types.ts';
-import { checkSlots, releasePublicIp, slotsOf, takeSecondary } from '../interfaces.ts';
+import { checkSlots, checkTakesPrefixes, releasePublicIp, slotsOf, takeSecondary } from '../interfaces.ts';
 import type { Context, Operations } from '../operation.ts';
 import { find } from '../resources.ts';
 import type { NetworkInterface, Subnet } from '../state.ts';
@@ -76,12 +76,7 @@ export const operations: Operations = {
     if (wanted <= 0 && !input.PrivateIpAddresses?.length)
       throw missingParameter('secondaryPrivateIpAddressCount or privateIpAddress');
     const type = typeOf(context, eni);
-    if (type?.hypervisor === 'xen' && (input.Ipv4Prefixes?.length || input.Ipv4PrefixCount)) {
-      throw new Ec2Error(
-        'UnsupportedOperation',
-        `Prefixes cannot be assigned to an interface of a ${type.name}: this takes an instance on Nitro.`,
-      );
-    }
+    if (type && (input.Ipv4Prefixes?.length || input.Ipv4PrefixCount)) checkTakesPrefixes(type);
     checkSlots(slotsOf(eni) + wanted, type);
     if (input.AllowReassignment) reassign(context, subnet, named);
     const { addresses, prefixes } = takeSecondary(context, subnet, {
