@@ -28,16 +28,11 @@ class Node {
   /** Pods whose ADD or DEL was never answered: whether they hold an address is open. */
   readonly open = new Set<number>();
   readonly releasedAt = new Map<Ipv4, number>();
-  readonly #env: NodeJS.ProcessEnv;
   #pool: WarmPool | undefined;
 
-  constructor(env: NodeJS.ProcessEnv) {
-    this.#env = env;
-  }
-
-  async boot(session: Session): Promise<void> {
+  async boot(session: Session, env: NodeJS.ProcessEnv): Promise<void> {
     this.#pool = undefined;
-    const settings = readConfig(this.#env).pool;
+    const settings = readConfig(env).pool;
     WarmPool.start({
       ec2: session,
       metadata: session,
@@ -97,7 +92,7 @@ class Node {
 
   /** A life: pods fill the ENIs in part, most go, what is too much is given back, some come again. */
   async live(pods: number[]): Promise<void> {
-    for (const pod of pods) this.add(pod);
+    for (const pod of pods) if (!this.held.has(pod)) this.add(pod);
     await this.clock.advance(15_000);
     for (const pod of pods.slice(3)) this.delete(pod);
     await this.clock.advance(20_000);
@@ -142,15 +137,31 @@ class Node {
 }
 
 /** A way to live, and the EC2 calls that must have come up in it. */
-type Life = { readonly env: NodeJS.ProcessEnv; readonly pods: number[]; readonly calls: readonly string[] };
+type Life = {
+  readonly env: NodeJS.ProcessEnv;
+  readonly pods: number[];
+  readonly calls: readonly string[];
+  /** How the node was set, and the pods that it had, in a life before. */
+  readonly before?: { readonly env: NodeJS.ProcessEnv; readonly pods: number[] };
+};
 
 /**
  * Plays a life in which the agent is killed at the given step, or the step fails.
  * @returns the step's name, or undefined when the life was shorter.
  */
-async function play({ env, pods }: Life, how: 'kill' | 'fail', at: number): Promise<string | undefined> {
-  const node = new Node(env);
+async function play(
+  { env, pods, before: past }: Life,
+  how: 'kill' | 'fail',
+  at: number,
+): Promise<string | undefined> {
+  const node = new Node();
   await node.clock.advance(5000);
+  if (past) {
+    await node.boot(node.cloud.session(), past.env);
+    for (const pod of past.pods) node.add(pod);
+    await node.clock.advance(20_000);
+    await node.pool!.stop();
+  }
   let steps = 0;
   let last: string | undefined;
   const session = node.cloud.session((step) => {
@@ -159,13 +170,13 @@ async function play({ env, pods }: Life, how: 'kill' | 'fail', at: number): Prom
     if (how === 'fail') throw new AwsError('InternalError', step, `${step} failed`);
     session.kill();
   });
-  await node.boot(session);
+  await node.boot(session, env);
   await node.live(pods);
   if (last === undefined) return undefined;
 
   if (how === 'kill' || !node.pool) {
     const before = new Map(node.held);
-    await node.boot(node.cloud.session());
+    await node.boot(node.cloud.session(), env);
     for (const [pod, address] of before) assert.equal(node.pool!.lookup(keyOf(pod))?.address, address);
   }
   for (const pod of [140, 141, 142]) node.add(pod);
@@ -190,6 +201,21 @@ const LIVES: Readonly<Record<string, Life>> = {
     env: { ENABLE_PREFIX_DELEGATION: 'true' },
     pods: [...Array(70).keys()].map((pod) => 30 + pod),
     calls: [...ENI_CALLS, 'AssignPrivateIpAddresses', 'UnassignPrivateIpAddresses'],
+  },
+  'that changes from single addresses to prefixes': {
+    before: { env: {}, pods: [200, 201, 202, 203, 204, 205, 206] },
+    env: { ENABLE_PREFIX_DELEGATION: 'true' },
+    pods: [1, 2, 3, 200, 201, 202, 203, 204, 205],
+    calls: ['DeleteNetworkInterface', 'AssignPrivateIpAddresses', 'UnassignPrivateIpAddresses'],
+  },
+  'that changes from prefixes to single addresses': {
+    before: {
+      env: { ENABLE_PREFIX_DELEGATION: 'true' },
+      pods: [...Array(20).keys()].map((pod) => 200 + pod),
+    },
+    env: {},
+    pods: [1, 2, 3, ...[...Array(19).keys()].map((pod) => 200 + pod)],
+    calls: ['CreateNetworkInterface', 'AssignPrivateIpAddresses', 'UnassignPrivateIpAddresses'],
   },
 };
 

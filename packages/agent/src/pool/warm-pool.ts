@@ -420,10 +420,8 @@ export class WarmPool implements AddressPool {
         return this.#decrease(() => this.#unassign(action.eniId, action.prefixes));
       case 'free-eni':
         // What was planned with it took time: the ENI may be in use by now.
-        if (this.#plan().some((now) => now.kind === 'free-eni' && now.eniId === action.eniId)) {
-          await this.#decrease(() => this.#free(action.eniId));
-        }
-        return false;
+        if (!this.#plan().some((now) => now.kind === 'free-eni' && now.eniId === action.eniId)) return false;
+        return this.#decrease(() => this.#free(action.eniId));
     }
   }
 
