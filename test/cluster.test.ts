@@ -334,6 +334,48 @@ describe('nodes', { skip: GIVEN !== undefined }, () => {
   });
 });
 
+describe('its processes', { skip: GIVEN !== undefined }, () => {
+  test('all killed at once cost no pod anything, and all goes on when resumed', async () => {
+    const [kubectl] = clients as [Kubectl];
+    await kubectl.with(deployment('default', 2), 'apply', '-f', '-');
+    await kubectl.run('rollout', 'status', 'deployment/net');
+    const pods = () =>
+      kubectl.run(
+        ...['get', 'pods', '-A', '--sort-by=.metadata.uid', '-o'],
+        'jsonpath={range .items[*]}{.metadata.name} {.status.podIP} {.status.containerStatuses[*].restartCount}{"\\n"}{end}',
+      );
+    const before = await pods();
+    const [here, there] = [...before.matchAll(/^(net-\S+) (\S+)/gm)] as [RegExpExecArray, RegExpExecArray];
+    for (const pid of processesOf(NAME)) process.kill(pid, 'SIGKILL');
+    const ping = await run(
+      'lab',
+      'exec',
+      '--name',
+      NAME,
+      here[1]!,
+      '--',
+      'ping',
+      '-c',
+      '3',
+      '-i',
+      '0.2',
+      '-W',
+      '2',
+      there[2]!,
+    );
+    assert.match(ping.stdout, /3 received/, ping.stderr);
+    const resumed = await run('lab', 'resume', '--name', NAME);
+    assert.match(
+      resumed.stderr,
+      /started the AWS APIs, the control plane, containerd and the kubelet of node-1/,
+    );
+    await until(async () => assert.equal(await pods(), before));
+    await kubectl.run('scale', 'deployment/net', '--replicas=3');
+    await kubectl.run('rollout', 'status', 'deployment/net');
+    await kubectl.run('delete', 'deployment', 'net');
+  });
+});
+
 describe('what it costs', { skip: GIVEN !== undefined }, () => {
   test('a pod runs within 1.5 s of its creation, at the median', async () => {
     const [kubectl] = clients as [Kubectl];
