@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConfigError, describeConfig, readConfig } from './config.ts';
+import { ConfigError, readConfig } from './config.ts';
 
 test("nothing set gives Amazon's defaults", () => {
   const { pool, network, introspection, withoutEffect } = readConfig({});
@@ -84,19 +84,6 @@ test('custom networking needs to know its node, and more than the primary ENI', 
     annotation: 'k8s.amazonaws.com/eniConfig',
     label: 'topology.kubernetes.io/zone',
   });
-});
-
-test('every variable is shown with where its value came from', () => {
-  const settings = describeConfig({ WARM_IP_TARGET: '3', POD_MTU: '' });
-  const shown = new Map(settings.map(({ name, value, from }) => [name, `${value} (${from})`]));
-  assert.equal(shown.get('WARM_IP_TARGET'), '3 (environment)');
-  assert.equal(shown.get('IP_COOLDOWN_PERIOD'), '30 (default)');
-  assert.equal(shown.get('INTROSPECTION_BIND_ADDRESS'), '127.0.0.1:61679 (default)');
-  assert.equal(shown.get('POD_MTU'), ' (default)');
-  assert.equal(shown.get('ADDITIONAL_ENI_TAGS'), '{} (default)');
-  assert.throws(() => describeConfig({ WARM_IP_TARGET: 'x' }), ConfigError);
-  // A default that is shown is one that can be set.
-  readConfig(Object.fromEntries(settings.map(({ name, value }) => [name, value])));
 });
 
 test('tells every wrong variable at once', () => {

@@ -195,6 +195,16 @@ const withoutEffect = z.object({
   ENABLE_BANDWIDTH_PLUGIN: flag.optional(),
 });
 
+/** Every variable that the agent understands. */
+export const variables = z.object({ ...inForce.shape, ...modes.shape, ...withoutEffect.shape });
+
+/** Whether the variable is understood, but changes nothing in this release. */
+export const isWithoutEffect = (name: string): boolean => Object.hasOwn(withoutEffect.shape, name);
+
+/** What is said of a value that is not allowed. */
+export const mustBe = (name: string, value: string | undefined, allowed: string): string =>
+  `${name} is "${value}" but must be ${allowed}.`;
+
 /**
  * Reads the environment. A variable that is set to the empty text counts as not set, as charts leave it.
  * @throws {ConfigError} with one sentence for each variable that cannot be used: its name, its value, what is
@@ -202,10 +212,10 @@ const withoutEffect = z.object({
  */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim()));
-  const result = z.object({ ...inForce.shape, ...modes.shape, ...withoutEffect.shape }).safeParse(set);
+  const result = variables.safeParse(set);
   if (!result.success) {
-    const sentences = result.error.issues.map(
-      ({ path: [name], message }) => `${String(name)} is "${set[String(name)]}" but must be ${message}.`,
+    const sentences = result.error.issues.map(({ path: [name], message }) =>
+      mustBe(String(name), set[String(name)], message),
     );
     throw new ConfigError(sentences.join('\n'));
   }
@@ -267,36 +277,6 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       ...overridden(set, value.ENABLE_PREFIX_DELEGATION, ipTarget),
     ].map((name) => `${name}=${set[name]}`),
   };
-}
-
-/** A variable as it is in force. */
-export type Setting = {
-  readonly name: string;
-  readonly value: string;
-  readonly from: 'environment' | 'default';
-};
-
-/**
- * Every variable with its value, and where that came from.
- * @throws {ConfigError} as {@link readConfig} does.
- */
-export function describeConfig(env: NodeJS.ProcessEnv): Setting[] {
-  readConfig(env);
-  const shape = { ...inForce.shape, ...modes.shape, ...withoutEffect.shape };
-  return Object.entries(shape).map(([name, variable]) => {
-    const set = env[name]?.trim();
-    return set
-      ? { name, value: set, from: 'environment' }
-      : { name, value: textOf(variable.parse(undefined)), from: 'default' };
-  });
-}
-
-/** A default as it would be set. */
-function textOf(value: unknown): string {
-  if (value === undefined) return '';
-  if (Array.isArray(value)) return value.join(',');
-  if (typeof value !== 'object' || value === null) return String(value);
-  return 'port' in value ? Object.values(value).join(':') : JSON.stringify(value);
 }
 
 /** A pool of prefixes without any target: Amazon does not support it either. */

@@ -1,7 +1,7 @@
 /** The node daemon, a module a function: each loads what it needs when it runs. */
-import type { Setting } from './config.ts';
+import type { PrintedConfig } from './print-config.ts';
 
-export type { Setting } from './config.ts';
+export type { PrintedConfig, Setting } from './print-config.ts';
 
 /** See `agent.ts`. */
 export async function runAgent(env: NodeJS.ProcessEnv): Promise<void> {
@@ -9,9 +9,9 @@ export async function runAgent(env: NodeJS.ProcessEnv): Promise<void> {
   await runAgent(env);
 }
 
-/** Every variable of the agent with its value and where that came from; see `config.ts`. */
-export async function describeAgent(env: NodeJS.ProcessEnv): Promise<Setting[]> {
-  const { describeConfig } = await import('./config.ts');
+/** Every variable of the agent with its value and where that came from; see `print-config.ts`. */
+export async function describeAgent(env: NodeJS.ProcessEnv): Promise<PrintedConfig> {
+  const { describeConfig } = await import('./print-config.ts');
   return describeConfig(env);
 }
 
