@@ -85,7 +85,12 @@ async function debianKubectl(): Promise<string> {
   mkdirSync('/var/cache/enid', { recursive: true });
   const scratch = mkdtempSync('/var/cache/enid/kubectl-');
   try {
-    await run('apt-get', ['download', '-q', 'kubernetes-client'], { cwd: scratch });
+    const download = () => run('apt-get', ['download', '-q', 'kubernetes-client'], { cwd: scratch });
+    // The lists of what Debian has may be missing, or older than the archive.
+    await download().catch(async () => {
+      await run('apt-get', ['update', '-q']);
+      await download();
+    });
     const [archive] = readdirSync(scratch);
     await run('dpkg', ['-x', `${scratch}/${archive}`, `${scratch}/root`]);
     rmSync(CACHE, { recursive: true, force: true });
