@@ -1,10 +1,9 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { promisify } from 'node:util';
+import { debianKubectl, installedKubectl } from '../packages/lab/src/base/kubectl.fixture.ts';
 
 const run = promisify(execFile);
-/** Debian's kubectl is unpacked here, beside whatever the machine has. */
-const CACHE = '/var/cache/enid/kubectl';
 
 /** A kubectl of this machine, with a cluster to talk to. */
 export class Kubectl {
@@ -23,7 +22,7 @@ export class Kubectl {
   }
 
   get env(): NodeJS.ProcessEnv {
-    return { ...process.env, KUBECONFIG: this.#kubeconfig, HOME: CACHE };
+    return { ...process.env, KUBECONFIG: this.#kubeconfig, HOME: tmpdir() };
   }
 
   /** Runs a command to its end. @returns what it prints. @throws with what it complains of. */
@@ -70,33 +69,8 @@ function collect(child: ChildProcess): Promise<{ status: number | null; stdout: 
   });
 }
 
-/** The kubectls to be tested with: the machine's own, where it has one, and Debian's, which is as old as can be met. */
+/** A client for each kubectl that tests are run with. */
 export async function kubectls(kubeconfig: string): Promise<Kubectl[]> {
-  const own = (process.env.PATH ?? '')
-    .split(':')
-    .map((folder) => `${folder}/kubectl`)
-    .find(existsSync);
+  const own = installedKubectl();
   return [...(own ? [own] : []), await debianKubectl()].map((path) => new Kubectl(path, kubeconfig));
-}
-
-async function debianKubectl(): Promise<string> {
-  const path = `${CACHE}/usr/bin/kubectl`;
-  if (existsSync(path)) return path;
-  mkdirSync('/var/cache/enid', { recursive: true });
-  const scratch = mkdtempSync('/var/cache/enid/kubectl-');
-  try {
-    const download = () => run('apt-get', ['download', '-q', 'kubernetes-client'], { cwd: scratch });
-    // The lists of what Debian has may be missing, or older than the archive.
-    await download().catch(async () => {
-      await run('apt-get', ['update', '-q']);
-      await download();
-    });
-    const [archive] = readdirSync(scratch);
-    await run('dpkg', ['-x', `${scratch}/${archive}`, `${scratch}/root`]);
-    rmSync(CACHE, { recursive: true, force: true });
-    renameSync(`${scratch}/root`, CACHE);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
-  return path;
 }

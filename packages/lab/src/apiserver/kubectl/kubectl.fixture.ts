@@ -1,11 +1,12 @@
 /** kubectl against a server of its own: the one on PATH, and the oldest that Debian has (1.20), which asks in other ways. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
+import { debianKubectl, installedKubectl } from '../../base/kubectl.fixture.ts';
 import { startTestApiServer, type TestApiServer } from '../apiserver.fixture.ts';
 
 const exec = promisify(execFile);
@@ -16,8 +17,8 @@ type Ended = { readonly code: number; readonly out: string; readonly error: stri
 /** Runs tests with each kubectl that can be had; skips them without. */
 export function forEachKubectl(tests: (of: Kubectl) => void): void {
   for (const [name, find] of [
-    ['kubectl', async () => installed()],
-    ['kubectl of Debian', debian],
+    ['kubectl', async () => installedKubectl()],
+    ['kubectl of Debian', debianKubectl],
   ] as const) {
     describe(name, () => {
       const kubectl = new Kubectl();
@@ -25,23 +26,6 @@ export function forEachKubectl(tests: (of: Kubectl) => void): void {
       after(() => kubectl.stop());
       tests(kubectl);
     });
-  }
-}
-
-function installed(): string | undefined {
-  const places = (process.env.PATH ?? '').split(delimiter).map((directory) => join(directory, 'kubectl'));
-  return places.find((place) => existsSync(place));
-}
-
-/** Debian's, out of its package. */
-async function debian(directory: string): Promise<string | undefined> {
-  try {
-    await exec('apt-get', ['download', 'kubernetes-client'], { cwd: directory, timeout: 60_000 });
-    const file = readdirSync(directory).find((name) => name.endsWith('.deb'))!;
-    await exec('dpkg', ['-x', join(directory, file), join(directory, 'debian')]);
-    return join(directory, 'debian/usr/bin/kubectl');
-  } catch {
-    return undefined;
   }
 }
 
@@ -56,8 +40,8 @@ export class Kubectl {
     return this.#server!;
   }
 
-  async start(find: (directory: string) => Promise<string | undefined>): Promise<void> {
-    this.#binary = await find(this.#directory);
+  async start(find: () => Promise<string | undefined>): Promise<void> {
+    this.#binary = await find();
     if (!this.#binary) return;
     this.#server = await startTestApiServer();
     writeFileSync(join(this.#directory, 'config'), this.server.kubeConfig.exportConfig());
