@@ -24,7 +24,6 @@ import {
   markLeaving,
   type ObservedEni,
   type Pool,
-  type PoolEni,
   plan,
   prefixSlotOf,
   putEni,
@@ -54,25 +53,22 @@ import { Backoff } from './backoff.ts';
 import { CheckpointWriter, encodeCheckpoint } from './checkpoint.ts';
 import type { EniConfig } from './eni-config.ts';
 import { EniLifecycle } from './eni-lifecycle.ts';
-import { excludedSubnets, nodeEniOf, TAG } from './eni-policy.ts';
+import { nodeEniOf } from './eni-policy.ts';
 import { PoolEvents } from './events.ts';
 import { explainShortage } from './fragmentation.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { divide, type Findings, investigate, type WarmPoolOptions } from './investigate.ts';
+import { EniPlaces } from './places.ts';
 
 /** How often the pool is compared with its target when nothing calls for it earlier. */
 const CHECK_INTERVAL = 5_000;
 /** How long the pool rests before it is compared with metadata. */
 const RECONCILE_INTERVAL = 60_000;
-const LEFTOVER_INTERVAL = 3_600_000;
-/** How often tags of subnets are looked at. */
-const PLACES_INTERVAL = 3_600_000;
 /**
  * How long a pod waits for an address that is being fetched from EC2. An attachment takes 2 to 6 seconds on AWS;
  * a refusal costs the pod more, since the runtime pauses before it tries again.
  */
 const ASSIGN_WAIT = 8_000;
-/** How long a subnet that had nothing left is asked after others. */
-const EXHAUSTED = 120_000;
 /** How long a stop waits for what is being done with EC2. */
 const STOP_WAIT = 5_000;
 
@@ -89,7 +85,10 @@ export type PoolView = {
 export class WarmPool implements AddressPool {
   readonly #options: WarmPoolOptions;
   readonly #limits: TypeLimits;
+  /** With EC2: what makes and frees ENIs, and what is done for them besides. */
   readonly #lifecycle: EniLifecycle | undefined;
+  readonly #housekeeping: Housekeeping | undefined;
+  readonly #places: EniPlaces;
   readonly #checkpoint: CheckpointWriter;
   /** Of increases: what stands between a pod and an address. */
   readonly #backoff: Backoff;
@@ -98,18 +97,8 @@ export class WarmPool implements AddressPool {
   readonly #enis = new Map<string, NodeEni>();
   /** The ENI that each held address was last seen on. */
   readonly #lastEni = new Map<Ipv4, NodeEni>();
-  /** The subnet of each ENI in use. */
-  readonly #subnets = new Map<string, string>();
-  /** Until when a subnet counts as one that has nothing left. */
-  readonly #exhausted = new Map<string, number>();
   readonly #events = new PoolEvents();
   readonly #becameReady = Promise.withResolvers<void>();
-  /** ENIs that were found attached and whose tags and attributes are still to be looked after. */
-  readonly #unclaimed: Map<string, Ec2Eni>;
-  /** What ENIs are made with, and subnets whose addresses are not given out: known as of `#placesAt` less an hour. */
-  #eniConfig: EniConfig | undefined;
-  #excluded: ReadonlySet<string> = new Set();
-  #placesAt = 0;
   #primary: MetadataEni;
   #foreign: ReadonlySet<string>;
   #pool: Pool;
@@ -122,25 +111,24 @@ export class WarmPool implements AddressPool {
   #loop: Promise<void> = Promise.resolve();
   #lastDecrease: number | undefined;
   #reconcileAt: number;
-  #ownLeftoversAt = 0;
-  #clusterLeftoversAt: number;
+  /** Ends what tells of changed ENIConfigs. */
+  #unfollow = () => {};
 
   private constructor(options: WarmPoolOptions, findings: Findings) {
-    const { clock, random, ec2, settings } = options;
+    const { clock, random, ec2 } = options;
     this.#options = options;
     this.#primary = findings.primary;
     this.#limits = findings.limits;
     this.#foreign = findings.foreign;
-    this.#unclaimed = new Map(findings.described.map((eni) => [eni.id, eni]));
     this.#pool = findings.pool;
     this.#lifecycle = ec2 && new EniLifecycle({ ...options, ec2, signal: this.#stop.signal });
+    this.#housekeeping = this.#lifecycle && new Housekeeping(options, this.#lifecycle);
+    this.#housekeeping?.claim(findings.described);
+    this.#places = new EniPlaces(options);
     this.#checkpoint = new CheckpointWriter(options.store, () => encodeCheckpoint(this.#pool));
     this.#backoff = new Backoff(random);
     this.#decreaseBackoff = new Backoff(random);
     this.#reconcileAt = clock.now() + (findings.confirmed ? RECONCILE_INTERVAL : CHECK_INTERVAL);
-    // Nodes that start together do not clean up together.
-    const cleanUp = settings.leakedEniCleanup ? LEFTOVER_INTERVAL * (0.5 + random()) : Infinity;
-    this.#clusterLeftoversAt = clock.now() + cleanUp;
   }
 
   /**
@@ -153,10 +141,11 @@ export class WarmPool implements AddressPool {
     const pool = new WarmPool(options, findings);
     if (findings.adopted) await pool.#checkpoint.commit();
     // Nothing is given out before it is known what is not to be; ENIConfigs, which say no such thing, may come later.
-    const places = options.eniConfigs ? undefined : pool.#learnPlaces();
+    const places = options.eniConfigs ? undefined : pool.#places.learn(findings.primary);
     for (const { eni, slots } of findings.enis) await pool.#takeUp(eni, slots, 'start');
     await places;
-    options.eniConfigs?.onChange(() => pool.#placesChanged());
+    pool.#drain();
+    if (options.eniConfigs) pool.#unfollow = options.eniConfigs.onChange(() => pool.#placesChanged());
     pool.#loop = pool.#run();
     return pool;
   }
@@ -164,6 +153,7 @@ export class WarmPool implements AddressPool {
   /** Ends the loop and lets what is being done with EC2 come to an end, for a few seconds. Pods keep everything. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the agent stops'));
+    this.#unfollow();
     this.#notify();
     await this.#pause(STOP_WAIT, this.#loop);
     await this.#checkpoint.commit();
@@ -180,7 +170,7 @@ export class WarmPool implements AddressPool {
       enis: this.#enis,
       bounds: this.#bounds,
       events: this.#events,
-      eniConfig: this.#eniConfig,
+      eniConfig: this.#places.config,
     };
   }
 
@@ -294,9 +284,7 @@ export class WarmPool implements AddressPool {
         unmanagedEnis: this.#foreign.size,
         prefixesPossible: this.#limits.hypervisor === 'nitro',
         vcpus: this.#limits.vcpus,
-        primaryUnused: this.#options.eniConfigs
-          ? 'custom networking keeps it free of pods'
-          : `${this.#primary.subnetId} is tagged ${TAG.subnetRole}=0`,
+        primaryUnused: this.#places.whyPrimaryDrains(this.#primary),
         growth: this.#growth,
       },
       this.#now,
@@ -373,14 +361,14 @@ export class WarmPool implements AddressPool {
     this.#pool = expire(this.#pool, this.#now);
     this.#noteReadiness();
     let grew = false;
-    if (this.#lifecycle && this.#options.settings.provisioning) {
-      if (this.#now >= this.#placesAt) await this.#learnPlaces();
+    if (this.#options.settings.provisioning && this.#housekeeping) {
+      if (this.#places.due) {
+        await this.#places.learn(this.#primary);
+        this.#drain();
+      }
       const actions = this.#obstacle ? [] : this.#plan();
       for (const action of actions) grew = (await this.#carryOut(action)) || grew;
-      if (!grew) {
-        await this.#claim(this.#lifecycle);
-        await this.#cleanUp(this.#lifecycle);
-      }
+      if (!grew) await this.#housekeeping.run();
     }
     if (!grew && this.#now >= this.#reconcileAt) {
       this.#reconcileAt = this.#now + RECONCILE_INTERVAL;
@@ -437,7 +425,7 @@ export class WarmPool implements AddressPool {
       if (this.#stop.signal.aborted) return false;
       const full = error instanceof AwsError && error.isSubnetFull;
       const { retryAt } = this.#backoff.fail((error as Error).message, this.#now, full);
-      this.#ownLeftoversAt = this.#now; // EC2 may have made an ENI without our hearing of it.
+      this.#housekeeping?.suspectLeftovers();
       log.warn({ err: error, retryAt: new Date(retryAt) }, 'no more addresses could be had');
       return false;
     } finally {
@@ -467,35 +455,42 @@ export class WarmPool implements AddressPool {
   }
 
   /**
-   * Fills an ENI, or another one with room when its subnet has nothing left: those in subnets that had some lately
-   * first, then a new ENI in another subnet, then the rest.
+   * Fills an ENI, or another one with room when its subnet has nothing left. ENIs in subnets that had nothing a moment
+   * ago are tried last, after a new ENI in another subnet.
    */
   async #fill(first: string, count: number): Promise<void> {
-    const { settings } = this.#options;
-    const { slotsPerEni } = this.#bounds;
+    const { slotsPerEni, enis } = this.#bounds;
     const open = this.#pool.enis.filter(
       (eni) => !eni.leaving && !eni.draining && eni.slots.length < slotsPerEni,
     );
-    const ids = new Set([first, ...open.map(({ id }) => id)]);
-    const isExhausted = (id: string) => (this.#exhausted.get(this.#subnets.get(id) ?? '') ?? 0) > this.#now;
-    const mayAttach =
-      settings.subnetDiscovery && !this.#options.eniConfigs && this.#pool.enis.length < this.#bounds.enis;
-    const last = mayAttach ? [] : [...ids].filter(isExhausted);
-    let failure: AwsError | undefined;
-    for (const id of [...[...ids].filter((id) => !isExhausted(id)), ...last]) {
-      // One that failed a moment ago, in the same subnet, says it for all.
-      if (failure && !last.includes(id) && isExhausted(id)) continue;
+    const ids = [...new Set([first, ...open.map(({ id }) => id)])];
+    const last = ids.filter((id) => this.#places.isExhausted(id));
+    const failure = await this.#fillOneOf(
+      ids.filter((id) => !last.includes(id)),
+      count,
+    );
+    if (failure === 'filled') return;
+    if (this.#places.mayDiffer && this.#pool.enis.length < enis) return this.#attach(count);
+    const again = failure ?? (await this.#fillOneOf(last, count));
+    if (again instanceof AwsError) throw again;
+  }
+
+  /** @returns what the first subnet that had nothing left said, when none had. */
+  async #fillOneOf(ids: readonly string[], count: number): Promise<AwsError | 'filled' | undefined> {
+    const tried = new Map<string, AwsError>();
+    for (const id of ids) {
+      const subnetId = this.#places.subnetOf(id);
+      if (tried.has(subnetId)) continue;
       try {
-        return await this.#fillOne(id, count);
+        await this.#fillOne(id, count);
+        return 'filled';
       } catch (error) {
         if (!(error instanceof AwsError && error.isSubnetFull)) throw error;
-        const subnetId = this.#subnets.get(id) ?? this.#primary.subnetId;
-        this.#exhausted.set(subnetId, this.#now + EXHAUSTED);
-        failure ??= await this.#explain(error, subnetId);
+        this.#places.exhaust(subnetId);
+        tried.set(subnetId, await this.#explain(error, subnetId));
       }
     }
-    if (!mayAttach && failure) throw failure;
-    await this.#attach(count);
+    return tried.values().next().value;
   }
 
   async #fillOne(id: string, count: number): Promise<void> {
@@ -565,32 +560,16 @@ export class WarmPool implements AddressPool {
     this.#options.log.info({ eni: id }, 'ENI freed');
   }
 
-  /** Finds out where ENIs are to be, and lets those that are elsewhere drain. */
-  async #learnPlaces(): Promise<void> {
-    const { ec2, eniConfigs, settings, identity, log } = this.#options;
-    this.#placesAt = this.#now + PLACES_INTERVAL;
-    try {
-      if (eniConfigs) this.#eniConfig = await eniConfigs.configFor();
-      else if (ec2 && settings.provisioning && settings.subnetDiscovery)
-        this.#excluded = excludedSubnets(await ec2.subnets(this.#primary.vpcId, identity.availabilityZone));
-    } catch (error) {
-      log.warn({ err: error }, 'where ENIs are to be could not be found out');
-    }
-    const enis = this.#pool.enis.map((eni) => ({ ...eni, draining: this.#drains(eni) }));
+  /** Lets the ENIs drain that are not where they should be. */
+  #drain(): void {
+    const enis = this.#pool.enis.map((eni) => ({ ...eni, draining: this.#places.drains(eni) }));
     this.#pool = { ...this.#pool, enis };
   }
 
   #placesChanged(): void {
-    this.#placesAt = 0;
+    this.#places.expire();
     this.#backoff.succeed(); // What failed for want of an ENIConfig need not wait.
     this.#wake.resolve();
-  }
-
-  /** Whether new pods get no addresses of the ENI. */
-  #drains({ id, primary }: Pick<PoolEni, 'id' | 'primary'>): boolean {
-    const subnetId = this.#subnets.get(id);
-    if (!this.#options.eniConfigs) return this.#excluded.has(subnetId ?? '');
-    return primary || (this.#eniConfig !== undefined && this.#eniConfig.subnetId !== subnetId);
   }
 
   #setEnis(): Promise<void> {
@@ -608,10 +587,10 @@ export class WarmPool implements AddressPool {
       this.#enis.delete(id);
       throw error;
     }
-    this.#subnets.set(id, eni.subnetId);
+    this.#places.put(eni);
     const { primary } = nodeEni;
     const fresh = { id, deviceNumber, primary, since: this.#now, leaving: false, slots };
-    this.#pool = putEni(this.#pool, { ...fresh, draining: this.#drains(fresh) });
+    this.#pool = putEni(this.#pool, { ...fresh, draining: this.#places.drains(fresh) });
     for (const address of slots.flatMap(addressesIn)) {
       if (this.#pool.allocations.has(address)) this.#lastEni.set(address, nodeEni);
     }
@@ -632,39 +611,13 @@ export class WarmPool implements AddressPool {
     }
   }
 
-  /** What fails is left until EC2 is asked for the ENI again. */
-  async #claim(lifecycle: EniLifecycle): Promise<void> {
-    for (const eni of this.#unclaimed.values()) {
-      this.#unclaimed.delete(eni.id);
-      await lifecycle.claim(eni).catch((error: unknown) => {
-        this.#options.log.warn(
-          { err: error, eni: eni.id },
-          'tags and attributes of the ENI could not be set',
-        );
-      });
-    }
-  }
-
-  async #cleanUp(lifecycle: EniLifecycle): Promise<void> {
-    const due = async (at: number, task: () => Promise<void>): Promise<number> => {
-      if (this.#now < at) return at;
-      try {
-        await task();
-      } catch (error) {
-        this.#options.log.warn({ err: error }, 'left-over ENIs could not be cleaned up');
-      }
-      return this.#now + LEFTOVER_INTERVAL;
-    };
-    this.#ownLeftoversAt = await due(this.#ownLeftoversAt, () => lifecycle.deleteOwnLeftovers());
-    this.#clusterLeftoversAt = await due(this.#clusterLeftoversAt, () => lifecycle.deleteClusterLeftovers());
-  }
-
   /** Compares the pool with metadata and, when they differ, makes it agree with EC2. */
   async #reconcile(force: boolean): Promise<void> {
     const { ec2, metadata } = this.#options;
     const shown = (await metadata.enis()).filter(({ networkCard }) => networkCard === 0);
     this.#primary = shown.find(({ deviceNumber }) => deviceNumber === 0) ?? this.#primary;
-    await this.#alignSecurityGroups(shown);
+    const used = shown.filter(({ id }) => this.#enis.has(id));
+    await this.#housekeeping?.alignSecurityGroups(this.#primary, used);
     const ours = shown.filter(({ id }) => !this.#foreign.has(id)).map(observed);
     const { appeared, vanished, changed, pool } = reconcile(this.#pool, ours, this.#now);
     if (!force && appeared.length + vanished.length + changed === 0) {
@@ -679,7 +632,7 @@ export class WarmPool implements AddressPool {
     const described = (await ec2.attachedEnis()).filter((eni) => eni.attachment?.status.startsWith('attach'));
     const { managed, foreign } = divide(described, this.#options);
     this.#foreign = foreign;
-    for (const eni of managed) this.#unclaimed.set(eni.id, eni);
+    this.#housekeeping?.claim(managed);
     return managed;
   }
 
@@ -714,22 +667,6 @@ export class WarmPool implements AddressPool {
       await this.#takeUp(eni, attached.find((candidate) => candidate.id === id)!.slots, 'reconcile');
     }
     if (changed > 0) this.#notify();
-  }
-
-  /** Secondary ENIs have the security groups of the primary one, also when those are changed; not those of ENIConfigs. */
-  async #alignSecurityGroups(shown: readonly MetadataEni[]): Promise<void> {
-    const { ec2, settings, log, eniConfigs } = this.#options;
-    if (!ec2 || !settings.provisioning || eniConfigs) return;
-    const wanted = this.#primary.securityGroups.toSorted();
-    for (const { id, securityGroups } of shown) {
-      if (!this.#enis.has(id) || securityGroups.toSorted().join() === wanted.join()) continue;
-      try {
-        await ec2.setSecurityGroups(id, wanted);
-        log.info({ eni: id, groups: wanted }, 'security groups set as on the primary ENI');
-      } catch (error) {
-        log.warn({ err: error, eni: id }, 'security groups could not be set');
-      }
-    }
   }
 }
 

@@ -1,15 +1,12 @@
 /** kubectl against a server of its own: the one on PATH, and the oldest that Debian has (1.20), which asks in other ways. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { promisify } from 'node:util';
 import { debianKubectl, installedKubectl } from '../../base/kubectl.fixture.ts';
 import { startTestApiServer, type TestApiServer } from '../apiserver.fixture.ts';
-
-const exec = promisify(execFile);
 
 type Arguments = string | readonly string[];
 type Ended = { readonly code: number; readonly out: string; readonly error: string };
