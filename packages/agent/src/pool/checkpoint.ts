@@ -1,8 +1,8 @@
 /**
  * What of the pool outlives the process: who holds which address, and which were released a moment ago.
  *
- * The file is Amazon's, with one field more: `released`, so that a restart does not end the rest of an address
- * early. A file without it was left by Amazon's agent: then every address that it does not name is taken to have been
+ * The file is Amazon's, with two fields more: `released`, so that a restart does not end the rest of an address
+ * early, and `cordoned`, what an operator has put aside. A file without the first it was left by Amazon's agent: then every address that it does not name is taken to have been
  * released when the file was last written.
  */
 import { closeSync, fdatasync, mkdirSync, openSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { AddressError, type Ipv4, parseIpv4 } from '@enid/ip';
+import { AddressError, type Ipv4, type Ipv4Cidr, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import type { Allocation, Pool } from '@enid/ipam';
 import { z } from 'zod';
 
@@ -97,17 +97,21 @@ export type CheckpointData = {
   readonly released: readonly (readonly [Ipv4, number])[];
   /** When everything that is not named was released at the latest; absent when `released` is complete. */
   readonly othersReleasedAt?: number;
+  /** Blocks that an operator has put aside; none when absent. */
+  readonly cordoned?: readonly Ipv4Cidr[];
 };
 
-const ipv4 = z.string().transform((text, context) => {
-  try {
-    return parseIpv4(text);
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-    context.addIssue({ code: 'custom', message: error.message });
-    return z.NEVER;
-  }
-});
+const parsed = <T>(parse: (text: string) => T) =>
+  z.string().transform((text, context) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof AddressError)) throw error;
+      context.addIssue({ code: 'custom', message: error.message });
+      return z.NEVER;
+    }
+  });
+const ipv4 = parsed(parseIpv4);
 
 /** Metadata that Amazon's agent reads and writes as numbers; everything else are texts. */
 const NUMBERS: ReadonlySet<string> = new Set(['interfacesCount']);
@@ -127,6 +131,7 @@ const schema = z.object({
     )
     .nullish(),
   released: z.array(z.object({ ipv4, releaseTimestamp: z.number() })).optional(),
+  cordoned: z.array(parsed(parseIpv4Cidr)).optional(),
 });
 
 /**
@@ -148,7 +153,7 @@ export function parseCheckpoint(
   found: { readonly text: string; readonly writtenAt: number },
 ): CheckpointData {
   try {
-    const { allocations, released } = schema.parse(JSON.parse(found.text));
+    const { allocations, released, cordoned } = schema.parse(JSON.parse(found.text));
     return {
       allocations: (allocations ?? []).map((entry) => ({
         key: { network: entry.networkName, containerId: entry.containerID, ifName: entry.ifName },
@@ -160,6 +165,7 @@ export function parseCheckpoint(
       })),
       released: (released ?? []).map((entry) => [entry.ipv4, entry.releaseTimestamp / NANOSECONDS] as const),
       ...(released === undefined && { othersReleasedAt: found.writtenAt }),
+      ...(cordoned && { cordoned }),
     };
   } catch (cause) {
     const text =
@@ -170,7 +176,11 @@ export function parseCheckpoint(
 }
 
 /** The text of a checkpoint. */
-export function encodeCheckpoint({ allocations, released }: Pick<Pool, 'allocations' | 'released'>): string {
+export function encodeCheckpoint({
+  allocations,
+  released,
+  cordoned,
+}: Pick<Pool, 'allocations' | 'released'> & Partial<Pick<Pool, 'cordoned'>>): string {
   return JSON.stringify({
     version: VERSION,
     allocations: [...allocations.values()].map(({ key, address, since, metadata }) => ({
@@ -187,6 +197,7 @@ export function encodeCheckpoint({ allocations, released }: Pick<Pool, 'allocati
       ipv4: address,
       releaseTimestamp: time * NANOSECONDS,
     })),
+    ...(cordoned?.length && { cordoned }),
   });
 }
 

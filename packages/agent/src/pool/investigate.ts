@@ -87,7 +87,8 @@ export async function investigate(options: WarmPoolOptions): Promise<Findings> {
   if (!primary) throw new AwsError('Metadata', 'GetMetadata', 'instance metadata shows no primary ENI');
 
   const mode = settings.prefixDelegation ? 'prefix' : 'address';
-  let pool = restore(emptyPool(settings.cooldownMs, mode), data.allocations, data.released);
+  const { allocations, released, cordoned } = data;
+  let pool = restore(emptyPool(settings.cooldownMs, mode), allocations, released, cordoned);
   const usesEni = (eni: MetadataEni) =>
     eni.deviceNumber === 0 ||
     !ec2 ||

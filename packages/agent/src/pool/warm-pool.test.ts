@@ -756,6 +756,7 @@ test('a running node changes over to custom networking as its pods go, and follo
   const { eniConfigs } = custom();
   eniConfigs.set('subnet-pods');
   const next = await start(cloud.session(), clock, {}, { eniConfigs });
+  await clock.settle(); // It hears of the ENIConfig.
   const [seventh] = await during(clock, add(next, 7));
   assert.equal(cloud.enis.get(seventh!.eni.id)!.subnetId, 'subnet-pods');
   assert.deepEqual(

@@ -15,6 +15,7 @@ import {
   assign,
   type Bounds,
   canGrow,
+  cordon,
   countsOf,
   dropEni,
   eniOf,
@@ -35,6 +36,7 @@ import {
   slotKey,
   slotOf,
   slotsOf,
+  uncordon,
   withdraw,
 } from '@enid/ipam';
 import type { Ec2, Ec2Eni, TypeLimits } from '../aws/ec2.ts';
@@ -80,7 +82,11 @@ export type PoolView = {
   readonly events: PoolEvents;
   /** What secondary ENIs are made with, under custom networking. */
   readonly eniConfig?: EniConfig | undefined;
+  /** What EC2 is being asked for at this moment: slots of an ENI, or a new ENI with so many. */
+  readonly asked?: Asked | undefined;
 };
+
+export type Asked = { readonly eniId?: string; readonly slots: number };
 
 export class WarmPool implements AddressPool {
   readonly #options: WarmPoolOptions;
@@ -104,6 +110,7 @@ export class WarmPool implements AddressPool {
   #pool: Pool;
   #ready = false;
   #waiting = 0;
+  #asked: Asked | undefined;
   /** Settled and replaced whenever a pod that waits should look again. */
   #change = Promise.withResolvers<void>();
   /** Ends the pause of the loop. */
@@ -494,6 +501,7 @@ export class WarmPool implements AddressPool {
   }
 
   async #fillOne(id: string, count: number): Promise<void> {
+    this.#asked = { eniId: id, slots: count };
     try {
       const added = await this.#assign(id, count).catch((error: unknown) => {
         // A subnet that is almost empty may have one left.
@@ -506,6 +514,8 @@ export class WarmPool implements AddressPool {
       const knewTooFew = error instanceof AwsError && error.code === 'PrivateIpAddressLimitExceeded';
       if (knewTooFew) await this.#reconcile(true);
       throw error;
+    } finally {
+      this.#asked = undefined;
     }
   }
 
@@ -525,7 +535,12 @@ export class WarmPool implements AddressPool {
     const known = new Set(this.#enis.keys());
     const use = (eni: MetadataEni) => this.#bringUp(eni, slotsOf(eni));
     const config = await this.#options.eniConfigs?.configFor();
-    await this.#lifecycle!.attach(known, this.#primary, { kind: this.#pool.mode, count }, use, config);
+    this.#asked = { slots: count };
+    try {
+      await this.#lifecycle!.attach(known, this.#primary, { kind: this.#pool.mode, count }, use, config);
+    } finally {
+      this.#asked = undefined;
+    }
   }
 
   async #unassign(id: string, keys: readonly SlotKey[]): Promise<void> {
