@@ -96,7 +96,9 @@ export function canGrow<A extends Ip>({
   bounds,
   now,
 }: Pick<PlanInput<A>, 'pool' | 'bounds' | 'now'>): boolean {
-  if (pool.enis.length < bounds.enis || pool.enis.some((eni) => hasRoom(eni, bounds))) return true;
+  // An ENI that leaves makes place for another.
+  if (pool.enis.filter(({ leaving }) => !leaving).length < bounds.enis) return true;
+  if (pool.enis.some((eni) => hasRoom(eni, bounds))) return true;
   return roomToMake(pool, 1, now).length > 0 || drainedEni(pool, now) !== undefined;
 }
 
