@@ -6,7 +6,17 @@
  * nothing here reads a clock or talks to anybody. Times are milliseconds since the epoch, durations
  * milliseconds.
  */
-import { type Ip, type Ipv4, type Ipv4Cidr, type Ipv6Cidr, addressesOf as listed, sizeOf } from '@enid/ip';
+import {
+  contains,
+  type Ip,
+  type Ipv4,
+  type Ipv4Cidr,
+  type Ipv6Cidr,
+  addressesOf as listed,
+  networkOf,
+  prefixLength,
+  sizeOf,
+} from '@enid/ip';
 
 /** A block of the addresses' family. */
 export type CidrOf<A extends Ip> = A extends Ipv4 ? Ipv4Cidr : Ipv6Cidr;
@@ -72,25 +82,30 @@ export type Pool<A extends Ip = Ipv4> = {
   readonly released: ReadonlyMap<A, number>;
   /** When each address or prefix was unassigned from its ENI. Instance metadata shows it a while longer. */
   readonly unassigned: ReadonlyMap<SlotKey<A>, number>;
+  /** Blocks whose addresses go to no new pod, nor back to EC2: an operator has put them aside. */
+  readonly cordoned: readonly CidrOf<A>[];
 };
 
-/** Numbers of addresses: `total` is the sum of `assigned`, `cooling`, `free` and `draining`. */
+/** Numbers of addresses: `total` is the sum of `assigned`, `cordoned`, `cooling`, `free` and `draining`. */
 export type PoolCounts = {
   readonly enis: number;
   readonly total: number;
   readonly assigned: number;
+  /** Held by nobody, and put aside by an operator. */
+  readonly cordoned: number;
   readonly cooling: number;
   /** Could be given out now. */
   readonly free: number;
   /** Neither held nor given out any more: they go back to EC2. */
   readonly draining: number;
-  /** What the warm targets are compared with: everything that is not assigned, and does not drain. */
+  /** What the warm targets are compared with: everything that is not assigned, nor cordoned, and does not drain. */
   readonly available: number;
 };
 
 /** A pool without ENIs. @param cooldown how long a released address rests. */
 export function emptyPool<A extends Ip = Ipv4>(cooldown: number, mode: SlotKind = 'address'): Pool<A> {
-  return { mode, cooldown, enis: [], allocations: new Map(), released: new Map(), unassigned: new Map() };
+  const none = { allocations: new Map(), released: new Map(), unassigned: new Map() };
+  return { mode, cooldown, enis: [], ...none, cordoned: [] };
 }
 
 /** How many addresses a slot of the kind carries. */
@@ -127,11 +142,17 @@ export function coolingUntil<A extends Ip>(pool: Pool<A>, address: A, now: numbe
   return until > now ? until : undefined;
 }
 
-export function isFree<A extends Ip>(pool: Pool<A>, address: A, now: number): boolean {
-  return !pool.allocations.has(address) && coolingUntil(pool, address, now) === undefined;
+/** Whether an operator has put the address aside. */
+export function isCordoned<A extends Ip>({ cordoned }: Pool<A>, address: A): boolean {
+  return cordoned.some((block) => contains(block, address));
 }
 
-/** Whether nobody holds an address of the slot and none of them rests: only then can EC2 have it back. */
+export function isFree<A extends Ip>(pool: Pool<A>, address: A, now: number): boolean {
+  const idle = !pool.allocations.has(address) && coolingUntil(pool, address, now) === undefined;
+  return idle && !isCordoned(pool, address);
+}
+
+/** Whether nobody holds an address of the slot, and none of them rests or is cordoned: only then can EC2 have it back. */
 export function isFreeSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): boolean {
   return addressesIn(slot).every((address) => isFree(pool, address, now));
 }
@@ -153,7 +174,7 @@ function givenKind<A extends Ip>(pool: Pool<A>): SlotKind {
 /** Counts over the ENIs that are not leaving. */
 export function countsOf<A extends Ip>(pool: Pool<A>, now: number): PoolCounts {
   const given = givenKind(pool);
-  const counts = { total: 0, assigned: 0, cooling: 0, free: 0, draining: 0, available: 0 };
+  const counts = { total: 0, assigned: 0, cordoned: 0, cooling: 0, free: 0, draining: 0, available: 0 };
   for (const eni of pool.enis) {
     if (eni.leaving) continue;
     for (const slot of eni.slots) {
@@ -162,6 +183,7 @@ export function countsOf<A extends Ip>(pool: Pool<A>, now: number): PoolCounts {
       for (const address of addressesIn(slot)) {
         counts.total++;
         if (pool.allocations.has(address)) counts.assigned++;
+        else if (isCordoned(pool, address)) counts.cordoned++;
         else {
           if (current) counts.available++;
           if (coolingUntil(pool, address, now) !== undefined) counts.cooling++;
@@ -261,12 +283,26 @@ export function restore<A extends Ip>(
   pool: Pool<A>,
   allocations: Iterable<Allocation<A>>,
   released: Iterable<readonly [A, number]>,
+  cordoned: readonly CidrOf<A>[] = [],
 ): Pool<A> {
   return {
     ...pool,
     allocations: new Map([...allocations].map((allocation) => [allocation.address, allocation])),
     released: new Map(released),
+    cordoned,
   };
+}
+
+/** Puts the addresses of a block aside: they go to no new pod. Those that are held stay with their holders. */
+export function cordon<A extends Ip>(pool: Pool<A>, block: CidrOf<A>): Pool<A> {
+  return pool.cordoned.includes(block) ? pool : { ...pool, cordoned: [...pool.cordoned, block] };
+}
+
+/** Lets the addresses of cordoned blocks be given out again: of those that lie within this one. */
+export function uncordon(pool: Pool<Ipv4>, block: Ipv4Cidr): Pool<Ipv4> {
+  const outside = (other: Ipv4Cidr) =>
+    !contains(block, networkOf(other)) || prefixLength(other) < prefixLength(block);
+  return { ...pool, cordoned: pool.cordoned.filter(outside) };
 }
 
 /** Takes up an ENI, or replaces what was known of it. */

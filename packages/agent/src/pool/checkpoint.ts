@@ -2,8 +2,8 @@
  * What of the pool outlives the process: who holds which address, and which were released a moment ago.
  *
  * The file is Amazon's, with two fields more: `released`, so that a restart does not end the rest of an address
- * early, and `cordoned`, what an operator has put aside. A file without the first it was left by Amazon's agent: then every address that it does not name is taken to have been
- * released when the file was last written.
+ * early, and `cordoned`, what an operator has put aside. A file without `released` was left by Amazon's agent: then
+ * every address that it does not name is taken to have been released when the file was last written.
  */
 import { closeSync, fdatasync, mkdirSync, openSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';

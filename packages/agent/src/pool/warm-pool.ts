@@ -178,7 +178,30 @@ export class WarmPool implements AddressPool {
       bounds: this.#bounds,
       events: this.#events,
       eniConfig: this.#places.config,
+      asked: this.#asked,
     };
+  }
+
+  /** Gives no address of the block to new pods, nor back to EC2, until {@link uncordon}. On disk when this resolves. */
+  cordon(block: Ipv4Cidr): Promise<void> {
+    return this.#putAside((pool) => cordon(pool, block));
+  }
+
+  /** Undoes {@link cordon} for all within the block. */
+  uncordon(block: Ipv4Cidr): Promise<void> {
+    return this.#putAside((pool) => uncordon(pool, block));
+  }
+
+  async #putAside(change: (pool: Pool) => Pool): Promise<void> {
+    const { cordoned } = this.#pool;
+    this.#pool = change(this.#pool);
+    try {
+      await this.#checkpoint.commit();
+    } catch (error) {
+      this.#pool = { ...this.#pool, cordoned };
+      throw error;
+    }
+    this.#notify();
   }
 
   /**

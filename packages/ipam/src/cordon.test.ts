@@ -1,0 +1,52 @@
+/** Addresses that an operator has put aside. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import { plan } from './plan.ts';
+import {
+  addAddresses,
+  assign,
+  cordon,
+  countsOf,
+  emptyPool,
+  isFree,
+  putEni,
+  release,
+  uncordon,
+} from './pool.ts';
+
+const NOW = 1_000_000;
+const at = (host: number) => parseIpv4(`10.0.0.${host}`);
+const block = (text: string) => parseIpv4Cidr(text);
+const keyOf = (pod: string) => ({ network: 'n', containerId: pod, ifName: 'eth0' });
+const eni = { id: 'eni-0', deviceNumber: 0, primary: true, since: 0, leaving: false, slots: [] };
+const four = addAddresses(putEni(emptyPool(30_000), eni), 'eni-0', [4, 5, 6, 7].map(at));
+const targets = { warmEnis: 0, warmIps: 2, minimumIps: 0 };
+const bounds = { enis: 1, slotsPerEni: 10 };
+const planned = (pool: typeof four, now = NOW) => plan({ pool, targets, bounds, waiting: 0, now });
+
+test('a cordoned address goes to no new pod, and stays with the one that has it', () => {
+  const held = assign(four, keyOf('a'), {}, NOW)!;
+  const pool = cordon(cordon(held.pool, block('10.0.0.4/31')), block('10.0.0.6/32'));
+  assert.equal(pool.allocations.get(at(4)), held.allocation);
+  const next = assign(pool, keyOf('b'), {}, NOW)!;
+  assert.equal(next.allocation.address, at(7));
+  assert.equal(assign(next.pool, keyOf('c'), {}, NOW), undefined);
+  const gone = release(pool, keyOf('a'), NOW).pool;
+  assert.equal(isFree(gone, at(4), NOW + 60_000), false);
+});
+
+test('cordoned addresses are counted for themselves, are replaced, and are not given back', () => {
+  const pool = cordon(four, block('10.0.0.4/30'));
+  const { total, cordoned, available, free } = countsOf(pool, NOW);
+  assert.deepEqual([total, cordoned, available, free], [4, 4, 0, 0]);
+  assert.deepEqual(planned(pool), [{ kind: 'assign-addresses', eniId: 'eni-0', count: 2 }]);
+  const one = cordon(four, block('10.0.0.7/32'));
+  assert.deepEqual(planned(one), [{ kind: 'unassign-addresses', eniId: 'eni-0', addresses: [at(6)] }]);
+});
+
+test('uncordoning a block frees those within it, and none that reaches beyond', () => {
+  const pool = ['10.0.0.4/32', '10.0.0.6/31', '10.0.0.0/24'].map(block).reduce(cordon, four);
+  assert.deepEqual(uncordon(pool, block('10.0.0.4/30')).cordoned, ['10.0.0.0/24']);
+  assert.equal(countsOf(uncordon(pool, block('10.0.0.0/16')), NOW).free, 4);
+});
