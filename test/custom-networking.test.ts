@@ -3,7 +3,7 @@
  * VPC, subnets and a security group for pods, ENIConfigs by zone, variables of aws-node.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import {
   AssociateRouteTableCommand,
@@ -188,4 +188,48 @@ test('a running cluster changes over, and its pods keep what they have', async (
       );
     },
   );
+
+  await t.test(
+    'an agent that has lost its checkpoint knows its pods by the kernel and the runtime',
+    async () => {
+      const agentPid = async () => {
+        const now = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout) as LabStatus;
+        return now.nodes[0]!.agentPid ?? 0;
+      };
+      // /var/run leads by a link to /run, which would be this machine's.
+      const checkpoint = (pid: number) => `/proc/${pid}/root/run/aws-node/ipam.json`;
+      const before = await agentPid();
+      const held = namesIn(readFileSync(checkpoint(before), 'utf8'));
+      for (const pod of ['old-0', 'young-0']) assert.ok(held.some(([, name]) => name === pod));
+      rmSync(checkpoint(before));
+      process.kill(before, 'SIGKILL');
+      const found = await until(
+        async () => {
+          const file = checkpoint(await agentPid());
+          return existsSync(file) ? namesIn(readFileSync(file, 'utf8')) : [];
+        },
+        (names) => names.length > 0,
+        'the next agent to write a checkpoint',
+        60_000,
+      );
+      assert.deepEqual(found, held);
+      for (const from of ['old-0', 'young-0']) assert.match(await ping(from, INTERNET_HOST), /1 received/);
+      await kubectl.run('delete', 'pod', 'young-0');
+      const left = namesIn(readFileSync(checkpoint(await agentPid()), 'utf8'));
+      assert.deepEqual(
+        left,
+        held.filter(([, name]) => name !== 'young-0'),
+      );
+    },
+  );
 });
+
+/** Address, pod's name and sandbox of each allocation in a checkpoint. */
+function namesIn(text: string): string[][] {
+  const { allocations } = JSON.parse(text) as {
+    allocations: { ipv4: string; containerID: string; metadata: { k8sPodName?: string } }[];
+  };
+  return allocations
+    .map(({ ipv4, containerID, metadata }) => [ipv4, metadata.k8sPodName ?? '', containerID])
+    .sort(([a], [b]) => a!.localeCompare(b!));
+}
