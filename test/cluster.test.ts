@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -41,6 +41,7 @@ after(async () => {
   await run('lab', 'down', '--name', NAME);
   assert.deepEqual(tracesOf(NAME), []);
   assert.equal(machineNetwork(), network);
+  assert.ok(!existsSync(kubeconfig), 'the kubeconfig is gone with its cluster');
 });
 
 const deployment = (namespace: string, replicas: number, more = {}) =>

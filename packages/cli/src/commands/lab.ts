@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { upTo } from '../arguments.ts';
@@ -18,6 +18,14 @@ function writeKubeconfig(from: string): string {
   writeFileSync(`${file}.new`, readFileSync(from), { mode: 0o600 });
   renameSync(`${file}.new`, file);
   return file;
+}
+
+/** Takes away what {@link writeKubeconfig} left for a lab that is gone. */
+function removeKubeconfig(name: string): void {
+  const file = resolve('.enid/kubeconfig');
+  if (!existsSync(file)) return;
+  const { 'current-context': context } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+  if (context === `enid-${name}`) rmSync(file);
 }
 
 export default function lab(program: Command): void {
@@ -124,6 +132,7 @@ export default function lab(program: Command): void {
   command('down', 'take a lab away with all that is in it').action(async (options: { name: string }) => {
     const { Lab } = await import('@enid/lab');
     const existed = await Lab.down(options.name);
+    removeKubeconfig(options.name);
     console.error(existed ? `lab "${options.name}" is gone` : `there was no lab "${options.name}"`);
   });
 
