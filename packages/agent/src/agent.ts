@@ -1,5 +1,6 @@
 /** The node daemon put together: what is started, in which order, and stopped in the opposite one. */
 import { once } from 'node:events';
+import { mapOf } from './address-map-source.ts';
 import { AwsEc2, type CallObserver } from './aws/ec2.ts';
 import { AwsError } from './aws/errors.ts';
 import { Imds, type InstanceIdentity, type MetadataEni } from './aws/metadata.ts';
@@ -96,12 +97,14 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   const upkeep = stack.use(new NetworkUpkeep({ network, pool, metadata, primaryEni, clock, log }));
   await upkeep.start();
 
+  const map = mapOf({ node: config.nodeName ?? identity.instanceId, identity, metadata, ec2, pool, clock });
   stack.use(
     await serveCni({
       ...{ env, config, pool, clock, log },
       pods: network.pods,
       vpcCidrs: () => metadata.vpcCidrs(primaryEni.mac),
       observer: kubernetes,
+      control: { pool, map, log },
     }),
   );
   // Before the CNI server lets its calls finish: none of them waits for an ENI any more.
@@ -116,7 +119,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
 
   const view = () => pool.view;
   if (config.introspection) {
-    stack.use(await serve('introspection', config.introspection, introspectionRoutes(view, env), log));
+    stack.use(await serve('introspection', config.introspection, introspectionRoutes(view, env, map), log));
   }
   if (metrics) {
     metrics.showPool(view, clock);

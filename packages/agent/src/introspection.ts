@@ -1,15 +1,24 @@
 /** The state of L-IPAM as JSON, at the paths and in the shapes that Amazon's users ask for. */
 import { fromNumber, type Ipv4Cidr, networkOf, prefixLength, toBytes } from '@enid/ip';
 import { addressesIn, eniOf, type PoolEni } from '@enid/ipam';
+import type { AddressMap } from './address-map.ts';
 import { json, type Routes } from './http.ts';
 import type { PoolView } from './pool/warm-pool.ts';
 
 const time = (milliseconds: number | undefined): string =>
   new Date(milliseconds ?? -62135596800000).toISOString();
 
-/** @param env the environment that the agent was started with. */
-export function introspectionRoutes(view: () => PoolView, env: NodeJS.ProcessEnv): Routes {
+/**
+ * @param env the environment that the agent was started with.
+ * @param map the address map, which Amazon's agent does not have.
+ */
+export function introspectionRoutes(
+  view: () => PoolView,
+  env: NodeJS.ProcessEnv,
+  map: () => Promise<AddressMap>,
+): Routes {
   return {
+    '/v1/ips': async () => json(await map()),
     '/v1/enis': () => json(enis(view())),
     '/v1/pods': () => json(pods(view())),
     '/v1/eni-configs': () => json(eniConfigs(view())),

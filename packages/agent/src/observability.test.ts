@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { parseIpv4 } from '@enid/ip';
 import { assign, emptyPool, putEni, release, slotOf } from '@enid/ipam';
+import { addressMap } from './address-map.ts';
 import { AwsError } from './aws/errors.ts';
 import { type Routes, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
@@ -30,6 +31,9 @@ function view(): PoolView {
   return { pool, enis: new Map(), bounds: { enis: 3, slotsPerEni: 5 }, events };
 }
 
+const map = async () =>
+  addressMap({ node: 'n', instanceType: 't3.medium', view: view(), shown: [], subnets: [], now: NOW });
+
 async function served(t: TestContext, routes: Routes): Promise<(path: string) => Promise<Response>> {
   const service = await serveHttp({ host: '127.0.0.1', port: 0 }, routes);
   t.after(() => service[Symbol.asyncDispose]());
@@ -37,7 +41,7 @@ async function served(t: TestContext, routes: Routes): Promise<(path: string) =>
 }
 
 test('introspection shows ENIs, pods and settings', async (t) => {
-  const get = await served(t, introspectionRoutes(view, { WARM_ENI_TARGET: '2', PATH: '/bin' }));
+  const get = await served(t, introspectionRoutes(view, { WARM_ENI_TARGET: '2', PATH: '/bin' }, map));
   const json = async (path: string) => JSON.parse(await (await get(path)).text());
   const enis = await json('/v1/enis');
   assert.deepEqual([enis.TotalIPs, enis.AssignedIPs], [3, 1]);
@@ -50,6 +54,9 @@ test('introspection shows ENIs, pods and settings', async (t) => {
   assert.equal(pods.web_shop_c1.IP, '10.0.0.10');
   assert.deepEqual(await json('/v1/ipamd-env-settings'), { WARM_ENI_TARGET: '2' });
   assert.deepEqual(await json('/v1/eni-configs'), {});
+  const { counts, enis: mapped } = await json('/v1/ips');
+  assert.deepEqual([counts.total, counts.assigned, counts.cooling, counts.warm], [3, 1, 1, 1]);
+  assert.deepEqual([mapped[0].slots[0].namespace, mapped[0].slots[0].pod], ['shop', 'web']);
   const unknown = await get('/v2/enis');
   assert.equal(unknown.status, 404);
   assert.match(await unknown.text(), /AvailableCommands.*\/v1\/enis/s);

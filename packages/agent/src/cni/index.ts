@@ -1,7 +1,8 @@
-/** Everything that container runtimes, plugin executables and probes ask of the agent. */
+/** Everything that container runtimes, plugin executables, probes and operators ask of the agent by its sockets. */
 import type { Ipv4Cidr } from '@enid/ip';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import { type ControlOptions, controlSocket, serveControl } from '../control.ts';
 import type { Logger } from '../log.ts';
 import type { Pods } from '../network/pods.ts';
 import type { AddressPool } from '../seams.ts';
@@ -22,6 +23,8 @@ export type CniOptions = {
   readonly vpcCidrs: () => Promise<readonly Ipv4Cidr[]>;
   /** Told of what pods got and were refused. */
   readonly observer?: AttachmentObserver | undefined;
+  /** What an operator may do by hand. */
+  readonly control: ControlOptions;
   readonly clock: Clock;
   readonly log: Logger;
 };
@@ -32,7 +35,7 @@ export type CniOptions = {
  * @throws when another agent answers on one of the sockets.
  */
 export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
-  const { env, config, pool, pods, vpcCidrs, observer, clock, log } = options;
+  const { env, config, pool, pods, vpcCidrs, observer, control, clock, log } = options;
   await using stack = new AsyncDisposableStack();
   const plugin = new CniPlugin(pool, pods, observer);
   const backend = new CniBackend({
@@ -58,5 +61,6 @@ export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
   );
   const runtime = () => runtimeSandboxes(runtimeSocket(env));
   stack.use(new SandboxUpkeep({ pool, plugin, runtime, clock, log }).start());
+  stack.use(await serveControl(controlSocket(env, socketPath), { ...control, plugin, runtime }));
   return stack.move();
 }

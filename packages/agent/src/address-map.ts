@@ -1,0 +1,171 @@
+/** The address map: every ENI of the node, and of every address whose it is. */
+import type { Ipv4, Ipv4Cidr } from '@enid/ip';
+import {
+  addressesIn,
+  coolingUntil,
+  countsOf,
+  eniOf,
+  isCordoned,
+  isCurrent,
+  type Pool,
+  type PoolEni,
+  type Slot,
+} from '@enid/ipam';
+import type { Ec2Subnet } from './aws/ec2.ts';
+import type { MetadataEni } from './aws/metadata.ts';
+import type { PoolView } from './pool/warm-pool.ts';
+
+/**
+ * What an address is for: `assigned` to a pod; `warm` is free to be given; `cooling` rests after a release; `cordoned` was
+ * put aside by an operator; `draining` goes back to EC2; `cut off` is held by a pod, and on no ENI any more.
+ */
+export type AddressState = 'assigned' | 'warm' | 'cooling' | 'cordoned' | 'draining' | 'cut off';
+
+export type MappedAddress = {
+  readonly address: Ipv4;
+  readonly state: AddressState;
+  /** Of an assigned one. Times are ISO 8601. */
+  readonly namespace?: string;
+  readonly pod?: string;
+  readonly containerId?: string;
+  readonly since?: string;
+  /** Of one that cools. */
+  readonly until?: string;
+  /** True for an assigned one that was cordoned: no other pod gets it afterwards. */
+  readonly cordoned?: true;
+};
+
+/** What fills one place of an ENI: an address of its own, or a prefix with its addresses. */
+export type MappedSlot =
+  | ({ readonly kind: 'address' } & MappedAddress)
+  | { readonly kind: 'prefix'; readonly cidr: Ipv4Cidr; readonly addresses: readonly MappedAddress[] };
+
+export type MappedEni = {
+  readonly id: string;
+  readonly device: number;
+  readonly networkCard: number;
+  /** `foreign` is not the agent's to use; `draining` gets no new pods; `leaving` is on its way back to EC2. */
+  readonly state: 'in use' | 'draining' | 'leaving' | 'foreign';
+  /** True for the node's first ENI, which carries its own traffic. */
+  readonly primary: boolean;
+  /** The ENI's own address, which no pod gets. */
+  readonly primaryIp?: Ipv4;
+  /** `free` as EC2 counts the subnet's addresses; absent when it cannot be asked. */
+  readonly subnet?: { readonly id: string; readonly cidr: Ipv4Cidr; readonly free?: number };
+  readonly slots: readonly MappedSlot[];
+  /** Places that EC2 could still fill. */
+  readonly room: number;
+  /** Addresses or prefixes that EC2 is being asked for at this moment. */
+  readonly beingAssigned: number;
+};
+
+export type AddressMap = {
+  readonly node: string;
+  readonly instanceType: string;
+  readonly mode: 'address' | 'prefix';
+  readonly at: string;
+  readonly limits: { readonly enis: number; readonly slotsPerEni: number };
+  readonly counts: Readonly<
+    Record<'total' | 'assigned' | 'warm' | 'cooling' | 'cordoned' | 'draining', number>
+  >;
+  readonly enis: readonly MappedEni[];
+  /** An ENI that is being attached, with so many addresses or prefixes. */
+  readonly attaching?: number;
+  /** Blocks put aside. */
+  readonly cordoned: readonly Ipv4Cidr[];
+  /** Addresses that pods hold and that are on no ENI any more. */
+  readonly cutOff: readonly MappedAddress[];
+};
+
+export type MapInput = {
+  readonly node: string;
+  readonly instanceType: string;
+  readonly view: PoolView;
+  /** As metadata shows the node's ENIs. */
+  readonly shown: readonly MetadataEni[];
+  /** As EC2 describes the zone's subnets, when it can be asked. */
+  readonly subnets: readonly Ec2Subnet[];
+  readonly now: number;
+};
+
+/** Puts the map together. */
+export function addressMap({ node, instanceType, view, shown, subnets, now }: MapInput): AddressMap {
+  const { pool, bounds, asked } = view;
+  const { enis, slotsPerEni } = bounds;
+  const free = new Map(subnets.map((subnet) => [subnet.id, subnet.freeAddresses]));
+  const seen = new Map(shown.map((eni) => [eni.id, eni]));
+  const used = pool.enis.map((eni): MappedEni => {
+    const slots = eni.slots.map((slot) => slotEntry(pool, eni, slot, now));
+    const room = Math.max(slotsPerEni - slots.length, 0);
+    const beingAssigned = asked?.eniId === eni.id ? asked.slots : 0;
+    return { ...described(seen.get(eni.id), free), ...identity(eni), slots, room, beingAssigned };
+  });
+  const ours = new Set(pool.enis.map(({ id }) => id));
+  const foreign = shown
+    .filter(({ id }) => !ours.has(id))
+    .map((eni): MappedEni => {
+      const { id, deviceNumber: device, networkCard } = eni;
+      const rest = { slots: [], room: 0, beingAssigned: 0 };
+      return { ...described(eni, free), id, device, networkCard, state: 'foreign', primary: false, ...rest };
+    });
+  const counts = countsOf(pool, now);
+  const { total, assigned, cooling, cordoned, draining } = counts;
+  return {
+    node,
+    instanceType,
+    mode: pool.mode,
+    at: iso(now),
+    limits: { enis, slotsPerEni },
+    counts: { total, assigned, warm: counts.free, cooling, cordoned, draining },
+    enis: [...used, ...foreign],
+    ...(asked && asked.eniId === undefined && { attaching: asked.slots }),
+    cordoned: pool.cordoned,
+    cutOff: [...pool.allocations.values()]
+      .filter(({ address }) => !eniOf(pool, address))
+      .map(({ address }) => ({ address, ...holder(pool, address), state: 'cut off' })),
+  };
+}
+
+const iso = (time: number): string => new Date(time).toISOString();
+
+function identity(eni: PoolEni): Pick<MappedEni, 'id' | 'device' | 'state' | 'primary' | 'networkCard'> {
+  const state = eni.leaving ? 'leaving' : eni.draining ? 'draining' : 'in use';
+  return { id: eni.id, device: eni.deviceNumber, networkCard: 0, state, primary: eni.primary };
+}
+
+function described(
+  eni: MetadataEni | undefined,
+  free: ReadonlyMap<string, number>,
+): Pick<MappedEni, 'primaryIp' | 'subnet'> {
+  if (!eni) return {};
+  const left = free.get(eni.subnetId);
+  const subnet = { id: eni.subnetId, cidr: eni.subnetCidr, ...(left !== undefined && { free: left }) };
+  return { primaryIp: eni.primaryIp, subnet };
+}
+
+function slotEntry(pool: Pool, eni: PoolEni, slot: Slot, now: number): MappedSlot {
+  const entries = addressesIn(slot).map((address) => addressEntry(pool, eni, slot, address, now));
+  if (slot.kind === 'prefix') return { kind: 'prefix', cidr: slot.cidr, addresses: entries };
+  return { kind: 'address', ...entries[0]! };
+}
+
+function addressEntry(pool: Pool, eni: PoolEni, slot: Slot, address: Ipv4, now: number): MappedAddress {
+  const cordoned = isCordoned(pool, address);
+  if (pool.allocations.has(address))
+    return { address, state: 'assigned', ...holder(pool, address), ...(cordoned && { cordoned }) };
+  if (cordoned) return { address, state: 'cordoned' };
+  const until = coolingUntil(pool, address, now);
+  if (until !== undefined) return { address, state: 'cooling', until: iso(until) };
+  return { address, state: isCurrent(pool, eni, slot) ? 'warm' : 'draining' };
+}
+
+function holder(pool: Pool, address: Ipv4): Partial<MappedAddress> {
+  const { key, since, metadata } = pool.allocations.get(address)!;
+  const { k8sPodNamespace: namespace, k8sPodName: pod } = metadata;
+  return {
+    ...(namespace && { namespace }),
+    ...(pod && { pod }),
+    containerId: key.containerId,
+    since: iso(since),
+  };
+}
