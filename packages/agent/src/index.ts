@@ -1,6 +1,7 @@
 /** The node daemon, a module a function: each loads what it needs when it runs. */
 import type { PrintedConfig } from './print-config.ts';
 
+export type { AddressMap, MappedAddress, MappedEni, MappedSlot } from './address-map.ts';
 export type { PrintedConfig, Setting } from './print-config.ts';
 
 /** See `agent.ts`. */

@@ -6,6 +6,7 @@ export * from './backoff.ts';
 export * from './client.ts';
 export * from './clock.ts';
 export * from './event-recorder.ts';
+export * from './exec.ts';
 export * from './informer.ts';
 export * from './quantity.ts';
 export * from './wire.ts';

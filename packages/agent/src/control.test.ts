@@ -1,0 +1,177 @@
+/** The address map of a pool that works, and what an operator does by hand. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { type TestContext, test } from 'node:test';
+import { parseIpv4 } from '@enid/ip';
+import { pino } from 'pino';
+import type { AddressMap } from './address-map.ts';
+import { mapOf } from './address-map-source.ts';
+import { readConfig } from './config.ts';
+import { controlSocket, serveControl } from './control.ts';
+import { FakeCloud, IDENTITY } from './pool/fake-cloud.ts';
+import { WarmPool } from './pool/warm-pool.ts';
+import type { Assignment, SandboxKey } from './seams.ts';
+import { TestClock } from './test-clock.ts';
+
+const log = pino({ level: 'silent' });
+const keyOf = (id: string): SandboxKey => ({ network: 'aws-cni', containerId: id, ifName: 'eth0' });
+
+async function node(t: TestContext, env: NodeJS.ProcessEnv = {}) {
+  const clock = new TestClock();
+  const cloud = new FakeCloud(clock);
+  await clock.advance(2000);
+  const session = cloud.session();
+  const start = () =>
+    WarmPool.start({
+      ...{ ec2: session, metadata: session, network: session, store: session, clock, log },
+      ...{ random: () => 0.5, identity: IDENTITY, settings: readConfig(env).pool },
+    });
+  const pool = await start();
+  await clock.advance(20_000);
+  const gone = new Set<string>();
+  const map = mapOf({ node: 'node-1', identity: IDENTITY, metadata: session, ec2: session, pool, clock });
+  const folder = mkdtempSync(join(tmpdir(), 'control-'));
+  const path = controlSocket({}, join(folder, 'enid.sock'));
+  const forgotten: SandboxKey[] = [];
+  const server = await serveControl(path, {
+    ...{ pool, map, log },
+    plugin: {
+      isBusy: ({ containerId }) => containerId === 'busy',
+      forget: async (key) => {
+        forgotten.push(key);
+        await pool.release(key);
+      },
+    },
+    runtime: async () => {
+      if (gone.has('no runtime')) throw new Error('connection refused');
+      return new Set(['known']);
+    },
+    kernel: (all: readonly Assignment[]) => all.filter(({ key }) => gone.has(key.containerId)),
+  });
+  t.after(async () => {
+    await server[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true });
+  });
+  const post = async (what: string, body: object) => {
+    const { status, answer } = await new Promise<{ status: number; answer: string }>((resolve, reject) => {
+      const call = request({ socketPath: path, method: 'POST', path: `/v1/${what}` }, (response) =>
+        text(response).then((answer) => resolve({ status: response.statusCode!, answer }), reject),
+      );
+      call.once('error', reject).end(JSON.stringify(body));
+    });
+    return { status, ...JSON.parse(answer) };
+  };
+  return { clock, cloud, pool, start, map, path, post, gone, forgotten };
+}
+
+const states = (map: AddressMap) =>
+  map.enis.flatMap(({ slots }) =>
+    slots.flatMap((slot) => (slot.kind === 'prefix' ? slot.addresses : [slot])).map(({ state }) => state),
+  );
+
+test('the map shows every ENI and address with its state', async (t) => {
+  const { clock, cloud, pool, map } = await node(t);
+  const tags = { 'node.k8s.amazonaws.com/no_manage': 'true' };
+  cloud.add({ id: 'eni-theirs', subnetId: 'subnet-a', addresses: [], tags, description: '', device: 2 });
+  await clock.advance(70_000);
+  await pool.assign(keyOf('a'), { k8sPodNamespace: 'shop', k8sPodName: 'web' });
+  await pool.assign(keyOf('b'), {});
+  await pool.release(keyOf('b'));
+  const shown = await map();
+  assert.deepEqual(
+    [shown.node, shown.mode, shown.counts.assigned, shown.counts.cooling],
+    ['node-1', 'address', 1, 1],
+  );
+  const [primary] = shown.enis;
+  assert.deepEqual([primary!.id, primary!.device, primary!.state], ['eni-primary', 0, 'in use']);
+  assert.equal(primary!.subnet!.free, cloud.subnets.get('subnet-a')!.free);
+  assert.deepEqual(states(shown).slice(0, 5), ['assigned', 'cooling', 'warm', 'warm', 'warm']);
+  const web = primary!.slots[0]!;
+  assert.ok(web.kind === 'address' && web.namespace === 'shop' && web.pod === 'web');
+  assert.equal(shown.enis.find(({ id }) => id === 'eni-theirs')!.state, 'foreign');
+});
+
+test('slots that EC2 is being asked for are shown while they are', async (t) => {
+  const { clock, pool, map } = await node(t, { WARM_IP_TARGET: '3' });
+  const seen = new Set<number>();
+  const watch = async () => {
+    const { enis, attaching } = await map();
+    seen.add(attaching ?? 0);
+    for (const eni of enis) seen.add(eni.beingAssigned);
+  };
+  for (let pod = 0; pod < 4; pod++) await pool.assign(keyOf(`p${pod}`), {});
+  for (let turn = 0; turn < 40; turn++) {
+    await watch();
+    await clock.advance(100);
+  }
+  assert.ok(
+    [...seen].some((count) => count > 0),
+    'nothing was ever asked of EC2',
+  );
+  await clock.advance(20_000);
+  assert.ok((await map()).enis.every(({ beingAssigned }) => beingAssigned === 0));
+});
+
+test('the socket is for root alone; what is cordoned outlives the agent, and is given out again afterwards', async (t) => {
+  const { clock, pool, start, post, path, map } = await node(t);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  const { address } = await pool.assign(keyOf('a'), {});
+  const free = pool.view.pool.enis[0]!.slots.flatMap((slot) =>
+    slot.kind === 'address' ? [slot.address] : [],
+  );
+  const next = free.find((each) => each !== address)!;
+  assert.deepEqual(await post('cordon', { block: next }), {
+    ...{ status: 200, block: `${next}/32`, addresses: 1, held: 0 },
+  });
+  const cordonsHeld = await post('cordon', { block: address });
+  assert.deepEqual([cordonsHeld.status, cordonsHeld.held], [200, 1]);
+  assert.equal(pool.lookup(keyOf('a'))?.address, address);
+  const { address: other } = await pool.assign(keyOf('b'), {});
+  assert.notEqual(other, next);
+  assert.deepEqual(states(await map()).slice(0, 3), ['assigned', 'cordoned', 'assigned']);
+  await pool.stop();
+  const later = await start();
+  await clock.advance(5000);
+  assert.deepEqual(later.view.pool.cordoned, [`${next}/32`, `${address}/32`]);
+  await later.stop();
+  assert.deepEqual((await post('uncordon', { block: next })).uncordoned, [`${next}/32`]);
+  assert.equal((await pool.assign(keyOf('c'), {})).address, next);
+  const refused = await post('uncordon', { block: next });
+  assert.deepEqual([refused.status, /is not cordoned/.test(refused.error)], [404, true]);
+  assert.match((await post('cordon', { block: '192.0.2.0/24' })).error, /no pod address of this node/);
+  assert.equal((await post('cordon', { block: 'x' })).status, 400);
+});
+
+test('an address is taken only from a sandbox that is gone, unless by force; it rests before the next pod', async (t) => {
+  const { pool, post, gone, forgotten } = await node(t);
+  const pods = { k8sPodNamespace: 'shop', k8sPodName: 'web' };
+  const { address } = await pool.assign(keyOf('a'), pods);
+  const { address: known } = await pool.assign(keyOf('known'), {});
+  const { address: busy } = await pool.assign(keyOf('busy'), {});
+  const refused = await post('release', { address });
+  assert.equal(refused.status, 409);
+  assert.match(
+    refused.error,
+    /held by shop\/web, and its sandbox is in the kernel: delete the pod; or use --force/,
+  );
+  for (const id of ['a', 'known', 'busy']) gone.add(id);
+  assert.match((await post('release', { address: known })).error, /the container runtime has its sandbox/);
+  assert.match((await post('release', { address: busy })).error, /at this moment/);
+  gone.add('no runtime');
+  assert.match((await post('release', { address })).error, /cannot be asked \(connection refused\)/);
+  gone.delete('no runtime');
+  assert.deepEqual(forgotten, []);
+  assert.equal((await post('release', { address })).wasAlive, false);
+  assert.deepEqual(forgotten, [keyOf('a')]);
+  assert.notEqual((await pool.assign(keyOf('next'), {})).address, address);
+  assert.equal((await post('release', { address: known, force: true })).wasAlive, true);
+  assert.equal(pool.lookup(keyOf('known')), undefined);
+  assert.match(
+    (await post('release', { address: parseIpv4('192.0.2.1') })).error,
+    /no pod address of this node/,
+  );
+});
