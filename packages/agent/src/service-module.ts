@@ -1,6 +1,8 @@
 /** The agent's service module, which takes kube-proxy's place: informers that tell the service proxy what it needs to know. */
 import { once } from 'node:events';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Cidr, parseCidr } from '@enid/ip';
 import {
   type ApiAccess,
   type EndpointSlice,
@@ -12,43 +14,78 @@ import {
   type Node,
   type Service,
 } from '@enid/kube';
+import { NetNamespace } from '@enid/linux';
 import { Registry } from 'prom-client';
+import { Imds } from './aws/metadata.ts';
+import { systemClock } from './clock.ts';
 import { serveHttp } from './http.ts';
 import { type Logger, openLog } from './log.ts';
-import { ServiceProxy } from './services/index.ts';
+import { findKubeProxy, ServiceProxy } from './services/index.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
 /** Where kube-proxy serves its metrics: on loopback. */
 const METRICS = { host: '127.0.0.1', port: 10_249 };
+/** How often kube-proxy's rules are looked for while there are some, in milliseconds. */
+const KUBE_PROXY_INTERVAL = 2000;
+/** How often the VPC's blocks are read, and how long the start waits for them, in milliseconds. */
+const BLOCKS_INTERVAL = 60_000;
+const BLOCKS_PATIENCE = 2000;
 
 /**
  * Runs the service proxy of a node in the network namespace of the node until SIGTERM or SIGINT. Services go on without it.
- * @param env MY_NODE_NAME; KUBECONFIG outside of a cluster; AWS_VPC_K8S_CNI_VETHPREFIX as the network module has it.
- * @throws {Error} when it is not told how to reach the API server.
+ * @param env MY_NODE_NAME; KUBECONFIG outside of a cluster; AWS_VPC_K8S_CNI_VETHPREFIX as the network module has it;
+ *   NODEPORT_ADDRESSES: blocks of those of the node's addresses that have node ports, `10.0.0.0/16,100.64.0.0/10`; all unless given.
+ * @throws {Error} when it is not told how to reach the API server, or NODEPORT_ADDRESSES has something else than blocks.
  */
 export async function runServiceModule(env: NodeJS.ProcessEnv): Promise<void> {
   const log = openLog({ level: 'info', file: 'stdout' });
+  const ended = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
   const access = env.KUBECONFIG ? kubeconfigAccess(env.KUBECONFIG) : inClusterAccess(env);
   const node = env.MY_NODE_NAME || hostname();
-  await using _module = await startServiceModule({
+  const starting = startServiceModule({
     access,
     node,
     podLinks: `${env.AWS_VPC_K8S_CNI_VETHPREFIX || 'eni'}*`,
+    nodePortCidrs: nodePortCidrs(env.NODEPORT_ADDRESSES),
     log,
   });
+  await using module = await Promise.race([starting, ended.then(() => undefined)]);
+  // Nothing has been changed yet.
+  if (!module) process.exit(0);
   log.info({ node, server: access.server }, 'services are followed');
-  const [signal] = await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  const [signal] = await ended;
   log.info({ signal }, 'the service proxy stops');
+}
+
+function nodePortCidrs(text = ''): Cidr[] {
+  try {
+    return text
+      .split(',')
+      .map((block) => block.trim())
+      .filter((block) => block !== '')
+      .map(parseCidr);
+  } catch (error) {
+    throw new Error(`NODEPORT_ADDRESSES="${text}" is no list of CIDR blocks, such as 10.0.0.0/16`, {
+      cause: error,
+    });
+  }
 }
 
 type Options = {
   readonly access: ApiAccess;
   readonly node: string;
   readonly podLinks: string;
+  readonly nodePortCidrs: readonly Cidr[];
   readonly log: Logger;
 };
 
-async function startServiceModule({ access, node, podLinks, log }: Options): Promise<AsyncDisposable> {
+async function startServiceModule({
+  access,
+  node,
+  podLinks,
+  nodePortCidrs,
+  log,
+}: Options): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const client = new KubeClient(access);
   stack.defer(() => client.close());
@@ -67,16 +104,38 @@ async function startServiceModule({ access, node, podLinks, log }: Options): Pro
   const endpointSlices = follow<EndpointSlice>('/apis/discovery.k8s.io/v1/endpointslices');
   const nodes = follow<Node>('/api/v1/nodes', { fieldSelector: `metadata.name=${node}` });
 
+  const vpc = stack.use(new VpcBlocks(log));
+  // What is not known yet is not gone: the tables stay until all is known.
+  await Promise.all([
+    services.synced,
+    endpointSlices.synced,
+    nodes.synced,
+    Promise.race([vpc.read(), sleep(BLOCKS_PATIENCE)]),
+  ]);
+  const tellNode = (reason: string, message: string) => {
+    log.warn({ reason }, message);
+    const about = nodes.get(node);
+    if (about) events.event({ ...about, apiVersion: 'v1', kind: 'Node' }, 'Warning', reason, message);
+  };
+  await kubeProxyGone((found) =>
+    tellNode(
+      'KubeProxyFound',
+      `${found} is kube-proxy's: Services are left to it. Where it does not run any more, "kube-proxy --cleanup" takes away what it has left`,
+    ),
+  );
+
   const registry = new Registry();
   const proxy = stack.use(
     await ServiceProxy.start({
       podLinks,
+      endpointCidrs: vpc.blocks,
+      nodePortCidrs,
       registry,
       report({ service, reason, message }) {
+        if (service === undefined) return tellNode(reason, message);
         log.warn({ service, reason }, message);
-        const about = service === undefined ? nodes.get(node) : services.get(service);
-        const kind = service === undefined ? 'Node' : 'Service';
-        if (about) events.event({ ...about, apiVersion: 'v1', kind }, 'Warning', reason, message);
+        const about = services.get(service);
+        if (about) events.event({ ...about, apiVersion: 'v1', kind: 'Service' }, 'Warning', reason, message);
       },
     }),
   );
@@ -91,11 +150,49 @@ async function startServiceModule({ access, node, podLinks, log }: Options): Pro
     });
   };
   stack.defer(() => clearImmediate(telling));
-  // What is not known yet is not gone: the tables stay until all is known.
-  await Promise.all([services.synced, endpointSlices.synced, nodes.synced]);
   for (const informer of [services, endpointSlices, nodes]) stack.defer(informer.onChange(tell));
   tell();
   const answer = async () => ({ type: registry.contentType, body: await registry.metrics() });
   stack.use(await serveHttp(METRICS, { '/metrics': answer }));
   return stack.move();
+}
+
+/** Waits until kube-proxy has no rules on the node: what one of two proxies translates, the other would miss. */
+async function kubeProxyGone(tell: (found: string) => void): Promise<void> {
+  using ns = NetNamespace.current();
+  for (let told = false; ; told = true) {
+    const found = await findKubeProxy(ns);
+    if (found === undefined) return;
+    if (!told) tell(found);
+    await sleep(KUBE_PROXY_INTERVAL);
+  }
+}
+
+/** The VPC's blocks, by instance metadata. Off EC2 there are none, and endpoints are expected anywhere. */
+class VpcBlocks implements Disposable {
+  /** The same list for ever, whose content follows the VPC. */
+  readonly blocks: Cidr[] = [];
+  readonly #log: Logger;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(log: Logger) {
+    this.#log = log;
+    this.#timer = setInterval(() => this.read(), BLOCKS_INTERVAL).unref();
+  }
+
+  /** Never throws: Services do not wait for it. */
+  async read(): Promise<void> {
+    try {
+      const metadata = await Imds.open(systemClock);
+      const { mac } = await metadata.identity();
+      const read = await metadata.vpcCidrs(mac);
+      this.blocks.splice(0, Number.POSITIVE_INFINITY, ...read);
+    } catch (error) {
+      this.#log.debug({ err: error }, "instance metadata does not tell the VPC's blocks");
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
 }

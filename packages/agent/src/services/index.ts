@@ -27,11 +27,11 @@
  * - **To look:** `nft list map ip enid-services frontends`, `nft list map ip enid-services endpoints-tcp`. The address
  *   0.0.0.0 stands for all addresses of the node.
  *
- * As kube-proxy does it: a Service without endpoints is refused with ICMP port-unreachable, so is a port that it does not
- * have; traffic policy Local without a local endpoint drops; externalTrafficPolicy Cluster and pods that reach
+ * As kube-proxy does it: a Service without endpoints is refused, so is a port that it does not have; traffic policy Local without a local endpoint drops; externalTrafficPolicy Cluster and pods that reach
  * themselves are masqueraded, by the mark 0x4000; NodePorts are not served at loopback. Otherwise than kube-proxy:
  * source ranges of the other family alone keep everybody out, and not let everybody in; of two Services that want
- * the same address and port, the older one has it.
+ * the same address and port, the older one has it; TCP is refused by a reset and not by an ICMP error, of which the kernel
+ * sends a client but one a second.
  *
  * How it is made: `model` (what the API says of a Service's ports, with `endpoints` to choose from), `plan` (what that is in
  * the tables, with `placement` for the slots of endpoints and `layout` for the tables), `wanted` (all of it, by differences),

@@ -20,6 +20,8 @@ export const ANY: Record<Family, string> = { ip: '0.0.0.0', ip6: '::' };
 const LOOPBACK: Record<Family, string> = { ip: '127.0.0.0/8', ip6: '::1' };
 const TYPE: Record<Family, string> = { ip: 'ipv4_addr', ip6: 'ipv6_addr' };
 const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
+/** TCP is refused by a reset: of ICMP's errors the kernel sends a client but one a second. */
+const REFUSE = ['meta l4proto tcp reject with tcp reset', 'reject'];
 /** Clients that are remembered for one port of a Service. */
 const AFFINITY_SIZE = 65_536;
 
@@ -66,7 +68,7 @@ export function baseScript(family: Family, { nodePortCidrs }: LayoutOptions): st
       rules: [
         `${family} daddr . ${service}`,
         // A port that a Service does not have.
-        `${family} daddr @cluster-ips reject`,
+        ...REFUSE.map((refuse) => `${family} daddr @cluster-ips ${refuse}`),
         ...(nodePortCidrs.length > 0 && ofFamily.length === 0
           ? []
           : [`fib daddr type local ${family} daddr != ${LOOPBACK[family]} ${at}${anyAddress} . ${service}`]),
@@ -207,7 +209,7 @@ export class Chains {
   }
 
   reject(): string {
-    return this.#chain('rejected', ['reject']);
+    return this.#chain('rejected', REFUSE);
   }
 
   drop(): string {

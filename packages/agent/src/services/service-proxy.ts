@@ -22,7 +22,7 @@ export type ServiceProxyOptions = {
   readonly families?: readonly (4 | 6)[];
   /** The node's links to its pods, as nft matches names (`eni*`): traffic policy Local does not bind pods. */
   readonly podLinks?: string;
-  /** Blocks that endpoints are expected in: the VPC's. */
+  /** Blocks that endpoints are expected in: the VPC's. The list is read anew for each change, so it may follow the VPC. */
   readonly endpointCidrs?: readonly Cidr[];
   /** Blocks of the node's addresses that node ports are served at; all addresses but loopback by default. */
   readonly nodePortCidrs?: readonly Cidr[];
@@ -213,7 +213,7 @@ export class ServiceProxy implements AsyncDisposable {
       'refused',
       [...refused].map(([service, message]) => ({ service, reason: 'RulesRefused', message })),
     );
-    if (!first) this.#reportTakenNodePorts(changes);
+    this.#reportTakenNodePorts(changes);
     this.#tell('health', await this.#checks.set(this.#wanted.healthChecks));
     await this.#forget(changes, all);
     this.#cutFlows(changes, all || udp);
