@@ -3,6 +3,7 @@
  *
  * Operations on one attachment run one after the other, in the order they came.
  */
+import { faultPoint } from '../fault-point.ts';
 import { attachmentId } from '../network/names.ts';
 import type { Pods, VethPair, WiredPod } from '../network/pods.ts';
 import { type Sandbox, SandboxError } from '../network/sandbox.ts';
@@ -83,14 +84,17 @@ export class CniPlugin {
     using sandbox = this.#open(netns!);
     const held = this.#pool.lookup(key);
     const pod = podOf(args, sandbox);
+    faultPoint('add-begun');
     const [pair, assigned] = await Promise.allSettled([
       this.#pods.prepare({ key, metadata: pod.metadata }, sandbox),
       this.#assign(key, pod),
     ]);
+    faultPoint('add-prepared');
     try {
       if (pair.status === 'rejected') throw wiringError(pair.reason);
       if (assigned.status === 'rejected') throw assigned.reason;
       const wired = await this.#connect(pair.value, assigned.value, sandbox);
+      faultPoint('add-connected');
       this.#observer.added(assigned.value, pod.uid);
       return makeResult(config.cniVersion, wired, config.prevResult, config.dns);
     } catch (error) {
@@ -116,9 +120,12 @@ export class CniPlugin {
   async #delete({ key, netns }: Pick<AttachmentRequest, 'key' | 'netns'>): Promise<undefined> {
     const assignment = this.#pool.lookup(key);
     if (!assignment) return;
+    faultPoint('del-begun');
     // The link goes in the background; should that fail, reconciling finds it.
     this.#pods.remove(assignment, netns).catch(() => {});
+    faultPoint('del-unwired');
     await this.#release(key);
+    faultPoint('del-released');
   }
 
   async #release(key: SandboxKey): Promise<Assignment | undefined> {

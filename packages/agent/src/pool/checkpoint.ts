@@ -13,6 +13,7 @@ import { promisify } from 'node:util';
 import { AddressError, type Ipv4, type Ipv4Cidr, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import type { Allocation, Pool } from '@enid/ipam';
 import { z } from 'zod';
+import { faultPoint } from '../fault-point.ts';
 
 const VERSION = 'vpc-cni-ipam/1';
 /** In a millisecond. */
@@ -58,6 +59,7 @@ export class CheckpointFile implements CheckpointStore {
   async write(text: string): Promise<void> {
     const temporary = `${this.name}.tmp`;
     const file = this.#create(temporary);
+    faultPoint('checkpoint-opened');
     try {
       // What does not wait for a disk is done on the spot: each turn of the thread pool would cost a pod more.
       writeFileSync(file, text);
@@ -65,7 +67,9 @@ export class CheckpointFile implements CheckpointStore {
     } finally {
       closeSync(file);
     }
+    faultPoint('checkpoint-complete');
     renameSync(temporary, this.name);
+    faultPoint('checkpoint-replaced');
     if (this.#onDisk) await synchronizeDirectory(dirname(this.name)); // Else the rename may be lost with the machine.
   }
 

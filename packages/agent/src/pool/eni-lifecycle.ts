@@ -11,6 +11,7 @@ import { AwsError } from '../aws/errors.ts';
 import type { InstanceIdentity, InstanceMetadata, MetadataEni } from '../aws/metadata.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import { faultPoint } from '../fault-point.ts';
 import type { Logger } from '../log.ts';
 import type { EniConfig } from './eni-config.ts';
 import { DESCRIPTION_PREFIX, isManaged, isOwn, subnetOrder, TAG, tagsForEni } from './eni-policy.ts';
@@ -72,7 +73,10 @@ export class EniLifecycle {
     let device = 1;
     while (devices.has(device)) device++;
     const eni = await this.#create(primary, slots, config);
-    return this.#settle(eni, await this.#attachTo(eni, device), use);
+    faultPoint('eni-created');
+    const attachmentId = await this.#attachTo(eni, device);
+    faultPoint('eni-attached');
+    return this.#settle(eni, attachmentId, use);
   }
 
   /** @returns the attachment's id. */
@@ -97,7 +101,9 @@ export class EniLifecycle {
     const { ec2 } = this.#options;
     const eni = await ec2.eni(id);
     if (eni?.attachment) await ec2.detachEni(eni.attachment.id);
+    faultPoint('eni-detached');
     if (eni) await this.#delete(id);
+    faultPoint('eni-deleted');
   }
 
   /**
@@ -189,7 +195,9 @@ export class EniLifecycle {
     const { ec2, identity, log, signal } = this.#options;
     try {
       if (!eni.attachment?.deleteOnTermination) await ec2.setDeleteOnTermination(eni.id, attachmentId);
+      faultPoint('eni-marked');
       const settled = await this.#untilInMetadata(eni);
+      faultPoint('eni-shown');
       await use(settled);
       const { deviceNumber: device, addresses, prefixes } = settled;
       log.info({ eni: eni.id, device, addresses, prefixes }, 'ENI attached');

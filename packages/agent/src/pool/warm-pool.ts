@@ -42,6 +42,7 @@ import {
 import type { Ec2, Ec2Eni, TypeLimits } from '../aws/ec2.ts';
 import { AwsError } from '../aws/errors.ts';
 import type { MetadataEni } from '../aws/metadata.ts';
+import { faultPoint } from '../fault-point.ts';
 import {
   type AddressPool,
   type Assignment,
@@ -244,12 +245,14 @@ export class WarmPool implements AddressPool {
     if (!allocation) return undefined;
     const assignment = this.#assignmentOf(allocation);
     this.#pool = pool;
+    faultPoint('release-decided');
     try {
       await this.#checkpoint.commit();
     } catch (error) {
       if (!allocationOf(this.#pool, key)) this.#pool = revert(this.#pool, allocation.address, allocation);
       throw error;
     }
+    faultPoint('release-written');
     this.#lastEni.delete(allocation.address);
     this.#notify();
     return assignment;
@@ -329,6 +332,7 @@ export class WarmPool implements AddressPool {
     const assignment = this.#assignmentOf(allocation);
     this.#lastEni.set(address, assignment.eni);
     this.#wake.resolve();
+    faultPoint('assign-decided');
     try {
       await this.#checkpoint.commit();
     } catch (error) {
@@ -338,6 +342,7 @@ export class WarmPool implements AddressPool {
       }
       throw error;
     }
+    faultPoint('assign-written');
     return assignment;
   }
 
@@ -525,13 +530,16 @@ export class WarmPool implements AddressPool {
 
   async #fillOne(id: string, count: number): Promise<void> {
     this.#asked = { eniId: id, slots: count };
+    faultPoint('slots-asked');
     try {
       const added = await this.#assign(id, count).catch((error: unknown) => {
         // A subnet that is almost empty may have one left.
         if (count > 1 && error instanceof AwsError && error.isSubnetFull) return this.#assign(id, 1);
         throw error;
       });
+      faultPoint('slots-assigned');
       this.#pool = addSlots(this.#pool, id, added);
+      faultPoint('slots-offered');
       this.#options.log.info({ eni: id, added: added.map(slotKey) }, 'addresses assigned to ENI');
     } catch (error) {
       const knewTooFew = error instanceof AwsError && error.code === 'PrivateIpAddressLimitExceeded';
@@ -572,11 +580,13 @@ export class WarmPool implements AddressPool {
     this.#pool = pool;
     this.#lastDecrease = this.#now;
     if (withdrawn.length === 0) return;
+    faultPoint('slots-withdrawn');
     // When it fails they are still there: the next comparison with EC2 finds them.
     const prefixes = withdrawn.filter((key): key is Ipv4Cidr => key.includes('/'));
     const addresses = withdrawn.filter((key): key is Ipv4 => !key.includes('/'));
     if (prefixes.length > 0) await ec2!.unassignPrefixes(id, prefixes);
     if (addresses.length > 0) await ec2!.unassignAddresses(id, addresses);
+    faultPoint('slots-unassigned');
     log.info({ eni: id, removed: withdrawn }, 'addresses unassigned from ENI');
   }
 
@@ -584,8 +594,10 @@ export class WarmPool implements AddressPool {
     const eni = this.#enis.get(id)!;
     this.#pool = markLeaving(this.#pool, id, true);
     this.#enis.delete(id);
+    faultPoint('eni-leaving');
     try {
       await this.#setEnis();
+      faultPoint('eni-down');
       await this.#lifecycle!.free(id);
     } catch (error) {
       if (this.#stop.signal.aborted) throw error; // The next start sees what came of it.
@@ -625,10 +637,12 @@ export class WarmPool implements AddressPool {
       this.#enis.delete(id);
       throw error;
     }
+    faultPoint('eni-up');
     this.#places.put(eni);
     const { primary } = nodeEni;
     const fresh = { id, deviceNumber, primary, since: this.#now, leaving: false, slots };
     this.#pool = putEni(this.#pool, { ...fresh, draining: this.#places.drains(fresh) });
+    faultPoint('eni-offered');
     for (const address of slots.flatMap(addressesIn)) {
       if (this.#pool.allocations.has(address)) this.#lastEni.set(address, nodeEni);
     }
