@@ -3,9 +3,10 @@ import { upTo } from '../arguments.ts';
 import { host, requireRoot } from '../host.ts';
 
 export default function bench(program: Command): void {
-  program
+  const group = program
     .command('bench')
-    .description('time Enid against others, side by side on this machine')
+    .description('time Enid, side by side with others or with itself, on this machine');
+  group
     .command('pod-add')
     .description("wire and unwire pods by Enid's CNI executable and by Debian's ptp with host-local")
     .option('--pods <n>', 'how many pods each, one after another', upTo(600), 200)
@@ -29,5 +30,18 @@ export default function bench(program: Command): void {
         'DEL p99 (ms)': { enid: enid.del_ms.p99, ptp: ptp.del_ms.p99 },
         '50 ADDs at once (ms)': { enid: enid.burst50_ms, ptp: ptp.burst50_ms, ratio: ratio.burst50 },
       });
+    });
+  group
+    .command('services')
+    .description(
+      'start, change and connect through the service proxy with 10,000 Services and 50,000 endpoints',
+    )
+    .option('--json', 'print the figures as JSON and nothing else on stdout')
+    .action(async (options: { json?: boolean }) => {
+      requireRoot('enid bench');
+      const { services } = await import('../../../../bench/services.ts');
+      const result = await services((line) => console.error(line));
+      if (options.json) console.log(JSON.stringify(result));
+      else console.table(result);
     });
 }

@@ -1,0 +1,14 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ServicesResult } from '../bench/services.ts';
+import { run } from './enid.ts';
+
+test('10,000 Services start in seconds, change in milliseconds, and cost a connection nothing', async () => {
+  const { status, stdout, stderr } = await run('bench', 'services', '--json');
+  assert.equal(status, 0, stderr);
+  const { start_s, restart_s, endpoint_ms, connect_ratio } = JSON.parse(stdout) as ServicesResult;
+  assert.ok(start_s < 10 && restart_s < 10, stdout);
+  // Roomy, as the machine may be busy with other tests.
+  assert.ok(endpoint_ms.p50 < 100, stdout);
+  assert.ok(connect_ratio < 1.15, stdout);
+});

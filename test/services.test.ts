@@ -1,0 +1,527 @@
+/** Services of a whole cluster, on the wire: from pods, nodes and the internet to backends that tell whom they see. */
+import assert from 'node:assert/strict';
+import { closeSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseIp } from '@enid/ip';
+import { listenTcp, Nftables } from '@enid/linux';
+import { run, tracesOf } from './enid.ts';
+import {
+  ask,
+  Bed,
+  EXTERNAL_IP,
+  INTERNET,
+  INTERNET_2,
+  inParallel,
+  LOAD_BALANCER_IP,
+  load,
+  NAME,
+  NODES,
+  type NodeName,
+  type Outcome,
+  type Place,
+  type ServiceSpec,
+  UdpFlow,
+  until,
+} from './services-bed.ts';
+
+let bed: Bed;
+
+before(async () => {
+  bed = await Bed.open();
+  await bed.letInternetIn();
+  // The first ENI of node-1 is filled, so that the pod "far" is on its second.
+  const first = bed.status.nodes[0]!;
+  const free = first.enis[0]!.addresses.length - 1 - first.pods.length;
+  const fill = Array.from({ length: free - 2 }, (_, n) => [`fill-${n}`, 'node-1', false] as const);
+  await bed.runPods([
+    ['client-1', 'node-1', false],
+    ['a', 'node-1', true],
+    ...fill,
+    ['client-2', 'node-2', false],
+    ['c', 'node-2', true],
+  ]);
+  await bed.runPods([['far', 'node-1', true]]);
+  assert.ok(first.enis[1]!.addresses.includes(bed.place('far').address), 'far is on the second ENI');
+});
+after(async () => {
+  await bed?.[Symbol.asyncDispose]();
+  assert.deepEqual(tracesOf(NAME), []);
+});
+
+const POLICIES = ['Cluster', 'Local'] as const;
+const BACKENDS = {
+  everywhere: { selector: { net: 'yes' }, pods: ['a', 'c', 'far'] },
+  'on node-1': { selector: { on: 'node-1' }, pods: ['a', 'far'] },
+  'on node-2': { selector: { on: 'node-2' }, pods: ['c'] },
+  nowhere: { selector: { net: 'no' }, pods: [] },
+} as const;
+const FRONTENDS = ['ClusterIP', 'NodePort node-1', 'NodePort node-2', 'externalIP', 'LoadBalancer'] as const;
+
+type Combination = {
+  readonly name: string;
+  readonly internal: (typeof POLICIES)[number];
+  readonly external: (typeof POLICIES)[number];
+  readonly affinity: boolean;
+  readonly backends: readonly string[];
+};
+type Cell = Combination & { readonly client: Place; readonly frontend: (typeof FRONTENDS)[number] };
+/** Who may answer, and whom each sees. */
+type Expected = ReadonlyMap<string, string> | 'refused' | 'timeout';
+
+/** What Kubernetes' documents, and the VPC's rules, say of a connection. */
+function expected({ client, frontend, internal, external, backends }: Cell): Expected {
+  if (backends.length === 0) return 'refused';
+  // Where the connection is balanced: a node port at the node that is called, all else where the client is.
+  const balancer = (frontend.split(' ')[1] as NodeName | undefined) ?? client.node ?? 'node-1';
+  const isOwn = client.node === balancer;
+  const clusterIp = frontend === 'ClusterIP';
+  // Own pods, and the node itself, are not bound to local endpoints by externalTrafficPolicy.
+  const localOnly = clusterIp ? internal === 'Local' : external === 'Local' && !isOwn;
+  const eligible = backends.filter((name) => !localOnly || bed.place(name).node === balancer);
+  if (eligible.length === 0) return 'timeout';
+  const node = bed.addressOf(balancer);
+  const sees = (backend: Place): string => {
+    const hairpin = backend.name === client.name && isOwn;
+    const masqueraded =
+      hairpin || (!clusterIp && (external === 'Cluster' || (isOwn && client.kind === 'node')));
+    if (!masqueraded) return client.address;
+    // What a pod of the second ENI sends away leaves by that ENI, with an address that it owns.
+    return client.name === 'far' && isOwn && backend.node !== balancer ? bed.addressOf(balancer, 1) : node;
+  };
+  return new Map(eligible.map((name) => [name, sees(bed.place(name))]));
+}
+
+test('who answers whom, and whom it sees: every type, policy, affinity, protocol and place of the client', async (t) => {
+  const combinations: (Combination & { spec: ServiceSpec })[] = [];
+  for (const [placed, { selector, pods }] of Object.entries(BACKENDS)) {
+    for (const internal of POLICIES) {
+      for (const external of POLICIES) {
+        for (const affinity of [false, true]) {
+          const number = combinations.length;
+          const spec = await bed.service(
+            `table-${number}`,
+            {
+              type: 'LoadBalancer',
+              selector,
+              internalTrafficPolicy: internal,
+              externalTrafficPolicy: external,
+              sessionAffinity: affinity ? 'ClientIP' : 'None',
+              externalIPs: [EXTERNAL_IP, bed.addressOf('node-1')],
+              ports: [
+                { name: 'http', port: 1000 + number, targetPort: 8080 },
+                { name: 'udp', port: 1000 + number, targetPort: 8081, protocol: 'UDP' },
+              ],
+            },
+            [{ ip: LOAD_BALANCER_IP }],
+          );
+          const name = `${placed}, internal ${internal}, external ${external}${affinity ? ', ClientIP' : ''}`;
+          combinations.push({ name, internal, external, affinity, backends: pods, spec });
+        }
+      }
+    }
+  }
+  await bed.endpoints('table-0', 3);
+  await bed.endpoints('table-15', 1 + 1);
+  await bed.endpoints('table-23', 1);
+  await bed.settled();
+
+  const clients = ['client-1', 'a', 'far', 'client-2', 'c', 'node-1', 'node-2', 'internet'];
+  const wrong: string[] = [];
+  let cells = 0;
+  const tasks = combinations.flatMap(({ spec, ...combination }) =>
+    clients.flatMap((name) =>
+      FRONTENDS.flatMap((frontend) => {
+        const client = bed.place(name);
+        const cell = { ...combination, client, frontend };
+        const outside = client.kind === 'internet';
+        if (outside && frontend !== 'NodePort node-1' && frontend !== 'externalIP') return [];
+        const addresses = {
+          ClusterIP: spec.clusterIP,
+          'NodePort node-1': outside ? bed.publicAddress : bed.addressOf('node-1'),
+          'NodePort node-2': bed.addressOf('node-2'),
+          externalIP: outside ? bed.publicAddress : EXTERNAL_IP,
+          LoadBalancer: LOAD_BALANCER_IP,
+        };
+        return (['tcp', 'udp'] as const).map((protocol, at) => async () => {
+          const { port, nodePort } = spec.ports[at]!;
+          const wanted = expected(cell);
+          const found = await observe(
+            client,
+            protocol,
+            addresses[frontend],
+            frontend.startsWith('NodePort') ? nodePort! : port,
+            wanted,
+            cell.affinity,
+          );
+          cells++;
+          if (found) wrong.push(`${cell.name}: ${protocol} from ${name} to ${frontend}: ${found}`);
+        });
+      }),
+    ),
+  );
+  const began = performance.now();
+  await inParallel(40, tasks);
+  t.diagnostic(`${cells} combinations in ${Math.round(performance.now() - began)} ms`);
+  assert.deepEqual(wrong, []);
+});
+
+/** Asks until all who may answer have, and nobody else did. @returns what is wrong. */
+async function observe(
+  client: Place,
+  protocol: 'tcp' | 'udp',
+  address: string,
+  port: number,
+  wanted: Expected,
+  affinity: boolean,
+): Promise<string | undefined> {
+  if (typeof wanted === 'string') {
+    const outcome = await ask(client, protocol, address, port, {
+      timeout: wanted === 'timeout' ? 300 : 5000,
+    });
+    return outcome === wanted ? undefined : `${JSON.stringify(outcome)} instead of ${wanted}`;
+  }
+  const answered = new Set<string>();
+  // Of three who answer at random, one would be missed in 60 attempts once in 10^10.
+  for (let attempt = 1; attempt <= 60; attempt++) {
+    const outcome = await ask(client, protocol, address, port);
+    if (typeof outcome === 'string') return `${outcome} instead of ${[...wanted.keys()]}`;
+    const sees = wanted.get(outcome.by);
+    if (sees === undefined) return `${outcome.by} answers, not ${[...wanted.keys()]}`;
+    if (sees !== outcome.sees) return `${outcome.by} sees ${outcome.sees} instead of ${sees}`;
+    answered.add(outcome.by);
+    if (affinity ? attempt === 5 : answered.size === wanted.size) break;
+  }
+  if (affinity) return answered.size === 1 ? undefined : `${[...answered]} answer one client`;
+  return answered.size === wanted.size ? undefined : `of ${[...wanted.keys()]} only ${[...answered]} answer`;
+}
+
+test('connections and flows are spread evenly', async (t) => {
+  const { clusterIP, ports } = await bed.service('spread', {
+    type: 'NodePort',
+    selector: { net: 'yes' },
+    ports: [
+      { name: 'http', port: 80, targetPort: 8080 },
+      { name: 'udp', port: 80, targetPort: 8081, protocol: 'UDP' },
+    ],
+  });
+  await bed.endpoints('spread', 3);
+  await bed.settled();
+  for (const [protocol, client, address, port] of [
+    ['tcp', 'client-1', clusterIP, 80],
+    ['udp', 'client-2', clusterIP, 80],
+    ['tcp', 'internet', bed.publicAddress, ports[0]!.nodePort!],
+  ] as const) {
+    const counts = new Map(['a', 'c', 'far'].map((name) => [name, 0]));
+    const one = async () => {
+      const outcome = await ask(bed.place(client), protocol, address, port);
+      assert.ok(typeof outcome === 'object', String(outcome));
+      counts.set(outcome.by, counts.get(outcome.by)! + 1);
+    };
+    await inParallel(20, Array(600).fill(one));
+    const chiSquare = [...counts.values()].reduce((sum, count) => sum + (count - 200) ** 2 / 200, 0);
+    t.diagnostic(`${protocol} from ${client}: ${[...counts.values()]}, chi-square ${chiSquare.toFixed(1)}`);
+    // With two degrees of freedom, chance is above 23 once in 100,000.
+    assert.ok(chiSquare < 23, `${[...counts]}`);
+  }
+});
+
+test('curl from a node, a pod and the internet, and a refusal at once', async () => {
+  const { clusterIP, ports } = await bed.service('curl', {
+    type: 'NodePort',
+    externalTrafficPolicy: 'Local',
+    selector: { name: 'a' },
+    ports: [{ port: 80, targetPort: 8080 }],
+  });
+  const nobody = await bed.service('nobody', { selector: { net: 'no' }, ports: [{ port: 80 }] });
+  await bed.endpoints('curl', 1);
+  await bed.settled();
+  const curl = async (from: string, url: string, ...options: string[]) => {
+    const command = ['curl', '-sS', '-m', '3', ...options, url];
+    const { stdout, status } = await run('lab', 'exec', '--name', NAME, from, '--', ...command);
+    return status === 0 ? stdout.split(':')[0] : status;
+  };
+  assert.equal(await curl('node-1', `http://${clusterIP}/hostname`), 'a');
+  assert.equal(await curl('client-2', `http://${clusterIP}/clientip`), bed.place('client-2').address);
+  const nodePort = ports[0]!.nodePort!;
+  const url = `http://${bed.publicAddress}:${nodePort}/clientip`;
+  assert.equal(await curl('internet', url, '--interface', INTERNET), INTERNET);
+  // 7: could not connect. A port that the Service does not have is refused as well.
+  const began = performance.now();
+  assert.equal(await ask(bed.place('client-1'), 'tcp', nobody.clusterIP, 80), 'refused');
+  assert.equal(await ask(bed.place('client-1'), 'tcp', clusterIP, 81), 'refused');
+  assert.ok(performance.now() - began < 1000);
+  assert.equal(await curl('node-1', `http://${nobody.clusterIP}/`), 7);
+});
+
+test('load balancers: source ranges, ipMode Proxy, health checks', async () => {
+  const node = bed.addressOf('node-1');
+  const spec = (port: number) => ({
+    type: 'LoadBalancer',
+    selector: { on: 'node-1' },
+    externalTrafficPolicy: 'Local',
+    loadBalancerSourceRanges: [`${INTERNET}/32`, `${bed.place('client-2').address}/32`],
+    ports: [{ port, targetPort: 8080 }],
+  });
+  const { healthCheckNodePort, ports } = await bed.service('ranges', spec(700), [
+    { ip: node },
+    { ip: LOAD_BALANCER_IP },
+  ]);
+  await bed.service('proxy', spec(701), [{ ip: node, ipMode: 'Proxy' }]);
+  await bed.endpoints('ranges', 2);
+  await bed.endpoints('proxy', 2);
+  await bed.settled();
+  const outside = (from: string, port: number) =>
+    ask(bed.place('internet'), 'tcp', bed.publicAddress, port, { from, timeout: 400 });
+  const sees = (outcome: Outcome) => (typeof outcome === 'object' ? outcome.sees : outcome);
+  assert.equal(sees(await outside(INTERNET, 700)), INTERNET);
+  assert.equal(await outside(INTERNET_2, 700), 'timeout');
+  // Ranges are for the load balancer's address alone.
+  assert.equal(sees(await outside(INTERNET_2, ports[0]!.nodePort!)), INTERNET_2);
+  const inside = (name: string) => ask(bed.place(name), 'tcp', LOAD_BALANCER_IP, 700, { timeout: 400 });
+  assert.equal(sees(await inside('client-2')), bed.place('client-2').address);
+  assert.equal(await inside('client-1'), 'timeout');
+  // The proxy's own address is not the node's to answer: nobody listens there.
+  assert.equal(await outside(INTERNET, 701), 'refused');
+  const health = (at: NodeName) =>
+    bed.lab.run(at, [
+      'curl',
+      '-s',
+      '-m',
+      '3',
+      '-w',
+      ' %{http_code}',
+      `http://${bed.addressOf(at)}:${healthCheckNodePort}/healthz`,
+    ]);
+  assert.match((await health('node-1')).stdout, /"localEndpoints":2.*200$/s);
+  assert.match((await health('node-2')).stdout, /"localEndpoints":0.*503$/s);
+  const metrics = await bed.lab.run('node-1', ['curl', '-s', '127.0.0.1:10249/metrics']);
+  assert.match(metrics.stdout, /^kubeproxy_sync_proxy_rules_duration_seconds_count [1-9]/m);
+  const alive = await bed.lab.run('node-1', ['curl', '-s', '127.0.0.1:10256/healthz']);
+  assert.match(alive.stdout, /"nodeEligible":true/);
+});
+
+test('replies of node ports leave by the ENI through which the connection came', async (t) => {
+  const { ports } = await bed.service('far', {
+    type: 'NodePort',
+    externalTrafficPolicy: 'Local',
+    selector: { name: 'far' },
+    ports: [{ port: 80, targetPort: 8080 }],
+  });
+  await bed.endpoints('far', 1);
+  await bed.settled();
+  const port = ports[0]!.nodePort!;
+  const table = { family: 'ip', name: 'servicetest' } as const;
+  const nftables = new Nftables(bed.place('node-1').ns);
+  // Behind the translation of replies.
+  await nftables.apply(`table ip servicetest {
+    chain replies {
+      type filter hook postrouting priority 200;
+      oifname eth0 tcp sport ${port} counter
+      oifname eth1 tcp sport ${port} counter
+    }
+  }`);
+  t.after(() => nftables.apply('delete table ip servicetest\n'));
+  const counted = async () =>
+    (await nftables.list(table))!.flatMap(({ rule }) => {
+      const parts = (rule?.expr ?? []) as { counter?: { packets: number } }[];
+      return parts.flatMap(({ counter }) => counter?.packets ?? []);
+    });
+  for (const [client, address, sees] of [
+    ['internet', bed.publicAddress, INTERNET],
+    ['client-2', bed.addressOf('node-1'), bed.place('client-2').address],
+  ] as const) {
+    assert.deepEqual(await ask(bed.place(client), 'tcp', address, port), { by: 'far', sees });
+  }
+  const [eth0, eth1] = await counted();
+  assert.ok(eth0! > 0 && eth1 === 0, `${eth0} packets by eth0, ${eth1} by eth1`);
+});
+
+test('what cannot be is an event of its Service, and others go on', async (t) => {
+  const held = listenTcp(bed.place('node-2').ns, parseIp('0.0.0.0'), 31_999);
+  t.after(() => closeSync(held));
+  const http = (port: number, more = {}) => ({ port, targetPort: 8080, ...more });
+  const selector = { name: 'c' };
+  await bed.service('held', { type: 'NodePort', selector, ports: [http(80, { nodePort: 31_999 })] });
+  await bed.service('older', { selector, externalIPs: ['192.0.2.9'], ports: [http(80)] });
+  await bed.service('outside', { ports: [{ port: 80 }] });
+  await bed.client.create('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: 'outside', labels: { 'kubernetes.io/service-name': 'outside' } },
+    addressType: 'IPv4',
+    ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+    endpoints: [{ addresses: [INTERNET_2], conditions: { ready: true } }],
+  });
+  // Who is older is told by the second.
+  await sleep(1000);
+  await bed.service('younger', { selector: { name: 'a' }, externalIPs: ['192.0.2.9'], ports: [http(80)] });
+  const annotations = { long: 'x'.repeat(100_000) };
+  const good = await bed.service('long', { selector, ports: [http(80)] }, undefined, { annotations });
+  await bed.endpoints('long', 1);
+  await bed.endpoints('younger', 1);
+  await bed.settled();
+  type Event = {
+    reason: string;
+    type: string;
+    involvedObject: { kind: string; name: string };
+    source: { host: string };
+  };
+  const told = async () => {
+    const { items } = await bed.client.get<{ items: Event[] }>('/api/v1/namespaces/default/events');
+    return new Set(
+      items
+        .filter(({ involvedObject, type }) => involvedObject.kind === 'Service' && type === 'Warning')
+        .map(({ involvedObject, reason }) => `${involvedObject.name} ${reason}`),
+    );
+  };
+  await until(async () =>
+    assert.deepEqual([...(await told())].sort(), [
+      'held NodePortInUse',
+      'outside EndpointOutsideNetwork',
+      'younger OverlappingPort',
+    ]),
+  );
+  const by = async (address: string, port = 80) => {
+    const outcome = await ask(bed.place('client-1'), 'tcp', address, port);
+    return typeof outcome === 'object' ? outcome.by : outcome;
+  };
+  assert.deepEqual(
+    [await by(good.clusterIP), await by('192.0.2.9'), await by(bed.addressOf('node-2'), 31_999)],
+    ['c', 'c', 'c'],
+  );
+});
+
+const deployment = (revision: string) => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'web' },
+  spec: {
+    replicas: 3,
+    selector: { matchLabels: { app: 'web' } },
+    strategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+    template: {
+      metadata: { labels: { app: 'web', revision } },
+      spec: {
+        terminationGracePeriodSeconds: 10,
+        containers: [
+          {
+            name: 'web',
+            image: 'registry.k8s.io/e2e-test-images/agnhost:2.53',
+            // Goes on to serve when it is told to end, until no node sends it connections any more.
+            args: ['netexec', '--delay-shutdown=3'],
+            readinessProbe: { httpGet: { path: '/readyz', port: 8080 }, periodSeconds: 1 },
+          },
+        ],
+      },
+    },
+  },
+});
+
+/** 200 requests a second: one half from a pod to the cluster IP, the other from the internet to a node port. */
+function demand({ clusterIP, ports }: ServiceSpec) {
+  return load(200, (number) =>
+    number % 2
+      ? ask(bed.place('client-1'), 'tcp', clusterIP, 80)
+      : ask(bed.place('internet'), 'tcp', bed.publicAddress, ports[0]!.nodePort!),
+  );
+}
+
+test('a deployment under load', async (t) => {
+  const path = '/apis/apps/v1/namespaces/default/deployments';
+  await bed.client.create(path, deployment('one') as object);
+  const spec = await bed.service('web', {
+    type: 'NodePort',
+    selector: { app: 'web' },
+    ports: [
+      { name: 'http', port: 80, targetPort: 8080 },
+      { name: 'udp', port: 80, targetPort: 8081, protocol: 'UDP' },
+    ],
+  });
+  await bed.endpoints('web', 3);
+  await bed.settled();
+
+  await t.test('is updated without a request that fails', async (t) => {
+    const names = async () => (await bed.podsOf('app=web')).map(({ metadata }) => metadata.name);
+    const before = await names();
+    const requests = demand(spec);
+    await bed.client.patch(`${path}/web`, deployment('two'));
+    await until(async () => {
+      const [olds, news] = [await bed.podsOf('revision=one'), await bed.podsOf('revision=two')];
+      assert.deepEqual([olds.length, news.length], [0, 3]);
+    }, 60_000);
+    const { counts, failures, perSecond } = await requests.stop();
+    t.diagnostic(`${[...counts.values()]} requests by pod, ${perSecond.toFixed(0)} a second`);
+    assert.deepEqual(failures, []);
+    assert.ok(perSecond > 190, `${perSecond} requests a second`);
+    for (const name of [...before, ...(await names())])
+      assert.ok(counts.has(name), `${name} was never asked`);
+  });
+
+  await t.test('goes on while kube-proxy is killed and starts again', async (t) => {
+    const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
+    t.after(() => flow.close());
+    const held = await flow.ask('hostname', 1000);
+    const requests = demand(spec);
+    const killed = NODES.map(kubeProxyOf);
+    // On one node another proxy appears meanwhile: ours stays off, and tells why.
+    const nftables = new Nftables(bed.place('node-2').ns);
+    await nftables.apply('add table ip kube-proxy\nadd chain ip kube-proxy services\n');
+    for (const pid of killed) process.kill(pid, 'SIGKILL');
+    await until(async () => {
+      const { items } = await bed.client.get<{ items: { reason: string }[] }>(
+        '/api/v1/namespaces/default/events',
+      );
+      assert.ok(items.some(({ reason }) => reason === 'KubeProxyFound'));
+    });
+    await nftables.apply('delete table ip kube-proxy\n');
+    // What happens in the meantime is made up for.
+    const late = await bed.service('late', {
+      selector: { name: 'a' },
+      ports: [{ port: 80, targetPort: 8080 }],
+    });
+    await bed.endpoints('late', 1);
+    await bed.settled();
+    assert.deepEqual(await ask(bed.place('node-2'), 'tcp', late.clusterIP, 80), {
+      by: 'a',
+      sees: bed.addressOf('node-2'),
+    });
+    assert.equal(await flow.ask('hostname', 1000), held);
+    const { counts, failures } = await requests.stop();
+    assert.notDeepEqual(NODES.map(kubeProxyOf), killed);
+    t.diagnostic(`${[...counts.values()].reduce((sum, count) => sum + count)} requests`);
+    assert.deepEqual(failures, []);
+  });
+
+  await t.test('loses a pod, and flows of UDP to it are cut', async () => {
+    const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
+    const gone = await flow.ask('hostname', 1000);
+    await bed.client.delete(`/api/v1/namespaces/default/pods/${gone}`, { gracePeriodSeconds: 0 });
+    const heir = await until(async () => {
+      const name = await flow.ask('hostname', 300);
+      assert.notEqual(name, gone);
+      return name;
+    }, 5000);
+    flow.close();
+    assert.match(heir, /^web-/);
+  });
+});
+
+/** The process of the service proxy of a node. */
+function kubeProxyOf(node: NodeName): number {
+  const { inode } = bed.place(node).ns;
+  const found = readdirSync('/proc').filter((entry) => {
+    try {
+      if (!/^\d+$/.test(entry)) return false;
+      const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      return (
+        /agent --module services/.test(command) &&
+        statSync(`/proc/${entry}/ns/net`, { bigint: true }).ino === inode
+      );
+    } catch {
+      return false;
+    }
+  });
+  assert.equal(found.length, 1, `kube-proxy of ${node}: ${found}`);
+  return Number(found[0]);
+}
