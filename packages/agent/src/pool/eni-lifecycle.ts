@@ -32,6 +32,8 @@ export type EniLifecycleOptions = {
   readonly identity: InstanceIdentity;
   readonly settings: Config['pool'];
   readonly clusterName?: string | undefined;
+  /** Whether a pod holds an address of the ENI: then it stays attached whatever fails. */
+  readonly inUse: (eni: Ec2Eni) => boolean;
   /** Ends every wait: what is under way is left for the next start. */
   readonly signal: AbortSignal;
 };
@@ -45,7 +47,8 @@ export class EniLifecycle {
 
   /**
    * Attaches one more ENI: one that is attached already but not known yet, else a new one. Whatever fails, nothing
-   * is left behind; only a stop leaves an ENI that is attached, for the next start to take up.
+   * is left behind, but for an ENI that pods use; only a stop leaves another that is attached, for the next start to
+   * take up.
    * @param known ids of the ENIs in use.
    * @param slots what a new ENI comes with.
    * @param config where a new ENI goes, if that is told; else it is like the primary one.
@@ -94,13 +97,13 @@ export class EniLifecycle {
   }
 
   /**
-   * Detaches an ENI and deletes it.
+   * Detaches an ENI, unless it is on its way already, and deletes it.
    * @throws {AwsError} when it could not be detached: then it is as it was.
    */
   async free(id: string): Promise<void> {
     const { ec2 } = this.#options;
     const eni = await ec2.eni(id);
-    if (eni?.attachment) await ec2.detachEni(eni.attachment.id);
+    if (eni?.attachment?.status.startsWith('attach')) await ec2.detachEni(eni.attachment.id);
     faultPoint('eni-detached');
     if (eni) await this.#delete(id);
     faultPoint('eni-deleted');
@@ -192,7 +195,7 @@ export class EniLifecycle {
 
   /** Waits until the instance has the attached ENI. Undoes it when that fails, if it was an agent's. */
   async #settle(eni: Ec2Eni, attachmentId: string, use: (eni: MetadataEni) => Promise<void>): Promise<void> {
-    const { ec2, identity, log, signal } = this.#options;
+    const { ec2, identity, inUse, log, signal } = this.#options;
     try {
       if (!eni.attachment?.deleteOnTermination) await ec2.setDeleteOnTermination(eni.id, attachmentId);
       faultPoint('eni-marked');
@@ -202,7 +205,8 @@ export class EniLifecycle {
       const { deviceNumber: device, addresses, prefixes } = settled;
       log.info({ eni: eni.id, device, addresses, prefixes }, 'ENI attached');
     } catch (error) {
-      if (!signal.aborted && isOwn(eni, identity.instanceId)) await this.#discard(eni.id, attachmentId);
+      const useless = isOwn(eni, identity.instanceId) && !inUse(eni);
+      if (!signal.aborted && useless) await this.#discard(eni.id, attachmentId);
       throw error;
     }
   }

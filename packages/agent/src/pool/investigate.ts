@@ -144,7 +144,10 @@ export function divide(
   described: readonly Ec2Eni[],
   { identity, settings }: Pick<WarmPoolOptions, 'identity' | 'settings'>,
 ): { managed: Ec2Eni[]; foreign: Set<string> } {
-  const cardZero = described.filter((eni) => eni.attachment?.networkCard === 0);
+  // One that is being detached gives nobody an address any more.
+  const cardZero = described.filter(
+    ({ attachment }) => attachment?.networkCard === 0 && attachment.status.startsWith('attach'),
+  );
   const isOurs = (eni: Ec2Eni) => isManaged(eni, identity.instanceId, settings.manageUntaggedEni);
   return {
     managed: cardZero.filter(isOurs),

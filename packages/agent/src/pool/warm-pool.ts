@@ -102,6 +102,8 @@ export class WarmPool implements AddressPool {
   readonly #decreaseBackoff: Backoff;
   readonly #stop = new AbortController();
   readonly #enis = new Map<string, NodeEni>();
+  /** ENIs that are being given back. */
+  readonly #leaving = new Map<string, NodeEni>();
   /** The ENI that each held address was last seen on. */
   readonly #lastEni = new Map<Ipv4, NodeEni>();
   readonly #events = new PoolEvents();
@@ -129,7 +131,11 @@ export class WarmPool implements AddressPool {
     this.#limits = findings.limits;
     this.#foreign = findings.foreign;
     this.#pool = findings.pool;
-    this.#lifecycle = ec2 && new EniLifecycle({ ...options, ec2, signal: this.#stop.signal });
+    const inUse = (eni: Ec2Eni) =>
+      slotsOf(eni)
+        .flatMap(addressesIn)
+        .some((address) => this.#pool.allocations.has(address));
+    this.#lifecycle = ec2 && new EniLifecycle({ ...options, ec2, inUse, signal: this.#stop.signal });
     this.#housekeeping = this.#lifecycle && new Housekeeping(options, this.#lifecycle);
     this.#housekeeping?.claim(findings.described);
     this.#places = new EniPlaces(options);
@@ -401,6 +407,7 @@ export class WarmPool implements AddressPool {
         await this.#places.learn(this.#primary);
         this.#drain();
       }
+      for (const id of this.#leaving.keys()) await this.#decrease(() => this.#free(id));
       const actions = this.#obstacle ? [] : this.#plan();
       for (const action of actions) grew = (await this.#carryOut(action)) || grew;
       if (!grew) await this.#housekeeping.run();
@@ -590,8 +597,10 @@ export class WarmPool implements AddressPool {
     log.info({ eni: id, removed: withdrawn }, 'addresses unassigned from ENI');
   }
 
+  /** Frees an ENI, or goes on with that where it came to a halt. */
   async #free(id: string): Promise<void> {
-    const eni = this.#enis.get(id)!;
+    const eni = this.#leaving.get(id) ?? this.#enis.get(id)!;
+    this.#leaving.set(id, eni);
     this.#pool = markLeaving(this.#pool, id, true);
     this.#enis.delete(id);
     faultPoint('eni-leaving');
@@ -601,11 +610,16 @@ export class WarmPool implements AddressPool {
       await this.#lifecycle!.free(id);
     } catch (error) {
       if (this.#stop.signal.aborted) throw error; // The next start sees what came of it.
+      // The answer may be lost and not the detachment: it is used again only when EC2 has it attached.
+      const found = await this.#options.ec2!.eni(id);
+      if (found?.attachment?.status !== 'attached') throw error;
+      this.#leaving.delete(id);
       this.#enis.set(id, eni);
       this.#pool = markLeaving(this.#pool, id, false);
       await this.#setEnis();
       throw error;
     }
+    this.#leaving.delete(id);
     this.#pool = dropEni(this.#pool, id);
     this.#options.log.info({ eni: id }, 'ENI freed');
   }
@@ -681,8 +695,7 @@ export class WarmPool implements AddressPool {
   }
 
   async #managedEnis(ec2: Ec2): Promise<Ec2Eni[]> {
-    const described = (await ec2.attachedEnis()).filter((eni) => eni.attachment?.status.startsWith('attach'));
-    const { managed, foreign } = divide(described, this.#options);
+    const { managed, foreign } = divide(await ec2.attachedEnis(), this.#options);
     this.#foreign = foreign;
     this.#housekeeping?.claim(managed);
     return managed;
