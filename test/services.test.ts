@@ -56,7 +56,8 @@ const BACKENDS = {
   'on node-2': { selector: { on: 'node-2' }, pods: ['c'] },
   nowhere: { selector: { net: 'no' }, pods: [] },
 } as const;
-const FRONTENDS = ['ClusterIP', 'NodePort node-1', 'NodePort node-2', 'externalIP', 'LoadBalancer'] as const;
+// Cluster IPs last: what was remembered of a client elsewhere must not lead them astray.
+const FRONTENDS = ['NodePort node-1', 'NodePort node-2', 'externalIP', 'LoadBalancer', 'ClusterIP'] as const;
 
 type Combination = {
   readonly name: string;

@@ -141,7 +141,7 @@ export type Balance = {
   readonly nodePort: boolean;
   readonly from: number;
   readonly count: number;
-  /** The port of a Service that remembers its clients, see {@link affinityMaps}. */
+  /** The memory of clients that it goes by, see {@link affinityMaps}. */
   readonly sticky: string | undefined;
 };
 
@@ -229,7 +229,7 @@ export class Chains {
 }
 
 /**
- * The maps from clients to the address and the port of their endpoint, for one port of a Service. They are two, as
+ * The maps from clients to the address and the port of their endpoint: one memory of one port of a Service. They are two, as
  * nft's update of a map ends with an assertion where a value is larger than an IPv6 address.
  */
 export function affinityMaps(id: string): [addresses: string, ports: string] {

@@ -55,20 +55,42 @@ export function objectsOf(
     placement.slots.forEach((endpoint, slot) => {
       put(`endpoints-${port.protocol}`, concat(slotsKey(port, frontend), slot), endpoint);
       if (port.affinity !== undefined) {
-        const chain = chains.remember(port.id, port.protocol, port.affinity);
+        const chain = chains.remember(memoryOf(port, frontend), port.protocol, port.affinity);
         put('affinity-members', concat(key, endpoint), `goto ${chain}`);
       }
     });
     for (const source of frontend.sources ?? []) put('source-ranges', concat(key, block(source)));
     if (frontend.address && !frontend.external) put('cluster-ips', frontend.address);
   }
-  for (const map of port.affinity === undefined ? [] : affinityMaps(port.id)) put('map', map);
+  for (const memory of memoriesOf(port)) for (const map of affinityMaps(memory)) put('map', map);
   for (const { address, nodeName } of [...port.endpoints.cluster, ...port.endpoints.local]) {
     // One without a node may be a pod of this node too.
     if (nodeName === undefined || nodeName === options.nodeName) put('hairpin', concat(address, address));
   }
   for (const [name, rules] of chains.all) put('chain', name, rules);
   return objects;
+}
+
+/** No name of a Service or port has a dot. */
+const LOCAL = '.local';
+
+/**
+ * Whose clients a frontend remembers, see {@link affinityMaps}. A client that was given an endpoint of another node at a NodePort
+ * must not be sent there from a cluster IP that keeps to this node.
+ */
+function memoryOf({ id, internalLocal }: ServicePort, { external }: Pick<Frontend, 'external'>): string {
+  return internalLocal && !external ? `${id}${LOCAL}` : id;
+}
+
+/** All memories of a port of a Service: none where it has no affinity. */
+export function memoriesOf(port: ServicePort): readonly string[] {
+  if (port.affinity === undefined) return [];
+  return [...new Set(port.frontends.map((frontend) => memoryOf(port, frontend)))];
+}
+
+/** The id of the port that a memory belongs to. */
+export function idOfMemory(memory: string): string {
+  return memory.endsWith(LOCAL) ? memory.slice(0, -LOCAL.length) : memory;
 }
 
 /** A block as nft lists it: one address without a length. */
@@ -96,10 +118,11 @@ function entryChain(
 function balancingChain(
   chains: Chains,
   port: ServicePort,
-  { address, external }: Frontend,
+  frontend: Frontend,
   { slots, local, cluster }: Placement<string>,
   { podLinks }: PlanOptions,
 ): string {
+  const { address, external } = frontend;
   const { protocol, affinity } = port;
   if (slots.length === 0) return chains.reject();
   const to = (range: Range): string =>
@@ -107,7 +130,7 @@ function balancingChain(
       protocol,
       nodePort: address === undefined,
       ...range,
-      sticky: affinity === undefined ? undefined : port.id,
+      sticky: affinity === undefined ? undefined : memoryOf(port, frontend),
     });
   const localChain = local.count > 0 ? to(local) : undefined;
   // With no endpoint meant for everybody there may still be one here.

@@ -11,7 +11,7 @@ import { ANY, type Family } from './layout.ts';
 import { ServiceMetrics } from './metrics.ts';
 import type { Frontend, Problem, Protocol, ServicePort } from './model.ts';
 import { type Change, objectKey, splitKey } from './objects.ts';
-import { familyName, frontendKey } from './plan.ts';
+import { familyName, frontendKey, idOfMemory, memoriesOf } from './plan.ts';
 import { Tables } from './tables.ts';
 import { type Inputs, Wanted } from './wanted.ts';
 
@@ -221,24 +221,27 @@ export class ServiceProxy implements AsyncDisposable {
 
   /** Clients of endpoints that are gone are given others. */
   async #forget(changes: readonly Change[], all: boolean): Promise<void> {
-    const endpointsOf = (family: 4 | 6, id: string) => new Set(this.#wanted.endpointsOf(id, family));
-    const ids = new Set<string>();
+    const endpointsOf = (family: 4 | 6, memory: string) =>
+      new Set(this.#wanted.endpointsOf(idOfMemory(memory), family));
+    const memories = new Set<string>();
     for (const { object, from } of changes) {
       const { family, set } = splitKey(object);
       if (set === 'affinity-members' && from !== undefined) {
-        ids.add(`${family} ${from.slice('goto remember/'.length)}`);
+        memories.add(`${family} ${from.slice('goto remember/'.length)}`);
       }
     }
     // A former run may have ended between the two.
-    for (const { family, id, affinity } of all ? this.#wanted.ports : []) {
-      const name = familyName(family);
-      if (affinity !== undefined && this.#tables.hadOthers(name, id, endpointsOf(family, id))) {
-        ids.add(`${name} ${id}`);
+    for (const port of all ? this.#wanted.ports : []) {
+      const name = familyName(port.family);
+      for (const memory of memoriesOf(port)) {
+        if (this.#tables.hadOthers(name, memory, endpointsOf(port.family, memory))) {
+          memories.add(`${name} ${memory}`);
+        }
       }
     }
-    for (const sticky of ids) {
-      const [family, id] = sticky.split(' ') as [Family, string];
-      await this.#tables.forget(family, id, endpointsOf(family === 'ip' ? 4 : 6, id));
+    for (const sticky of memories) {
+      const [family, memory] = sticky.split(' ') as [Family, string];
+      await this.#tables.forget(family, memory, endpointsOf(family === 'ip' ? 4 : 6, memory));
     }
   }
 
