@@ -1,0 +1,428 @@
+import assert from 'node:assert/strict';
+import { BlockList, isIPv6 } from 'node:net';
+import { it } from 'node:test';
+import type { LabelSelector, Pod } from '@enid/kube';
+import fc from 'fast-check';
+import type { ClusterNetworkPolicy, Content, Endpoint, NetworkPolicy } from './objects.ts';
+import { allows, type Connection, isSubject, selectsPod, verdict } from './oracle.fixture.ts';
+import { type Policy, readClusterNetworkPolicy, readNetworkPolicy } from './policy.ts';
+import { PolicyState } from './policy-state.ts';
+
+const NAMES = ['red', 'blue', 'green'];
+const values = fc.constantFrom('a', 'b', 'c');
+const labels = fc.dictionary(fc.constantFrom('app', 'tier'), values, { maxKeys: 2 });
+const selector: fc.Arbitrary<LabelSelector> = fc.record(
+  {
+    matchLabels: labels,
+    matchExpressions: fc.array(
+      fc.oneof(
+        fc.record({
+          key: fc.constantFrom('app', 'tier'),
+          operator: fc.constantFrom('In', 'NotIn'),
+          values: fc.uniqueArray(values, { minLength: 1, maxLength: 2 }),
+        }),
+        fc.record({
+          key: fc.constantFrom('app', 'tier'),
+          operator: fc.constantFrom('Exists', 'DoesNotExist'),
+        }),
+      ),
+      { maxLength: 1 },
+    ),
+  },
+  { requiredKeys: [] },
+);
+const PORTS = [80, 81, 82, 8080, 65_535];
+const protocol = fc.constantFrom('TCP', 'UDP', 'SCTP');
+const number = fc.constantFrom(...PORTS);
+const portName = fc.constantFrom('http', 'dns');
+
+const pods: fc.Arbitrary<Pod[]> = fc
+  .array(
+    fc.record({
+      namespace: fc.constantFrom(...NAMES),
+      labels,
+      kind: fc.constantFrom('normal', 'normal', 'normal', 'dual', 'host', 'done', 'new'),
+      ports: fc.array(fc.record({ name: portName, protocol, containerPort: number }), { maxLength: 2 }),
+    }),
+    { minLength: 2, maxLength: 7 },
+  )
+  .map((all) =>
+    all.map(({ namespace, labels: own, kind, ports }, i): Pod => {
+      const ip = `10.0.${i % 2}.${i + 1}`;
+      const ips = kind === 'dual' ? [{ ip }, { ip: `2001:db8::${i + 1}` }] : [{ ip }];
+      return {
+        metadata: { name: `pod-${i}`, namespace, labels: own },
+        spec: { hostNetwork: kind === 'host', containers: [{ name: 'c', ports }] },
+        status: {
+          phase: kind === 'done' ? 'Succeeded' : 'Running',
+          ...(kind !== 'new' && { podIP: ip, podIPs: ips, hostIP: '10.0.9.9' }),
+        },
+      };
+    }),
+  );
+
+const block = fc.constantFrom(
+  { cidr: '10.0.0.0/16', except: ['10.0.1.0/24'] },
+  { cidr: '10.0.0.0/16' },
+  { cidr: '10.0.0.1/32' },
+  { cidr: '10.0.0.0/15', except: ['10.0.0.0/24', '10.0.1.2/32'] },
+  { cidr: '0.0.0.0/0', except: ['192.168.0.0/16'] },
+  { cidr: '2001:db8::/64' },
+);
+const peer = fc.oneof(
+  fc.record({ podSelector: selector }),
+  fc.record({ namespaceSelector: selector }),
+  fc.record({ namespaceSelector: selector, podSelector: selector }),
+  fc.record({ ipBlock: block }),
+);
+const numbered = fc.oneof(
+  fc.record({ protocol, port: number }),
+  fc.record({ protocol, port: fc.constantFrom(80, 81), endPort: fc.constantFrom(81, 82, 9000) }),
+  fc.record({ protocol }),
+  fc.record({ port: number }),
+);
+// In one rule names and numbers are not mixed with blocks by the oracle, so a rule has either.
+const ports = fc.oneof(
+  fc.array(numbered, { maxLength: 3 }),
+  fc.array(fc.record({ protocol, port: portName }), { minLength: 1, maxLength: 2 }),
+);
+const rule = <K extends string>(peers: K) =>
+  fc.record({ ports, [peers]: fc.array(peer, { maxLength: 2 }) }, { requiredKeys: [] });
+const policy: fc.Arbitrary<NetworkPolicy> = fc.record({
+  metadata: fc.record({ name: fc.constant('policy'), namespace: fc.constantFrom(...NAMES) }),
+  spec: fc.record(
+    {
+      podSelector: selector,
+      policyTypes: fc.uniqueArray(fc.constantFrom('Ingress', 'Egress')),
+      ingress: fc.array(rule('from'), { maxLength: 2 }),
+      egress: fc.array(rule('to'), { maxLength: 2 }),
+    },
+    { requiredKeys: ['podSelector'] },
+  ),
+}) as fc.Arbitrary<NetworkPolicy>;
+
+const namespaceLabels = fc
+  .array(labels, { minLength: 3, maxLength: 3 })
+  .map((all) => new Map(NAMES.map((name, i) => [name, all[i]!])));
+
+function stateOf(all: readonly Pod[], namespaces: ReadonlyMap<string, Record<string, string>>): PolicyState {
+  const state = new PolicyState();
+  for (const [name, own] of namespaces) state.setNamespace(name, { metadata: { name, labels: own } });
+  for (const pod of all) state.setPod(`${pod.metadata?.namespace}/${pod.metadata?.name}`, pod);
+  return state;
+}
+
+function resolveOne(state: PolicyState, read: Policy): Content {
+  state.setPolicy('p', read);
+  return state.resolve('p')!;
+}
+
+/** How an agent reads an endpoint. */
+function holds(
+  endpoint: Endpoint,
+  ip: string,
+  connection: Connection,
+  selected: Content['podSelectorEndpoints'][number],
+) {
+  const covers = (cidr: string) => {
+    const [net, bits = isIPv6(cidr) ? '128' : '32'] = cidr.split('/');
+    const list = new BlockList();
+    list.addSubnet(net!, Number(bits), isIPv6(net!) ? 'ipv6' : 'ipv4');
+    return list.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4');
+  };
+  if (!endpoint.cidr || !covers(endpoint.cidr) || endpoint.except?.some(covers)) return false;
+  return (
+    endpoint.ports?.some(
+      (port) =>
+        port.protocol === connection.protocol &&
+        (port.port === undefined ||
+          (connection.port >= port.port && connection.port <= (port.endPort ?? port.port))) &&
+        (port.name === undefined ||
+          selected.namedPorts?.some(
+            (own) => own.name === port.name && own.port === port.port && own.protocol === port.protocol,
+          )),
+    ) ?? true
+  );
+}
+
+function* connections(all: readonly Pod[], direction: 'Ingress' | 'Egress'): Generator<Connection> {
+  const outside = [{ ip: '192.168.3.4' }, { ip: '10.1.0.1' }, { ip: '8.8.8.8' }, { ip: '2001:db8::ff' }];
+  const inside = all.flatMap((pod) => (pod.status?.podIPs ?? []).map(({ ip }) => ({ ip: ip!, pod })));
+  for (const pod of all) {
+    if (!pod.status?.podIP) continue;
+    for (const other of [...outside, ...inside]) {
+      const own = { ip: pod.status.podIP, pod };
+      const [from, to] = direction === 'Ingress' ? [other, own] : [own, other];
+      for (const each of ['TCP', 'UDP', 'SCTP']) {
+        for (const port of [...PORTS, 83]) yield { from, to, protocol: each, port };
+      }
+    }
+  }
+}
+
+it('allows exactly what the specification says, between all pods and others, on all ports', () => {
+  fc.assert(
+    fc.property(pods, namespaceLabels, policy, (all, namespaces, given) => {
+      const read = readNetworkPolicy(given);
+      const content = resolveOne(stateOf(all, namespaces), read);
+      const types =
+        given.spec?.policyTypes && given.spec.policyTypes.length > 0
+          ? given.spec.policyTypes
+          : ['Ingress', ...(given.spec?.egress?.length ? ['Egress'] : [])];
+      assert.deepEqual([...read.directions].sort(), [...types].sort());
+      const selected = new Map(content.podSelectorEndpoints.map((pod) => [pod.name, pod]));
+      assert.deepEqual(
+        [...selected.keys()].sort(),
+        all
+          .filter((pod) => selectsPod(given, pod))
+          .map(({ metadata }) => metadata!.name!)
+          .sort(),
+      );
+      for (const direction of ['Ingress', 'Egress'] as const) {
+        if (!types.includes(direction)) continue;
+        const list = direction === 'Ingress' ? content.ingress : content.egress;
+        for (const connection of connections(all, direction)) {
+          const [own, other] =
+            direction === 'Ingress' ? [connection.to, connection.from] : [connection.from, connection.to];
+          const endpoint = selected.get(own.pod!.metadata!.name!);
+          if (!endpoint) continue;
+          const resolved = list.some((each) => holds(each, other.ip, connection, endpoint));
+          if (resolved === allows(given, direction, connection, namespaces)) continue;
+          assert.fail(
+            JSON.stringify(
+              { direction, connection, resolved, policy: given, list, namespaces: [...namespaces] },
+              null,
+              1,
+            ),
+          );
+        }
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+const clusterPods = fc.oneof(
+  fc.record({ namespaces: selector }),
+  fc.record({ pods: fc.record({ namespaceSelector: selector, podSelector: selector }) }),
+);
+const clusterPeer = fc.oneof(
+  clusterPods,
+  fc.record({ networks: fc.subarray(['10.0.0.0/24', '0.0.0.0/0', '2001:db8::/64'], { minLength: 1 }) }),
+);
+const clusterPorts = fc.oneof(
+  fc.constant(undefined),
+  fc.array(
+    fc.oneof(
+      fc.record({ portNumber: fc.record({ protocol, port: number }) }),
+      fc.record({
+        portRange: fc.record({ protocol, start: fc.constant(80), end: fc.constantFrom(81, 9000) }),
+      }),
+    ),
+    { minLength: 1, maxLength: 2 },
+  ),
+);
+const clusterRule = <K extends string>(peers: K) =>
+  fc.record({
+    action: fc.constantFrom('Accept', 'Deny', 'Pass'),
+    ports: clusterPorts,
+    [peers]: fc.array(clusterPeer, { minLength: 1, maxLength: 2 }),
+  });
+const clusterPolicy = fc.record({
+  metadata: fc.constant({ name: 'policy' }),
+  spec: fc.record({
+    tier: fc.constantFrom('Admin', 'Baseline'),
+    priority: fc.nat(1000),
+    subject: clusterPods,
+    ingress: fc.array(clusterRule('from'), { maxLength: 3 }),
+    egress: fc.array(clusterRule('to'), { maxLength: 3 }),
+  }),
+}) as fc.Arbitrary<ClusterNetworkPolicy>;
+
+it('gives of a cluster policy the verdict of the first rule that fits', () => {
+  fc.assert(
+    fc.property(pods, namespaceLabels, clusterPolicy, (all, namespaces, given) => {
+      const content = resolveOne(stateOf(all, namespaces), readClusterNetworkPolicy(given));
+      const selected = new Map(content.podSelectorEndpoints.map((pod) => [pod.name, pod]));
+      const withName = new Map([...namespaces].map(([name, own]) => [name, own]));
+      assert.deepEqual(
+        [...selected.keys()].sort(),
+        all
+          .filter((pod) => isSubject(given, pod, withName))
+          .map(({ metadata }) => metadata!.name!)
+          .sort(),
+      );
+      for (const direction of ['Ingress', 'Egress'] as const) {
+        const list = direction === 'Ingress' ? content.ingress : content.egress;
+        for (const connection of connections(all, direction)) {
+          const [own, other] =
+            direction === 'Ingress' ? [connection.to, connection.from] : [connection.from, connection.to];
+          const endpoint = selected.get(own.pod!.metadata!.name!);
+          if (!endpoint) continue;
+          const first = list
+            .filter((each) => holds(each, other.ip, connection, endpoint))
+            .sort((a, b) => a.rule - b.rule)[0];
+          assert.equal(first?.action, verdict(given, direction, connection, withName));
+        }
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+const webPod = (name: string, own: Record<string, string>, ip: string, port = 8080): Pod => ({
+  metadata: { name, namespace: 'red', labels: own },
+  spec: { containers: [{ name: 'c', ports: [{ name: 'http', containerPort: port }] }] },
+  status: { phase: 'Running', podIP: ip, hostIP: '10.0.9.9' },
+});
+const service = (targetPort: number | string) => ({
+  metadata: { name: 'web', namespace: 'red' },
+  spec: {
+    clusterIP: '172.20.0.5',
+    selector: { app: 'web' },
+    ports: [{ port: 80, targetPort: targetPort as never }],
+  },
+});
+const egressTo = (to: object[] | undefined, wanted: object[] | undefined): NetworkPolicy => ({
+  metadata: { name: 'p', namespace: 'red' },
+  spec: {
+    podSelector: {},
+    policyTypes: ['Egress'],
+    egress: [{ ...(to && { to }), ...(wanted && { ports: wanted }) }],
+  } as never,
+});
+const clusterIp = (content: Content) =>
+  content.egress.filter(({ cidr }) => cidr === '172.20.0.5').flatMap(({ ports: all }) => all);
+const RED = new Map([['red', {}]]);
+
+it('opens a Service when all pods behind it are allowed, on the ports that lead to allowed ones', () => {
+  const one = webPod('one', { app: 'web', version: '1' }, '10.0.0.1');
+  const two = webPod('two', { app: 'web', version: '2' }, '10.0.0.2');
+  const open = [{ protocol: 'TCP', port: 80 }];
+  const versionOne = [{ podSelector: { matchLabels: { version: '1' } } }];
+  const web = [{ podSelector: { matchLabels: { app: 'web' } } }];
+  const cases: [NetworkPolicy, number | string, Pod[], object[]][] = [
+    [egressTo(web, undefined), 8080, [one, two], open],
+    [egressTo(web, [{ port: 8080 }]), 8080, [one, two], open],
+    [egressTo(web, [{ port: 'http' }]), 'http', [one, two], open],
+    [egressTo(web, [{ port: 8080 }]), 'http', [one, two], open],
+    // 80 is the Service's port, not the pods'.
+    [egressTo(web, [{ port: 80 }]), 8080, [one, two], []],
+    [egressTo(web, [{ port: 8080, protocol: 'UDP' }]), 8080, [one, two], []],
+    // The Service would lead to the second version.
+    [egressTo(versionOne, undefined), 8080, [one, two], []],
+    [egressTo(versionOne, undefined), 8080, [one], open],
+    // To everybody, on a port that the Service has under another number.
+    [egressTo(undefined, [{ port: 8080 }]), 8080, [one, two], open],
+    [
+      egressTo(undefined, [{ port: 8080 }]),
+      'http',
+      [one, webPod('three', { app: 'web' }, '10.0.0.3', 81)],
+      [],
+    ],
+    [
+      egressTo(undefined, [{ port: 'http' }]),
+      'http',
+      [one, webPod('three', { app: 'web' }, '10.0.0.3', 81)],
+      open,
+    ],
+    [egressTo([{ ipBlock: { cidr: '10.0.0.0/8' } }], undefined), 8080, [one, two], []],
+  ];
+  for (const [given, target, all, expected] of cases) {
+    const state = stateOf(all, RED);
+    state.setService('red/web', service(target));
+    assert.deepEqual(clusterIp(resolveOne(state, readNetworkPolicy(given))), expected, JSON.stringify(given));
+  }
+});
+
+it('says which policies a change touches, so that following it gives what resolving all would give', () => {
+  const step = fc.oneof(
+    fc.record({ what: fc.constant('pod' as const), at: fc.nat(6), labels, gone: fc.boolean(), port: number }),
+    fc.record({ what: fc.constant('namespace' as const), at: fc.nat(2), labels }),
+    fc.record({
+      what: fc.constant('service' as const),
+      at: fc.nat(2),
+      labels,
+      target: fc.oneof(number, portName),
+    }),
+  );
+  fc.assert(
+    fc.property(
+      pods,
+      namespaceLabels,
+      fc.array(policy, { maxLength: 6 }),
+      fc.array(step, { maxLength: 12 }),
+      (all, namespaces, policies, steps) => {
+        const state = stateOf(all, namespaces);
+        for (const [i, each] of policies.entries()) state.setPolicy(`${i}`, readNetworkPolicy(each));
+        const known = policies.map((_, i) => state.resolve(`${i}`));
+        for (const each of steps) {
+          let touched: Set<string>;
+          if (each.what === 'pod') {
+            const pod = all[each.at % all.length]!;
+            const { name, namespace } = pod.metadata!;
+            const spec = { containers: [{ name: 'c', ports: [{ name: 'http', containerPort: each.port }] }] };
+            const now = { ...pod, metadata: { ...pod.metadata, labels: each.labels }, spec };
+            touched = state.setPod(`${namespace}/${name}`, each.gone ? undefined : now);
+          } else if (each.what === 'namespace') {
+            const name = NAMES[each.at]!;
+            touched = state.setNamespace(name, { metadata: { name, labels: each.labels } });
+          } else {
+            const namespace = NAMES[each.at]!;
+            const ports80 = [{ port: 80, targetPort: each.target as never }];
+            const spec = { clusterIP: `172.20.0.${each.at}`, selector: each.labels, ports: ports80 };
+            touched = state.setService(`${namespace}/s`, { metadata: { name: 's', namespace }, spec });
+          }
+          for (const [i] of policies.entries()) {
+            const now = state.resolve(`${i}`);
+            if (!touched.has(`${i}`))
+              assert.deepEqual(sorted(now), sorted(known[i]), JSON.stringify({ each, policy: policies[i] }));
+            known[i] = now;
+          }
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+const sorted = (content: Content | undefined) =>
+  content &&
+  Object.values(content).map((list) => (list as object[]).map((item) => JSON.stringify(item)).sort());
+
+it('leaves out what is wrong, says so, and holds ten thousand ports', () => {
+  const wrong: NetworkPolicy = {
+    metadata: { name: 'p', namespace: 'red' },
+    spec: {
+      podSelector: {},
+      ingress: [
+        {
+          from: [
+            { ipBlock: { cidr: '10.0.0.300/8' } },
+            { ipBlock: { cidr: '10.0.0.0/8', except: ['10.x/9'] } },
+          ],
+        },
+        {
+          from: [{ ipBlock: { cidr: '10.0.0.0/8' } }],
+          ports: Array.from({ length: 10_000 }, (_, i) => ({ port: 2 * i + 1 })),
+        },
+        {
+          from: [{ ipBlock: { cidr: '10.0.0.0/8' } }],
+          ports: Array.from({ length: 10_000 }, (_, i) => ({ port: i + 1 })),
+        },
+      ],
+    },
+  };
+  const read = readNetworkPolicy(wrong);
+  assert.equal(read.problems.length, 2);
+  assert.match(read.problems[0]!, /^spec.ingress\[0\]: "10.0.0.300\/8" is not an IPv4 CIDR block/);
+  const { ingress } = resolveOne(stateOf([], RED), read);
+  assert.deepEqual(
+    ingress.filter(({ rule: index }) => index === 0),
+    [],
+  );
+  const many = ingress.filter(({ rule: index }) => index === 1);
+  assert.equal(many.length, 20);
+  assert.equal(new Set(many.flatMap((each) => each.ports!.map(({ port }) => port))).size, 10_000);
+  assert.deepEqual(ingress.at(-1)?.ports, [{ protocol: 'TCP', port: 1, endPort: 10_000 }]);
+});

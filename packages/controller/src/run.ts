@@ -1,0 +1,94 @@
+/** The controller as a process: leader election around the loops, metrics and health. */
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { hostname } from 'node:os';
+import { type ApiAccess, EventRecorder, inClusterAccess, KubeClient, kubeconfigAccess } from '@enid/kube';
+import { type Logger, pino } from 'pino';
+import { serveEndpoints } from './http.ts';
+import { leadByLease } from './leader-election/leader-election.ts';
+import { ControllerMetrics } from './metrics.ts';
+import { startNetworkPolicies } from './network-policy/index.ts';
+import { preflight } from './preflight.ts';
+
+const LEASE = 'enid-controller';
+
+/**
+ * Runs the controller until SIGTERM or SIGINT.
+ * @param env KUBECONFIG outside of a cluster; POD_NAMESPACE, where the Lease is (kube-system); POD_NAME;
+ *   METRICS_PORT (8080); LOG_LEVEL (info).
+ * @throws {Error} when the cluster lacks something, or the leadership was lost: start it again.
+ */
+export async function runController(env: NodeJS.ProcessEnv): Promise<void> {
+  const log = pino({
+    level: env.LOG_LEVEL || 'info',
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+  });
+  const stop = new AbortController();
+  const signals = { signal: stop.signal };
+  const heard = Promise.race([once(process, 'SIGTERM', signals), once(process, 'SIGINT', signals)]).then(
+    ([signal]) => {
+      log.info({ signal }, 'the controller stops');
+      stop.abort();
+    },
+    () => {},
+  );
+  try {
+    await startController({
+      access: env.KUBECONFIG ? kubeconfigAccess(env.KUBECONFIG) : inClusterAccess(env),
+      namespace: env.POD_NAMESPACE || 'kube-system',
+      identity: `${env.POD_NAME || hostname()}_${randomUUID()}`,
+      port: Number(env.METRICS_PORT || 8080),
+      log,
+      signal: stop.signal,
+    });
+  } finally {
+    stop.abort();
+    await heard;
+  }
+}
+
+export type ControllerOptions = {
+  readonly access: ApiAccess;
+  /** The Lease's. */
+  readonly namespace: string;
+  readonly identity: string;
+  /** Of metrics and health; 0 takes any. */
+  readonly port: number;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly signal: AbortSignal;
+};
+
+/** Runs the controller until the signal aborts. Throws as {@link runController} does. */
+export async function startController(options: ControllerOptions): Promise<void> {
+  const { access, namespace, identity, port, log, signal } = options;
+  await using stack = new AsyncDisposableStack();
+  const client = new KubeClient(access);
+  stack.defer(() => client.close());
+  const onError = (error: Error) => log.warn({ err: error }, 'the API server does not answer as it should');
+  await preflight(client);
+  const metrics = new ControllerMetrics();
+  let waiting = () => 0;
+  metrics.showQueue(() => waiting());
+  stack.use(await serveEndpoints(port, metrics.registry, () => undefined));
+  log.info({ identity, server: access.server }, 'the controller waits to lead');
+  await leadByLease({ client, namespace, name: LEASE, identity, signal, onError }, async (leading) => {
+    const recorder = new EventRecorder({ client, component: LEASE, onError });
+    await using work = new AsyncDisposableStack();
+    work.defer(() => recorder.close());
+    const observe = metrics.networkPolicies;
+    const loops = await startNetworkPolicies({ client, recorder, onError, observe, signal: leading }).catch(
+      (error) => {
+        if (leading.aborted) return undefined;
+        throw error;
+      },
+    );
+    if (!loops) return;
+    work.use(loops);
+    waiting = () => loops.waiting;
+    metrics.lead(true);
+    log.info({ identity }, 'the controller leads');
+    if (!leading.aborted) await once(leading, 'abort');
+    metrics.lead(false);
+  });
+}
