@@ -48,6 +48,37 @@ export class FakeCloud {
     this.#shown = this.#attached();
   }
 
+  /** All that EC2 knows, for {@link FakeCloud.restored}: the cloud goes on when the process ends that it was in. */
+  saved(): string {
+    const { clock, enis, subnets } = this;
+    const now = clock.now();
+    return JSON.stringify({ now, enis: [...enis], subnets: [...subnets], next: this.#next });
+  }
+
+  /** A cloud as it was saved, at the time it was saved; what was under way in it starts again. */
+  static async restored(clock: TestClock, saved: string): Promise<FakeCloud> {
+    const { now, enis, subnets, next } = JSON.parse(saved);
+    await clock.advance(now - clock.now());
+    const cloud = new FakeCloud(clock);
+    cloud.enis.clear();
+    for (const [id, eni] of enis) cloud.enis.set(id, eni);
+    for (const [id, subnet] of subnets) cloud.subnets.set(id, subnet);
+    cloud.#next = next;
+    cloud.#changed();
+    for (const { id, attachment } of cloud.enis.values()) {
+      if (attachment?.status === 'attaching') cloud.#finishAttaching(id);
+      if (attachment?.status === 'detaching') clock.sleep(DETACH_TIME).then(() => cloud.detach(id));
+    }
+    return cloud;
+  }
+
+  #finishAttaching(id: string): void {
+    this.clock.sleep(ATTACH_TIME).then(() => {
+      const now = this.enis.get(id)?.attachment;
+      if (now) this.change(id, { attachment: { ...now, status: 'attached' } });
+    });
+  }
+
   /** Adds an ENI as somebody else would; attached when it has a device number. */
   add(eni: {
     id: string;
