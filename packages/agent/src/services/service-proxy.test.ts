@@ -511,3 +511,24 @@ test('what cannot be is reported once, and everything else works', async (t) => 
   await bring(proxy, services.toSpliced(1, 1), slices);
   assert.equal(await by(VIPS[0]), 'a');
 });
+
+test('internalTrafficPolicy Local holds for a client that its NodePort has sent elsewhere', async (t) => {
+  const { pods, proxy } = await start(t);
+  const services = [
+    web({
+      type: 'NodePort',
+      ports: [{ port: 80, nodePort: 30_080 }],
+      sessionAffinity: 'ClientIP',
+      internalTrafficPolicy: 'Local',
+    }),
+  ];
+  const by = async (address: string, port: number) =>
+    ((await call(pods.b, address, port)) as { by: string }).by;
+  await bring(proxy, services, [slice('web', 8080, [elsewhere(POD_C)])]);
+  assert.equal(await by(NODE_IP, 30_080), 'c');
+  await bring(proxy, services, [slice('web', 8080, [POD_A, elsewhere(POD_C)])]);
+  assert.deepEqual([await by(CLUSTER_IP, 80), await by(NODE_IP, 30_080)], ['a', 'c']);
+  // Each is remembered apart, and forgotten with its endpoint.
+  await bring(proxy, services, [slice('web', 8080, [POD_B, elsewhere(POD_C)])]);
+  assert.deepEqual([await by(CLUSTER_IP, 80), await by(NODE_IP, 30_080)], ['b', 'c']);
+});
