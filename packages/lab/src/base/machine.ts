@@ -1,34 +1,14 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
+import { createMountNamespace, removeNamespaces } from './mount-namespace.ts';
 
 const run = promisify(execFile);
 
 /** Folders of the host's that a node sees as they are and writes to for itself alone. */
 const LAYERED = ['/etc', '/opt', '/var'] as const;
-
-/** What goes before a command that has entered a mount namespace, for it to have this process's root directory. */
-let prefix: readonly string[] | undefined;
-
-/** Who enters a mount namespace finds itself at the root of that, even if it was in a chroot(2) before. */
-function enterRoot(): readonly string[] {
-  if (prefix) return prefix;
-  const root = openSync('/', 'r');
-  try {
-    // Our root as it is seen from that of our own namespace.
-    const path = execFileSync('nsenter', ['--mount=/proc/self/ns/mnt', '--', 'readlink', '/proc/self/fd/3'], {
-      stdio: ['ignore', 'pipe', 'inherit', root],
-      encoding: 'utf8',
-    }).trimEnd();
-    prefix = path === '/' ? [] : ['chroot', path];
-    return prefix;
-  } finally {
-    closeSync(root);
-  }
-}
 
 /** What is put into a machine before anything runs in it, and where its files are. */
 export type MachineOptions = {
@@ -68,8 +48,7 @@ export class Machine {
   /** Makes the namespaces and mounts what is the machine's own. */
   async create({ hostName, folders = [], files = {}, binds = {} }: MachineContents): Promise<void> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
-    for (const file of [this.#mounts, this.#uts]) writeFileSync(file, '', { mode: 0o600 });
-    await this.#unshare();
+    await createMountNamespace(this.#mounts, { uts: this.#uts });
     // Put below before it is covered: what is written to a layer that is mounted may be seen or not.
     for (const [path, text] of Object.entries(files)) {
       mkdirSync(dirname(this.#upper(path)), { recursive: true });
@@ -117,41 +96,14 @@ export class Machine {
       `--uts=${this.#uts}`,
       `--net=/run/netns/${this.#options.network}`,
       '--',
-      ...enterRoot(),
       ...command,
     ];
   }
 
   /** Takes its namespaces and files away, also when it was not finished. What runs in it is the caller's to end before. */
   async remove(): Promise<void> {
-    // Lazily, and failing where nothing is mounted: it may have been cut short at any point.
-    for (const file of [this.#mounts, this.#uts]) await run('umount', ['--lazy', file]).catch(() => {});
+    await removeNamespaces([this.#mounts, this.#uts]);
     await rm(this.#options.folder, { recursive: true, force: true });
-  }
-
-  /**
-   * Some kernels (6.18 among them) number namespaces from a counter of each CPU, and refuse to mount a mount namespace
-   * whose number is not above that of the caller's. On the CPU that numbered the caller's namespace it always is.
-   */
-  async #unshare(): Promise<void> {
-    const refusals: unknown[] = [];
-    for (const cpu of cpus().keys()) {
-      const unshare = [
-        'unshare',
-        `--mount=${this.#mounts}`,
-        `--uts=${this.#uts}`,
-        '--propagation=slave',
-        'true',
-      ];
-      try {
-        await run('taskset', ['--cpu-list', `${cpu}`, ...unshare]);
-        return;
-      } catch (refusal) {
-        refusals.push(refusal);
-        await run('umount', ['--lazy', this.#uts]).catch(() => {});
-      }
-    }
-    throw new AggregateError(refusals, `no mount namespace for ${this.#options.folder}: ${refusals.at(-1)}`);
   }
 
   async #inside(...command: [string, ...string[]]): Promise<void> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { removeCgroup } from '@enid/linux';
 import koffi from 'koffi';
+import { createMountNamespace, removeNamespaces } from '../base/mount-namespace.ts';
 import {
   containerdCommand,
   containerdConfig,
@@ -46,6 +47,12 @@ export async function startContainerd(prepared: PreparedImages): Promise<TestCon
   const directory = mkdtempSync(join(tmpdir(), 'enid-containerd-'));
   await run('mount', ['--bind', directory, directory]);
   await run('mount', ['--make-shared', directory]);
+  // Files that keep a mount namespace can be mounted on nothing that is shared.
+  const kept = mkdtempSync('/dev/shm/enid-containerd-');
+  await run('mount', ['-t', 'tmpfs', 'none', kept]);
+  await run('mount', ['--make-private', kept]);
+  const mounts = join(kept, 'mounts');
+  await createMountNamespace(mounts);
   const socket = join(directory, 'containerd.sock');
   const networks = join(directory, 'net.d');
   mkdirSync(networks);
@@ -60,7 +67,7 @@ export async function startContainerd(prepared: PreparedImages): Promise<TestCon
   const log = openSync(join(directory, 'containerd.log'), 'a');
   // Its mounts are its own, while it sees those that the kubelet makes in its directory.
   const { command, env } = containerdCommand(config);
-  const child = spawn('unshare', ['--mount', '--propagation', 'slave', ...command], {
+  const child = spawn('nsenter', [`--mount=${mounts}`, '--', ...command], {
     stdio: ['ignore', log, log],
     env: { ...process.env, ...env },
   });
@@ -99,7 +106,10 @@ export async function startContainerd(prepared: PreparedImages): Promise<TestCon
       cri.close();
       await end(child);
       removeCgroup(cgroupParent);
+      await removeNamespaces([mounts]);
       await run('umount', ['--recursive', directory]);
+      await run('umount', [kept]);
+      rmSync(kept, { recursive: true });
       await removeContainerdRoot(root);
       rmSync(directory, { recursive: true, force: true });
     },
