@@ -14,6 +14,7 @@ import {
   release,
   uncordon,
 } from './pool.ts';
+import { explainRefusal } from './refusal.ts';
 
 const NOW = 1_000_000;
 const at = (host: number) => parseIpv4(`10.0.0.${host}`);
@@ -49,4 +50,17 @@ test('uncordoning a block frees those within it, and none that reaches beyond', 
   const pool = ['10.0.0.4/32', '10.0.0.6/31', '10.0.0.0/24'].map(block).reduce(cordon, four);
   assert.deepEqual(uncordon(pool, block('10.0.0.4/30')).cordoned, ['10.0.0.0/24']);
   assert.equal(countsOf(uncordon(pool, block('10.0.0.0/16')), NOW).free, 4);
+});
+
+test('a node that has nothing but cordoned addresses left says so', () => {
+  const pool = cordon(four, block('10.0.0.4/30'));
+  const context = { instanceId: 'i-1', instanceType: 't3.small', bounds: { enis: 1, slotsPerEni: 4 } };
+  const rest = {
+    typeEnis: 1,
+    unmanagedEnis: 0,
+    prefixesPossible: true,
+    growth: { kind: 'possible' },
+  } as const;
+  const text = explainRefusal(pool, { ...context, ...rest }, NOW);
+  assert.match(text, /0 of 4 addresses assigned, 0 cooling, 4 cordoned; .*"enid ips uncordon"/);
 });

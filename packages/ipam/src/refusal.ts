@@ -1,7 +1,7 @@
 import type { Ip } from '@enid/ip';
 import { maxPods } from './instance-limits.ts';
 import { type Bounds, canGrow } from './plan.ts';
-import { addressesOf, addressesPerSlot, coolingUntil, countsOf, type Pool } from './pool.ts';
+import { addressesOf, addressesPerSlot, coolingUntil, countsOf, isCordoned, type Pool } from './pool.ts';
 
 /** What stands between a pod and an address, beside the pool itself. */
 export type RefusalContext = {
@@ -36,12 +36,13 @@ export type Growth =
  */
 export function explainRefusal<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string {
   const { instanceId, instanceType, bounds } = context;
-  const { enis, total, assigned, draining } = countsOf(pool, now);
+  const { enis, total, assigned, cordoned, draining } = countsOf(pool, now);
   const where = `no free address on ${instanceId} (${instanceType})`;
   const state = [
     `${enis} of ${bounds.enis} ENIs attached`,
     `${assigned} of ${total} addresses assigned${prefixes(pool)}`,
     cooling(pool, now),
+    ...(cordoned > 0 ? [`${cordoned} cordoned`] : []),
     ...(draining > 0 ? [`${draining} going back to EC2`] : []),
   ];
   return [`${where}: ${state.join(', ')}`, ...wayOut(pool, context, now)].join('; ');
@@ -56,7 +57,7 @@ function cooling<A extends Ip>(pool: Pool<A>, now: number): string {
   const times = pool.enis
     .filter((eni) => !eni.leaving)
     .flatMap((eni) => [...addressesOf(eni)])
-    .filter((address) => !pool.allocations.has(address))
+    .filter((address) => !pool.allocations.has(address) && !isCordoned(pool, address))
     .map((address) => coolingUntil(pool, address, now))
     .filter((until) => until !== undefined)
     .sort((a, b) => a - b);
@@ -70,7 +71,7 @@ function cooling<A extends Ip>(pool: Pool<A>, now: number): string {
 
 function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string[] {
   const { instanceType, bounds, typeEnis, unmanagedEnis, growth, vcpus } = context;
-  const { cooling } = countsOf(pool, now);
+  const { cooling, cordoned } = countsOf(pool, now);
   const retry = cooling > 0 ? ['the pod gets an address when it is tried again after the cooldown'] : [];
   if (growth.kind === 'disabled')
     return [...retry, `${growth.by} is set, so the agent adds none: assign some to its ENIs, or unset it`];
@@ -81,6 +82,7 @@ function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: numbe
     return [...retry, `more cannot be had: ${growth.reason}; next attempt in ${seconds} s`];
   }
   if (cooling > 0) return retry;
+  if (cordoned > 0) return ['addresses were put aside by hand: "enid ips uncordon" lets pods have them'];
   if (bounds.enis + unmanagedEnis < typeEnis)
     return [`MAX_ENI allows ${bounds.enis} ENIs of the ${typeEnis} that ${instanceType} takes: raise it`];
   const withoutPrimary = pool.enis.some(({ primary, draining }) => primary && draining);
