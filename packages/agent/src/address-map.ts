@@ -5,8 +5,8 @@ import {
   coolingUntil,
   countsOf,
   eniOf,
+  givenKind,
   isCordoned,
-  isCurrent,
   type Pool,
   type PoolEni,
   type Slot,
@@ -156,7 +156,8 @@ function addressEntry(pool: Pool, eni: PoolEni, slot: Slot, address: Ipv4, now: 
   if (cordoned) return { address, state: 'cordoned' };
   const until = coolingUntil(pool, address, now);
   if (until !== undefined) return { address, state: 'cooling', until: iso(until) };
-  return { address, state: isCurrent(pool, eni, slot) ? 'warm' : 'draining' };
+  const given = slot.kind === givenKind(pool) && !eni.leaving && !eni.draining;
+  return { address, state: given ? 'warm' : 'draining' };
 }
 
 function holder(pool: Pool, address: Ipv4): Partial<MappedAddress> {

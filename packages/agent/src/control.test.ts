@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { parseIpv4 } from '@enid/ip';
+import { parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import { addSlots, type Pool, prefixSlotOf } from '@enid/ipam';
 import { pino } from 'pino';
-import type { AddressMap } from './address-map.ts';
+import { type AddressMap, addressMap } from './address-map.ts';
 import { mapOf } from './address-map-source.ts';
 import { readConfig } from './config.ts';
 import { controlSocket, serveControl } from './control.ts';
@@ -93,6 +94,21 @@ test('the map shows every ENI and address with its state', async (t) => {
   const web = primary!.slots[0]!;
   assert.ok(web.kind === 'address' && web.namespace === 'shop' && web.pod === 'web');
   assert.equal(shown.enis.find(({ id }) => id === 'eni-theirs')!.state, 'foreign');
+});
+
+test('on a node that was switched to prefixes, addresses are warm until the first prefix is there', async (t) => {
+  const { pool, map, clock } = await node(t);
+  const { view } = pool;
+  const shownOf = (switched: Pool) =>
+    addressMap({
+      ...{ node: 'n', instanceType: 't3.medium', shown: [], subnets: [], now: clock.now() },
+      view: { ...view, pool: switched },
+    });
+  const before: Pool = { ...view.pool, mode: 'prefix' };
+  assert.ok(states(shownOf(before)).every((state) => state === 'warm'));
+  const after = shownOf(addSlots(before, 'eni-primary', [prefixSlotOf(parseIpv4Cidr('10.0.128.0/28'))]));
+  assert.deepEqual([after.counts.warm, after.counts.draining], [16, (await map()).counts.warm]);
+  assert.equal(states(after).filter((state) => state === 'warm').length, 16);
 });
 
 test('slots that EC2 is being asked for are shown while they are', async (t) => {

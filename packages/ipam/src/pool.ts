@@ -166,7 +166,7 @@ export function isCurrent<A extends Ip>({ mode }: Pool<A>, eni: PoolEni<A>, slot
  * The kind of slot that new pods get addresses from: the pool's own, once there is one. Until then, a node that was
  * switched from one kind to the other goes on with what it has.
  */
-function givenKind<A extends Ip>(pool: Pool<A>): SlotKind {
+export function givenKind<A extends Ip>(pool: Pool<A>): SlotKind {
   if (pool.enis.some((eni) => eni.slots.some((slot) => isCurrent(pool, eni, slot)))) return pool.mode;
   return pool.mode === 'prefix' ? 'address' : 'prefix';
 }
