@@ -242,8 +242,9 @@ test('every kubectl does its work on a Deployment of three pods', async (t) => {
   }
 });
 
-test('a container can join a pod that runs, to look at its network', async () => {
-  const [kubectl] = clients as [Kubectl];
+test('a container can join a pod that runs, to look at its network', async (t) => {
+  const kubectl = clients.find(({ version }) => Number(version.split('.')[1]) >= 30);
+  if (!kubectl) return t.skip('there is no kubectl that knows debug profiles');
   await kubectl.run('run', 'bare', '--image=registry.k8s.io/pause:3.9', '--restart=Never');
   await kubectl.run('wait', '--for=condition=Ready', 'pod/bare');
   const options = ['--image=nicolaka/netshoot', '--profile=general', '--container=look', '--attach=false'];
