@@ -17,6 +17,7 @@ for (const load of [
   () => import('./commands/lab.ts'),
   () => import('./commands/bench.ts'),
   () => import('./commands/agent.ts'),
+  () => import('./commands/controller.ts'),
   () => import('./commands/ips.ts'),
   () => import('./commands/max-pods.ts'),
   () => import('./commands/plan.ts'),

@@ -32,7 +32,11 @@ export function planChunks<C>(
   contentOf: (chunk: C) => Partial<Content>,
 ): ChunkPlan<C> {
   const wanted = Object.fromEntries(
-    LISTS.map((list) => [list, new Map((content[list] as Item[]).map((item) => [idOf(item), item]))]),
+    LISTS.map((list) => {
+      const items = content[list] as readonly Item[];
+      const ids = idsOf(items);
+      return [list, new Map(items.map((item, i) => [ids[i]!, item]))];
+    }),
   ) as Record<List, Map<string, Item>>;
   const needed = Math.max(1, ...LISTS.map((list) => neededFor([...wanted[list].values()])));
   let drafts = chunks.map((chunk) => keep(chunk, contentOf(chunk), wanted));
@@ -41,7 +45,10 @@ export function planChunks<C>(
   if (drafts.length > 2 * needed + 1) {
     drafts.sort((a, b) => sizeOf(b) - sizeOf(a));
     for (const draft of drafts.slice(needed)) {
-      for (const list of LISTS) for (const item of draft.lists[list]) wanted[list].set(idOf(item), item);
+      for (const list of LISTS) {
+        const ids = idsOf(draft.lists[list]);
+        for (const [i, item] of draft.lists[list].entries()) wanted[list].set(ids[i]!, item);
+      }
       remove.push(draft.chunk!);
     }
     drafts = drafts.slice(0, needed);
@@ -92,8 +99,9 @@ function keep<C>(chunk: C, held: Partial<Content>, wanted: Record<List, Map<stri
   const draft = empty<C>(chunk);
   for (const list of LISTS) {
     const items = (held[list] ?? []) as readonly Item[];
-    for (const item of items) {
-      if (!wanted[list].delete(idOf(item))) continue;
+    const ids = idsOf(items);
+    for (const [i, item] of items.entries()) {
+      if (!wanted[list].delete(ids[i]!)) continue;
       draft.lists[list].push(item);
       draft.details[list] += detailsOf(item);
     }
@@ -118,25 +126,28 @@ const neededFor = (items: readonly Item[]) =>
     Math.ceil(items.reduce((sum, item) => sum + detailsOf(item), 0) / MOST_DETAILS),
   );
 
-/** Objects of a server do not change, and most endpoints of a rule share their ports. */
-const texts = new WeakMap<object, string>();
+/** By list, as those of the server do not change. A list has few, an item by itself would be one of very many. */
+const known = new WeakMap<readonly Item[], readonly string[]>();
 
-function idOf(item: Item): string {
-  const known = texts.get(item);
-  if (known !== undefined) return known;
-  const id =
-    'rule' in item
-      ? `${item.rule} ${item.action} ${item.cidr} ${item.domainName} ${item.except?.join()} ${idOfPorts(item.ports)}`
-      : `${item.namespace}/${item.name} ${item.podIP} ${item.hostIP} ${idOfPorts(item.namedPorts)}`;
-  texts.set(item, id);
-  return id;
+/** What each item of a list says, as text: equal for what is equal. */
+function idsOf(items: readonly Item[]): readonly string[] {
+  let ids = known.get(items);
+  if (!ids) {
+    // Most endpoints of a rule share their ports.
+    let last: readonly EndpointPort[] | undefined;
+    let text = '';
+    ids = items.map((item) => {
+      const ports = 'rule' in item ? item.ports : item.namedPorts;
+      if (ports !== last) text = idOfPorts(ports);
+      last = ports;
+      return 'rule' in item
+        ? `${item.rule} ${item.action} ${item.cidr} ${item.domainName} ${item.except?.join()} ${text}`
+        : `${item.namespace}/${item.name} ${item.podIP} ${item.hostIP} ${text}`;
+    });
+    known.set(items, ids);
+  }
+  return ids;
 }
 
-function idOfPorts(ports: readonly EndpointPort[] | undefined): string {
-  if (!ports) return '';
-  const known = texts.get(ports);
-  if (known !== undefined) return known;
-  const id = ports.map((p) => `${p.protocol}:${p.port}-${p.endPort ?? p.port}:${p.name ?? ''}`).join();
-  texts.set(ports, id);
-  return id;
-}
+const idOfPorts = (ports: readonly EndpointPort[] = []) =>
+  ports.map((p) => `${p.protocol}:${p.port}-${p.endPort ?? p.port}:${p.name ?? ''}`).join();
