@@ -43,17 +43,21 @@ before(async () => {
   await server.must('POST /api/v1/namespaces', { metadata: { name: 'shop', labels: { team: 'one' } } });
   await server.must('POST /api/v1/namespaces/shop/serviceaccounts', { metadata: { name: 'default' } });
   await eventually(() => client.get(`${OURS}/clusterpolicyendpoints`));
-  loops = await startNetworkPolicies({
-    client,
-    onError: (error) => errors.push(error),
-    observe: { wrote: (write) => writes.push(write) },
-  });
+  await start();
 });
 after(async () => {
   await loops[Symbol.asyncDispose]();
   client.close();
   await server.stop();
 });
+
+async function start(): Promise<void> {
+  loops = await startNetworkPolicies({
+    client,
+    onError: (error) => errors.push(error),
+    observe: { wrote: (write) => writes.push(write) },
+  });
+}
 
 async function addPod(name: string, labels: Record<string, string>, ip: string): Promise<void> {
   const path = '/api/v1/namespaces/shop/pods';
@@ -169,6 +173,21 @@ it('spreads a large policy over objects and rewrites one of them for one pod', a
   const second = await settled(449);
   assert.equal([...second].filter(([name, version]) => first.get(name) !== version).length, 1);
   assert.deepEqual(errors, []);
+});
+
+it('writes nothing when it starts anew and all is right', async () => {
+  await loops[Symbol.asyncDispose]();
+  writes.length = 0;
+  await start();
+  // Policies have their turns in order: when this one is written, the others have been looked at.
+  await client.create<KubeObject>(POLICIES, {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'last', namespace: 'shop' },
+    spec: { podSelector: { matchLabels: { app: 'web' } } },
+  } as KubeObject);
+  await eventually(async () => assert.equal((await endpointsOf('last')).length, 1));
+  await eventually(() => assert.deepEqual(writes, ['create']));
 });
 
 it('resolves a cluster policy with its tier, priority and actions, in the order of its rules', async () => {
