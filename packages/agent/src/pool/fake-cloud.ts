@@ -183,6 +183,8 @@ const NEVER = new Promise<never>(() => {});
 
 export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<NodeNetwork, 'setEnis'> {
   readonly name = '/disk/ipam.json';
+  /** Of so many addresses or prefixes that are asked for, or given back, how many EC2 deals with. */
+  grant: (count: number) => number = (count) => count;
   readonly #cloud: FakeCloud;
   readonly #hook: Hook;
   #killed = false;
@@ -290,14 +292,16 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
       if (!eni) throw explain('InvalidNetworkInterfaceID.NotFound', 'DeleteNetworkInterface', id);
       if (eni.attachment) throw explain('InvalidNetworkInterface.InUse', 'DeleteNetworkInterface', id);
       this.#cloud.enis.delete(id);
+      this.#takeFrom(eni.subnetId, -1 - eni.addresses.length, -eni.prefixes.length);
     });
   }
 
   async assignAddresses(id: string, count: number): Promise<Ipv4[]> {
     return this.#step('AssignPrivateIpAddresses', () => {
       const eni = this.#roomFor(id, count);
-      this.#takeFrom(eni.subnetId, count);
-      const added = Array.from({ length: count }, () => this.#cloud.address());
+      const granted = this.grant(count);
+      this.#takeFrom(eni.subnetId, granted);
+      const added = Array.from({ length: granted }, () => this.#cloud.address());
       this.#cloud.change(id, { addresses: [...eni.addresses, ...added] });
       return added;
     });
@@ -306,15 +310,19 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
   async unassignAddresses(id: string, addresses: readonly Ipv4[]): Promise<void> {
     return this.#step('UnassignPrivateIpAddresses', () => {
       const eni = this.#cloud.enis.get(id)!;
-      this.#cloud.change(id, { addresses: eni.addresses.filter((address) => !addresses.includes(address)) });
+      const gone = addresses.slice(0, this.grant(addresses.length));
+      this.#cloud.change(id, { addresses: eni.addresses.filter((address) => !gone.includes(address)) });
+      this.#takeFrom(eni.subnetId, -gone.length);
+      if (gone.length < addresses.length) throw explain('InternalError', 'Unassign', id);
     });
   }
 
   async assignPrefixes(id: string, count: number): Promise<Ipv4Cidr[]> {
     return this.#step('AssignPrivateIpAddresses', () => {
       const eni = this.#roomFor(id, count);
-      this.#takeFrom(eni.subnetId, 0, count);
-      const added = Array.from({ length: count }, () => this.#cloud.prefix());
+      const granted = this.grant(count);
+      this.#takeFrom(eni.subnetId, 0, granted);
+      const added = Array.from({ length: granted }, () => this.#cloud.prefix());
       this.#cloud.change(id, { prefixes: [...eni.prefixes, ...added] });
       return added;
     });
@@ -323,8 +331,10 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
   async unassignPrefixes(id: string, prefixes: readonly Ipv4Cidr[]): Promise<void> {
     return this.#step('UnassignPrivateIpAddresses', () => {
       const eni = this.#cloud.enis.get(id)!;
-      this.#cloud.change(id, { prefixes: eni.prefixes.filter((prefix) => !prefixes.includes(prefix)) });
-      this.#takeFrom(eni.subnetId, 0, -prefixes.length);
+      const gone = prefixes.slice(0, this.grant(prefixes.length));
+      this.#cloud.change(id, { prefixes: eni.prefixes.filter((prefix) => !gone.includes(prefix)) });
+      this.#takeFrom(eni.subnetId, 0, -gone.length);
+      if (gone.length < prefixes.length) throw explain('InternalError', 'Unassign', id);
     });
   }
 
