@@ -1,7 +1,7 @@
 /** Services of a whole cluster, on the wire: from pods, nodes and the internet to backends that tell whom they see. */
 import assert from 'node:assert/strict';
 import { closeSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { after, before, test } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp } from '@enid/ip';
 import { listenTcp, Nftables } from '@enid/linux';
@@ -393,6 +393,70 @@ test('what cannot be is an event of its Service, and others go on', async (t) =>
   );
 });
 
+test('endpoints count as their slices say, and changes are in force at once', async (t) => {
+  const labels = { 'service.kubernetes.io/service-proxy-name': 'another' };
+  const ports = [{ port: 80, targetPort: 8080 }];
+  const { clusterIP } = await bed.service('slices', { ports });
+  const left = await bed.service('left', { selector: { net: 'yes' }, ports }, undefined, { labels });
+  await bed.service('headless', { selector: { net: 'yes' }, ports, clusterIP: 'None' });
+  const path = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
+  const endpoint = (name: string, more: object = {}) => {
+    const { address, node } = bed.place(name);
+    return { addresses: [address], nodeName: bed.lab.node(node!).record.dnsName, ...more };
+  };
+  await bed.client.create<object>(path, {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: 'slices', labels: { 'kubernetes.io/service-name': 'slices' } },
+    addressType: 'IPv4',
+    ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+    endpoints: [endpoint('a')],
+  });
+  const answering = async (from: NodeName) => {
+    const outcome = await ask(bed.place(from), 'tcp', clusterIP, 80, { timeout: 300 });
+    return typeof outcome === 'object' ? outcome.by : outcome;
+  };
+  const put = (...endpoints: object[]) =>
+    bed.client.patch(`${path}/slices`, {
+      endpoints,
+      metadata: {
+        annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': new Date().toISOString() },
+      },
+    });
+  await until(async () => assert.equal(await answering('node-2'), 'a'));
+  const times: number[] = [];
+  for (let round = 0; round < 20; round++) {
+    const name = round % 2 ? 'a' : 'c';
+    await put(endpoint(name));
+    const began = performance.now();
+    while ((await answering('node-2')) !== name) await sleep(1);
+    times.push(performance.now() - began);
+  }
+  times.sort((a, b) => a - b);
+  t.diagnostic(`in force after ${times[10]!.toFixed(0)} ms at the median, ${times[19]!.toFixed(0)} at most`);
+  assert.ok(times[10]! < 100, `${times}`);
+  const metrics = await bed.lab.run('node-2', ['curl', '-s', '127.0.0.1:10249/metrics']);
+  const [, count] = /^kubeproxy_network_programming_duration_seconds_count (\d+)/m.exec(metrics.stdout)!;
+  assert.ok(Number(count) >= 20, `${count} changes were timed`);
+
+  const mine = ({ nodeName }: { nodeName: string }) => ({ hints: { forNodes: [{ name: nodeName }] } });
+  await put(...['a', 'c'].map((name) => endpoint(name, mine(endpoint(name)))));
+  await until(async () => {
+    const heard = await Promise.all(
+      NODES.flatMap((node) => Array.from({ length: 8 }, () => answering(node))),
+    );
+    assert.deepEqual(heard, [...Array(8).fill('a'), ...Array(8).fill('c')]);
+  });
+  const leaving = { conditions: { ready: false, serving: true, terminating: true } };
+  await put(endpoint('a', leaving), endpoint('c', { conditions: { ready: false, serving: false } }));
+  await until(async () => {
+    const heard = await Promise.all(Array.from({ length: 8 }, () => answering('node-2')));
+    assert.deepEqual(heard, Array(8).fill('a'));
+  });
+  // A Service of another proxy, by its label, is not ours to answer nor to refuse.
+  assert.equal(await ask(bed.place('node-1'), 'tcp', left.clusterIP, 80, { timeout: 300 }), 'timeout');
+});
+
 const deployment = (revision: string) => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
@@ -420,12 +484,14 @@ const deployment = (revision: string) => ({
 });
 
 /** 200 requests a second: one half from a pod to the cluster IP, the other from the internet to a node port. */
-function demand({ clusterIP, ports }: ServiceSpec) {
-  return load(200, (number) =>
+function demand(t: TestContext, { clusterIP, ports }: ServiceSpec) {
+  const requests = load(200, (number) =>
     number % 2
       ? ask(bed.place('client-1'), 'tcp', clusterIP, 80)
       : ask(bed.place('internet'), 'tcp', bed.publicAddress, ports[0]!.nodePort!),
   );
+  t.after(() => requests.stop());
+  return requests;
 }
 
 test('a deployment under load', async (t) => {
@@ -445,7 +511,7 @@ test('a deployment under load', async (t) => {
   await t.test('is updated without a request that fails', async (t) => {
     const names = async () => (await bed.podsOf('app=web')).map(({ metadata }) => metadata.name);
     const before = await names();
-    const requests = demand(spec);
+    const requests = demand(t, spec);
     await bed.client.patch(`${path}/web`, deployment('two'));
     await until(async () => {
       const [olds, news] = [await bed.podsOf('revision=one'), await bed.podsOf('revision=two')];
@@ -463,7 +529,7 @@ test('a deployment under load', async (t) => {
     const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
     t.after(() => flow.close());
     const held = await flow.ask('hostname', 1000);
-    const requests = demand(spec);
+    const requests = demand(t, spec);
     const killed = NODES.map(kubeProxyOf);
     // On one node another proxy appears meanwhile: ours stays off, and tells why.
     const nftables = new Nftables(bed.place('node-2').ns);
@@ -511,18 +577,19 @@ test('a deployment under load', async (t) => {
 /** The process of the service proxy of a node. */
 function kubeProxyOf(node: NodeName): number {
   const { inode } = bed.place(node).ns;
-  const found = readdirSync('/proc').filter((entry) => {
+  const found = new Map<string, string>();
+  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      if (!/^\d+$/.test(entry)) return false;
       const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      return (
-        /agent --module services/.test(command) &&
-        statSync(`/proc/${entry}/ns/net`, { bigint: true }).ino === inode
-      );
+      if (!command.includes('agent --module services')) continue;
+      if (statSync(`/proc/${entry}/ns/net`, { bigint: true }).ino !== inode) continue;
+      found.set(entry, /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${entry}/status`, 'utf8'))![1]!);
     } catch {
-      return false;
+      // It has ended meanwhile.
     }
-  });
-  assert.equal(found.length, 1, `kube-proxy of ${node}: ${found}`);
-  return Number(found[0]);
+  }
+  // A program that it has just started looks like itself for a moment.
+  const [pid, ...others] = [...found].filter(([, parent]) => !found.has(parent)).map(([pid]) => pid);
+  assert.ok(pid && others.length === 0, `kube-proxy of ${node}: ${[...found.keys()]}`);
+  return Number(pid);
 }
