@@ -335,6 +335,29 @@ it('opens a Service when all pods behind it are allowed, on the ports that lead 
   }
 });
 
+it('denies a Service when one pod behind it is denied, and passes it on when all are', () => {
+  const one = webPod('one', { app: 'web', version: '1' }, '10.0.0.1');
+  const two = webPod('two', { app: 'web', version: '2' }, '10.0.0.2');
+  const state = stateOf([one, two], RED);
+  state.setService('red/web', service('http'));
+  const actions = (action: 'Accept' | 'Deny' | 'Pass', version: LabelSelector, namedPort: string) => {
+    const to = [{ pods: { namespaceSelector: {}, podSelector: version } }];
+    const spec = { tier: 'Admin' as const, priority: 1, subject: { namespaces: {} } };
+    const egress = [{ action, to, ports: [{ namedPort }] }];
+    const content = resolveOne(
+      state,
+      readClusterNetworkPolicy({ metadata: { name: 'c' }, spec: { ...spec, egress } }),
+    );
+    return content.egress.filter(({ cidr }) => cidr === '172.20.0.5').map((each) => each.action);
+  };
+  const first = { matchLabels: { version: '1' } };
+  assert.deepEqual(actions('Deny', first, 'http'), ['Deny']);
+  assert.deepEqual(actions('Accept', first, 'http'), []);
+  assert.deepEqual(actions('Pass', first, 'http'), []);
+  assert.deepEqual(actions('Pass', {}, 'http'), ['Pass']);
+  assert.deepEqual(actions('Deny', {}, 'dns'), []);
+});
+
 it('says which policies a change touches, so that following it gives what resolving all would give', () => {
   const step = fc.oneof(
     fc.record({ what: fc.constant('pod' as const), at: fc.nat(6), labels, gone: fc.boolean(), port: number }),

@@ -42,7 +42,7 @@ export function resolve(policy: Policy, world: World): Resolution {
     const reached = serviceEndpoints(world, rule, index, rule.peers && peers, services);
     for (const { ports, ...endpoint } of reached) egress.add(endpoint, ports);
   }
-  const names = (policy.ingress.flatMap(({ ports = [] }) => ports) ?? []).filter((port) => 'name' in port);
+  const names = policy.ingress.flatMap(({ ports = [] }) => ports).filter((port) => 'name' in port);
   const podSelectorEndpoints = selected.map((pod): PodEndpoint => {
     const { hostIP, podIP, name, namespace } = pod;
     const named = mergePorts(names.flatMap((wanted) => namedPorts(pod, wanted)));
