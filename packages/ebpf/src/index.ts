@@ -5,6 +5,7 @@ export { parseElf } from './elf/elf.ts';
 export { BpfError, MalformedObjectError, VerifierError } from './errors.ts';
 export { type FeatureName, features, hasFeature, requireFeature } from './features.ts';
 export { btfOf } from './inspect/btf.ts';
+export { disassemble, formatInstructions } from './inspect/disassemble.ts';
 export {
   dumpMap,
   enableStats,
