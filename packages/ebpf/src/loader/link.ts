@@ -1,7 +1,8 @@
 import type { LineInfo } from '../btf/ext.ts';
 import { type ElfRelocation, SHF_EXECINSTR, STT_SECTION } from '../elf/elf.ts';
 import { MalformedObjectError } from '../errors.ts';
-import { type FunctionSpec, isData, type ObjectSpec, type ProgramSpec } from './object.ts';
+import { isData } from './data-section.ts';
+import type { FunctionSpec, ObjectSpec, ProgramSpec } from './object.ts';
 
 const LD_IMM64 = 0x18;
 const CALL = 0x85;

@@ -3,7 +3,7 @@ import { type BpfValue, type Codec, codecOf } from '../btf/codec.ts';
 import { type Elf, type ElfSymbol, SHT_NOBITS } from '../elf/elf.ts';
 import { MalformedObjectError } from '../errors.ts';
 import { type MapType, mapTypes } from '../kinds.ts';
-import { dataOf, isData } from './object.ts';
+import { dataOf, isData } from './data-section.ts';
 
 const BPF_F_RDONLY_PROG = 1 << 7;
 const LIBBPF_PIN_BY_NAME = 1;

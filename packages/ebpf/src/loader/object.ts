@@ -7,9 +7,6 @@ import {
   parseElf,
   SHF_ALLOC,
   SHF_EXECINSTR,
-  SHF_WRITE,
-  SHT_NOBITS,
-  SHT_PROGBITS,
   STB_LOCAL,
   STT_FUNC,
 } from '../elf/elf.ts';
@@ -98,11 +95,6 @@ export function parseObject(file: Uint8Array): ObjectSpec {
   };
 }
 
-/** Whether a section is global data: `.data`, `.rodata.str1.1`, `.bss`. */
-export function isData(section: ElfSection): boolean {
-  return /^\.(data|rodata|bss)(\.|$)/.test(section.name) && section.size > 0;
-}
-
 function functionOf(symbol: ElfSymbol, section: ElfSection): FunctionSpec {
   const { name, value: offset, size } = symbol;
   const whole = size > 0 && size % 8 === 0 && offset % 8 === 0;
@@ -158,14 +150,4 @@ function fixedBtf(bytes: Uint8Array, elf: Elf): Uint8Array {
     }
   }
   return fixed;
-}
-
-/** What a data section begins with, and whether programs may only read it. */
-export function dataOf(section: ElfSection): { bytes: Uint8Array; readonly: boolean } {
-  if (section.type !== SHT_PROGBITS && section.type !== SHT_NOBITS)
-    throw new MalformedObjectError(`section ${section.name} is no data`);
-  if (section.size > 0x1000_0000) throw new MalformedObjectError(`section ${section.name} is too large`);
-  const bytes = new Uint8Array(section.size);
-  bytes.set(section.bytes);
-  return { bytes, readonly: (section.flags & SHF_WRITE) === 0 };
 }
