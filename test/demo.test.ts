@@ -27,10 +27,11 @@ test('the demo holds all of its checks in under a minute and leaves the machine 
 test('a second demo at a time is refused, and Ctrl-C in the middle leaves nothing', async () => {
   const before = machineNetwork();
   const { child, result } = start('demo');
-  await new Promise<void>((resolve) => {
+  await new Promise<void>((resolve, reject) => {
     child.stdout!.on('data', (text: string) => {
       if (text.includes('starting containerd')) resolve();
     });
+    result.then(({ stderr }) => reject(new Error(`the demo ended before: ${stderr}`)), reject);
   });
   const second = await run('demo');
   assert.equal(second.status, 1);
