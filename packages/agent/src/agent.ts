@@ -5,7 +5,6 @@ import { AwsEc2, type CallObserver } from './aws/ec2.ts';
 import { AwsError } from './aws/errors.ts';
 import { Imds, type InstanceIdentity, type MetadataEni } from './aws/metadata.ts';
 import { systemClock } from './clock.ts';
-import { runtimeSocket } from './cni/sandboxes/runtime.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { installExecutable, removeConflist, writeConflist } from './conflist.ts';
 import { type HttpService, serveHttp } from './http.ts';
@@ -83,8 +82,8 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
     schedulable: () => kubernetes?.schedulable ?? true,
     maxPods: () => kubernetes?.node?.maxPods,
     runtimePods: async () => {
-      const { runtimePods } = await import('./pool/runtime-pods.ts');
-      return runtimePods(runtimeSocket(env));
+      const { listSandboxes, runtimeSocket } = await import('./container-runtime/container-runtime.ts');
+      return ((await listSandboxes(runtimeSocket(env))) ?? []).filter(({ running }) => running);
     },
   });
   stack.defer(() => pool.stop());

@@ -2,6 +2,7 @@
 import type { Ipv4Cidr } from '@enid/ip';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import { listSandboxes, runtimeSocket } from '../container-runtime/container-runtime.ts';
 import { type ControlOptions, controlSocket, serveControl } from '../control.ts';
 import type { Logger } from '../log.ts';
 import type { Pods } from '../network/pods.ts';
@@ -10,7 +11,6 @@ import { CniBackend } from './backend/backend.ts';
 import { backendSocket, CniBackendServer } from './backend/server.ts';
 import type { AttachmentObserver } from './observer.ts';
 import { CniPlugin } from './plugin.ts';
-import { runtimeSandboxes, runtimeSocket } from './sandboxes/runtime.ts';
 import { SandboxUpkeep } from './sandboxes/upkeep.ts';
 import { CniServer } from './server.ts';
 
@@ -59,7 +59,10 @@ export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
       },
     ),
   );
-  const runtime = () => runtimeSandboxes(runtimeSocket(env));
+  const runtime = async () => {
+    const sandboxes = await listSandboxes(runtimeSocket(env));
+    return sandboxes && new Set(sandboxes.map(({ id }) => id));
+  };
   stack.use(new SandboxUpkeep({ pool, plugin, runtime, clock, log }).start());
   stack.use(await serveControl(controlSocket(env, socketPath), { ...control, plugin, runtime }));
   return stack.move();

@@ -6,8 +6,8 @@
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { ConnectionInjector, Server, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
+import { loadGrpc, loadProto } from '../../grpc/grpc.ts';
 import type { Logger } from '../../log.ts';
-import { loadGrpc, loadProto } from '../grpc.ts';
 import { listenOn, removeSocket } from '../socket.ts';
 import type { CniBackend, Reply } from './backend.ts';
 

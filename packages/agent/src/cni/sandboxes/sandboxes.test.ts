@@ -1,19 +1,13 @@
-/** Sandboxes that went without a DEL: seen in the kernel, and asked of a runtime over its socket. */
+/** Sandboxes that went without a DEL, as the kernel tells. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { addLink, addRoute, deleteRoute, MAIN_TABLE, Rtnetlink, setLink } from '@enid/linux';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { hostBlock } from '../../network/routing.ts';
 import { assignmentOf, makeTestbed, primaryEni } from '../../network/testbed.ts';
 import type { Assignment, SandboxKey } from '../../seams.ts';
 import { TestClock } from '../../test-clock.ts';
-import { loadProto } from '../grpc.ts';
 import { withoutSandbox } from './kernel.ts';
 import { netnsAt, sandboxMetadata } from './metadata.ts';
-import { runtimeSandboxes, runtimeSocket } from './runtime.ts';
 import { SandboxUpkeep } from './upkeep.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} } as never;
@@ -52,39 +46,6 @@ test('the kernel tells by the namespace, and by the route to a pod whose namespa
   netlink.execute([deleteRoute(route)]);
   assert.deepEqual(withoutSandbox(all, bed.node), [replaced, vanished, adopted]);
   assert.deepEqual(withoutSandbox([noted]), [], 'in the own namespace, nothing but the path is looked at');
-});
-
-/** A runtime that lists these sandboxes. */
-async function serveRuntime(t: TestContext, ids: string[]): Promise<string> {
-  const directory = mkdtempSync(join(tmpdir(), 'cri-'));
-  const socket = join(directory, 'runtime.sock');
-  const service = (await loadProto(import.meta.dirname, 'cri.proto'))['runtime.v1.RuntimeService']!;
-  const server = new Server();
-  server.addService(service, {
-    ListPodSandbox: (_: unknown, answer: (error: null, reply: object) => void) =>
-      answer(null, { items: ids.map((id) => ({ id })) }),
-  });
-  await new Promise<void>((resolve, reject) =>
-    server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
-      error ? reject(error) : resolve(),
-    ),
-  );
-  t.after(() => {
-    server.forceShutdown();
-    rmSync(directory, { recursive: true });
-  });
-  return socket;
-}
-
-test('the runtime is asked over its socket; without one nobody is asked, and silence is no answer', async (t) => {
-  const socket = await serveRuntime(t, ['a', 'b']);
-  assert.deepEqual(await runtimeSandboxes(socket), new Set(['a', 'b']));
-  assert.equal(runtimeSocket({ CONTAINER_RUNTIME_ENDPOINT: `unix://${socket}` }), socket);
-  assert.equal(runtimeSocket({ CONTAINER_RUNTIME_ENDPOINT: socket }), socket);
-  assert.equal(runtimeSocket({}), '/run/containerd/containerd.sock');
-  assert.equal(await runtimeSandboxes(`${socket}.none`), undefined);
-  writeFileSync(`${socket}.dead`, '');
-  await assert.rejects(runtimeSandboxes(`${socket}.dead`), /runtime at .*dead does not list its sandboxes/);
 });
 
 test('what kernel and runtime lack twice, a minute apart, is released; nothing else is', async (t) => {
