@@ -38,14 +38,18 @@ type Pod = {
   status?: { podIP?: string; phase?: string; conditions?: { type: string; status: string }[] };
 };
 
+async function readStatus(): Promise<LabStatus> {
+  return JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
+}
+
 export class Bed implements AsyncDisposable {
   readonly client: KubeClient;
-  readonly status: LabStatus;
+  #status: LabStatus;
   readonly lab: Lab;
   readonly places = new Map<string, Place>();
 
   private constructor(status: LabStatus) {
-    this.status = status;
+    this.#status = status;
     this.client = new KubeClient(kubeconfigAccess(status.kubernetes!.kubeconfig));
     this.lab = Lab.open(NAME, host);
   }
@@ -54,7 +58,7 @@ export class Bed implements AsyncDisposable {
     await run('lab', 'down', '--name', NAME);
     const up = await run('lab', 'up', '--name', NAME, '--nodes', '2', '--set', 'IP_COOLDOWN_PERIOD=5');
     assert.equal(up.status, 0, up.stderr);
-    const bed = new Bed(JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout));
+    const bed = new Bed(await readStatus());
     await until(() => bed.client.get('/api/v1/namespaces/default/serviceaccounts/default'));
     for (const node of NODES) {
       const ns = NetNamespace.named(bed.lab.node(node).record.namespace);
@@ -77,6 +81,15 @@ export class Bed implements AsyncDisposable {
     for (const { ns } of this.places.values()) ns.close();
     this.client.close();
     await run('lab', 'down', '--name', NAME);
+  }
+
+  /** The lab, as it was when it was last looked at. */
+  get status(): LabStatus {
+    return this.#status;
+  }
+
+  async look(): Promise<void> {
+    this.#status = await readStatus();
   }
 
   place(name: string): Place {

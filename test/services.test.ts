@@ -42,7 +42,11 @@ before(async () => {
     ['c', 'node-2', true],
   ]);
   await bed.runPods([['far', 'node-1', true]]);
-  assert.ok(first.enis[1]!.addresses.includes(bed.place('far').address), 'far is on the second ENI');
+  await bed.look();
+  assert.ok(
+    bed.status.nodes[0]!.enis[1]!.addresses.includes(bed.place('far').address),
+    'far is on the second ENI',
+  );
 });
 after(async () => {
   await bed?.[Symbol.asyncDispose]();
