@@ -1,38 +1,16 @@
 /** Schemas of custom resources, from the `openAPIV3Schema` of a CustomResourceDefinition's version. */
 import { type Fields, isFields } from '../object.ts';
 import { modelSchema } from './built-in.ts';
+import { EXTENSIONS, KEYWORDS } from './keywords.ts';
 import type { Schema, SchemaType } from './schema.ts';
 
-/** Names in JSON and in {@link Schema} that differ. */
-const EXTENSIONS: Readonly<Record<string, keyof Schema>> = {
-  'x-kubernetes-preserve-unknown-fields': 'preserveUnknownFields',
-  'x-kubernetes-int-or-string': 'intOrString',
-  'x-kubernetes-embedded-resource': 'embeddedResource',
-  'x-kubernetes-list-type': 'listType',
-  'x-kubernetes-list-map-keys': 'listMapKeys',
-  'x-kubernetes-map-type': 'mapType',
-};
-
-const SAME: readonly (keyof Schema)[] = [
-  'format',
-  'description',
-  'required',
-  'default',
-  'nullable',
-  'enum',
-  'minimum',
-  'maximum',
-  'exclusiveMinimum',
-  'exclusiveMaximum',
-  'multipleOf',
-  'minLength',
-  'maxLength',
-  'pattern',
-  'minItems',
-  'maxItems',
-  'uniqueItems',
-  'minProperties',
-  'maxProperties',
+/** What is told of a custom resource, and shown of it in another way. */
+const OF_CUSTOM: readonly (readonly [keyof Schema, string])[] = [
+  ...KEYWORDS.map((name) => [name, name] as const),
+  ...EXTENSIONS,
+  ['description', 'description'],
+  ['intOrString', 'x-kubernetes-int-or-string'],
+  ['mapType', 'x-kubernetes-map-type'],
 ];
 
 /** The schema of whole objects: with apiVersion, kind and metadata, whatever the definition says of these. */
@@ -48,9 +26,7 @@ export function customSchema(openAPIV3Schema: Fields | undefined): Schema {
 
 function convert(json: Fields): Schema {
   const schema: Record<string, unknown> = { custom: true };
-  for (const name of SAME) if (json[name] !== undefined) schema[name] = json[name];
-  for (const [name, own] of Object.entries(EXTENSIONS))
-    if (json[name] !== undefined) schema[own] = json[name];
+  for (const [own, name] of OF_CUSTOM) if (json[name] !== undefined) schema[own] = json[name];
   if (typeof json.type === 'string' && json.type !== '') schema.type = json.type as SchemaType;
   if (isFields(json.properties)) {
     schema.properties = new Map(Object.entries(json.properties).map(([name, child]) => [name, sub(child)]));

@@ -2,6 +2,7 @@
 import type { Fields } from '../object.ts';
 import type { Resource } from '../registry/resource.ts';
 import { builtInSchema, modelSchema } from './built-in.ts';
+import { EXTENSIONS, KEYWORDS } from './keywords.ts';
 import { describeModel, typeName } from './models.ts';
 import type { Schema } from './schema.ts';
 
@@ -29,36 +30,11 @@ const CORE = new Set([
   'Toleration',
 ]);
 const CORE_ROOTS = ['V1Pod', 'V1PersistentVolumeClaim', 'V1Service'];
-
-const SAME: readonly (keyof Schema)[] = [
-  'format',
-  'required',
-  'default',
-  'nullable',
-  'minimum',
-  'maximum',
-  'exclusiveMinimum',
-  'exclusiveMaximum',
-  'multipleOf',
-  'minLength',
-  'maxLength',
-  'pattern',
-  'minItems',
-  'maxItems',
-  'uniqueItems',
-  'minProperties',
-  'maxProperties',
-  'enum',
-];
-
-const EXTENSIONS: readonly (readonly [keyof Schema, string])[] = [
-  ['preserveUnknownFields', 'x-kubernetes-preserve-unknown-fields'],
-  ['embeddedResource', 'x-kubernetes-embedded-resource'],
-  ['listType', 'x-kubernetes-list-type'],
-  ['listMapKeys', 'x-kubernetes-list-map-keys'],
+const SHOWN = [
+  ...EXTENSIONS,
   ['patchStrategy', 'x-kubernetes-patch-strategy'],
   ['patchMergeKey', 'x-kubernetes-patch-merge-key'],
-];
+] as const;
 
 let coreModels: Set<string> | undefined;
 
@@ -123,9 +99,9 @@ class Definitions {
     const json: Fields = {};
     if (schema.description) json.description = schema.description;
     if (schema.type) json.type = schema.type;
-    for (const name of SAME) if (schema[name] !== undefined) json[name] = schema[name];
+    for (const name of KEYWORDS) if (schema[name] !== undefined) json[name] = schema[name];
     if (json.required && (json.required as unknown[]).length === 0) delete json.required;
-    for (const [own, name] of EXTENSIONS) if (schema[own] !== undefined) json[name] = schema[own];
+    for (const [own, name] of SHOWN) if (schema[own] !== undefined) json[name] = schema[own];
     if (schema.mapType === 'atomic') json['x-kubernetes-map-type'] = 'atomic';
     if (schema.intOrString && schema.custom) json['x-kubernetes-int-or-string'] = true;
     if (schema.items) json.items = this.#reference(schema.items, home);

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
-import { isIPv4 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
+import { addressAt, contains, type Ipv4Cidr, isIpv4, parseIpv4Cidr, sizeOf } from '@enid/ip';
 import type { Fields, KubeObject, StoredObject } from '../../object.ts';
 import { ApiError, type Cause, field, invalid } from '../../status.ts';
 import { BUILT_IN } from '../resources.ts';
@@ -106,7 +106,7 @@ function allocateAddress(
   }
   if (wanted && wanted === (old?.spec as Spec | undefined)?.clusterIP) return;
   const taken = new Set(others(old, cluster).map(({ clusterIP }) => clusterIP));
-  const range = rangeOf(cluster.serviceCidr);
+  const range = parseIpv4Cidr(cluster.serviceCidr);
   const address = wanted ?? freeAddress(range, taken);
   if (address === undefined) {
     throw new ApiError(
@@ -114,7 +114,7 @@ function allocateAddress(
       `no address of ${cluster.serviceCidr} is free for a service; delete services`,
     );
   }
-  if (wanted && !(isIPv4(wanted) && contains(range, wanted))) {
+  if (wanted && !(isIpv4(wanted) && contains(range, wanted) && !isEnd(range, wanted))) {
     const why = `failed to allocate IP ${wanted}: the provided IP is not in the valid range. The range of valid IPs is ${cluster.serviceCidr}`;
     throw refuse(service, field.invalid('spec.clusterIPs', [wanted], why));
   }
@@ -125,20 +125,14 @@ function allocateAddress(
   Object.assign(spec, { clusterIP: address, clusterIPs: [address] });
 }
 
-type Range = { first: number; size: number };
-
-function rangeOf(cidr: string): Range {
-  const [address, length] = cidr.split('/');
-  return { first: toNumber(address!), size: 2 ** (32 - Number(length)) };
-}
-
-function contains({ first, size }: Range, address: string): boolean {
-  const offset = toNumber(address) - first;
-  return offset > 0 && offset < size - 1;
+/** The first address and the last one are no service's. */
+function isEnd(range: Ipv4Cidr, address: string): boolean {
+  return address === addressAt(range, 0) || address === addressAt(range, sizeOf(range) - 1);
 }
 
 /** A random one, and only when there is no other one of those that are meant to be chosen. */
-function freeAddress({ first, size }: Range, taken: ReadonlySet<string | undefined>): string | undefined {
+function freeAddress(range: Ipv4Cidr, taken: ReadonlySet<string | undefined>): string | undefined {
+  const size = sizeOf(range);
   const chosen = Math.min(
     Math.max(CHOSEN.least, Math.floor(size / CHOSEN.step)),
     CHOSEN.most,
@@ -151,19 +145,11 @@ function freeAddress({ first, size }: Range, taken: ReadonlySet<string | undefin
     if (high <= low) continue;
     const start = randomInt(low, high);
     for (let i = 0; i < high - low; i += 1) {
-      const address = toAddress(first + low + ((start - low + i) % (high - low)));
+      const address = addressAt(range, low + ((start - low + i) % (high - low)));
       if (!taken.has(address)) return address;
     }
   }
   return undefined;
-}
-
-function toNumber(address: string): number {
-  return address.split('.').reduce((sum, octet) => sum * 256 + Number(octet), 0);
-}
-
-function toAddress(number: number): string {
-  return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join('.');
 }
 
 function allocatePorts(
