@@ -3,7 +3,7 @@ import { BpfError } from './errors.ts';
 import type { programTypes } from './kinds.ts';
 import { Program } from './loader/program.ts';
 import { BpfMap } from './maps/map.ts';
-import { Attr, tryBpf } from './syscalls.ts';
+import { Attr, Handle, tryBpf } from './syscalls.ts';
 
 const ENODEV = 19;
 const EBADF = 9;
@@ -11,8 +11,12 @@ const EBADF = 9;
 type Feature = { readonly needs: string; readonly probe: () => boolean };
 
 const probes = {
+  btf: { needs: 'a kernel with CONFIG_DEBUG_INFO_BTF', probe: () => existsSync('/sys/kernel/btf/vmlinux') },
+  batchOperations: { needs: 'kernel 5.6', probe: batches },
+  statistics: { needs: 'kernel 5.8', probe: statistics },
   ringbuf: { needs: 'kernel 5.8', probe: () => map('ringbuf') },
   perfEventLinks: { needs: 'kernel 5.15', probe: () => linkError('tracepoint', 41, -1) === EBADF },
+  xdpLinks: { needs: 'kernel 5.9', probe: () => linkError('xdp', 37, 0x7fffffff) === ENODEV },
   tcx: { needs: 'kernel 6.6', probe: () => linkError('sched_cls', 46, 0x7fffffff) === ENODEV },
   kprobes: {
     needs: 'a kernel with CONFIG_KPROBES',
@@ -36,6 +40,16 @@ export function features(): { name: FeatureName; supported: boolean; needs: stri
 /** @throws {BpfError} "needs kernel 6.6" when this kernel cannot. */
 export function requireFeature(name: FeatureName): void {
   if (!hasFeature(name)) throw new BpfError('bpf', 95, name, `needs ${probes[name].needs}`);
+}
+
+function batches(): boolean {
+  return -tryBpf('BPF_MAP_LOOKUP_BATCH', new Attr().u32(36, 0x7fffffff)) === EBADF;
+}
+
+function statistics(): boolean {
+  const fd = tryBpf('BPF_ENABLE_STATS', new Attr());
+  if (fd >= 0) new Handle(fd, 'statistics').close();
+  return fd >= 0;
 }
 
 function map(type: 'ringbuf'): boolean {

@@ -15,6 +15,7 @@ export {
   type ProgramInfo,
   programInfo,
 } from './inspect/objects.ts';
+export { type ObjectKind, type Owner, Owners } from './inspect/owners.ts';
 export type { LinkType, MapType, ProgramType } from './kinds.ts';
 export { attachClsact, type ClsactFilter, detachClsact } from './links/clsact.ts';
 export { attachTcx, attachXdp, type Interface, Link, type LinkInfo, type TcxPlace } from './links/link.ts';

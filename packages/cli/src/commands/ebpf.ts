@@ -1,5 +1,15 @@
 import { setTimeout } from 'node:timers/promises';
-import { disassemble, dumpMap, enableStats, listLinks, listMaps, listPrograms } from '@enid/ebpf';
+import {
+  disassemble,
+  dumpMap,
+  enableStats,
+  features,
+  listLinks,
+  listMaps,
+  listPrograms,
+  type ObjectKind,
+  Owners,
+} from '@enid/ebpf';
 import type { Command } from 'commander';
 
 /** `enid ebpf`: what of eBPF is loaded on this machine, whoever loaded it. One JSON object a line. */
@@ -8,25 +18,29 @@ export default function register(program: Command): void {
   ebpf
     .command('progs')
     .description('list the programs')
-    .action(() => print(listPrograms()));
+    .action(() => print(owned('program', listPrograms())));
   ebpf
     .command('maps')
     .description('list the maps')
-    .action(() => print(listMaps()));
+    .action(() => print(owned('map', listMaps())));
   ebpf
     .command('links')
     .description('list the links')
-    .action(() => print(listLinks()));
+    .action(() => print(owned('link', listLinks())));
   ebpf
     .command('dump')
-    .argument('<map>', 'id of the map', id)
+    .argument('<map>', 'id of the map, or its name')
     .description('print the entries of a map')
-    .action((map: number) => print(dumpMap(map)));
+    .action((map: string) => print(dumpMap(idOf('map', map, listMaps()))));
   ebpf
     .command('disasm')
-    .argument('<program>', 'id of the program', id)
+    .argument('<program>', 'id of the program, or its name')
     .description('print the instructions of a program')
-    .action((of: number) => console.log(disassemble(of).join('\n')));
+    .action((of: string) => console.log(disassemble(idOf('program', of, listPrograms())).join('\n')));
+  ebpf
+    .command('features')
+    .description('tell what this kernel can do, by trying it')
+    .action(() => print(features()));
   ebpf
     .command('stats')
     .option('--seconds <n>', 'how long to count', Number, 1)
@@ -43,10 +57,28 @@ export default function register(program: Command): void {
     });
 }
 
-function id(text: string): number {
-  if (!/^\d+$/.test(text))
-    throw new Error(`"${text}" is no id: enid ebpf progs and enid ebpf maps list them`);
-  return Number(text);
+/** Objects with whoever keeps them loaded. */
+function owned<T extends { readonly id: number }>(kind: ObjectKind, objects: readonly T[]): object[] {
+  const owners = Owners.read();
+  return objects.map((object) => ({ ...object, owners: owners.of(kind, object.id) }));
+}
+
+type Named = { readonly id: number; readonly name: string };
+
+/** @throws {Error} when nothing is meant, or more than one thing. */
+function idOf(kind: ObjectKind, text: string, objects: readonly Named[]): number {
+  const meant = /^\d+$/.test(text)
+    ? objects.filter(({ id }) => id === Number(text))
+    : objects.filter(({ name }) => name === text);
+  const [only] = meant;
+  const list = kind === 'map' ? 'enid ebpf maps' : 'enid ebpf progs';
+  if (!only) throw new Error(`there is no ${kind} "${text}": ${list} lists them`);
+  if (meant.length > 1) {
+    throw new Error(
+      `"${text}" is the name of several: give one of the ids ${meant.map(({ id }) => id).join(', ')}`,
+    );
+  }
+  return only.id;
 }
 
 /** 64-bit numbers become text where a JSON reader would round them. */
