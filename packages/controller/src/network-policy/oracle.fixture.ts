@@ -141,3 +141,50 @@ export function verdict(
       ),
   )?.action;
 }
+
+type Side = Connection['from'];
+
+/** Whether all policies together allow it: at both of its ends, for what is a pod there. */
+export function allowed(
+  policies: readonly NetworkPolicy[],
+  clusterPolicies: readonly ClusterNetworkPolicy[],
+  connection: Connection,
+  namespaces: NamespaceLabels,
+): boolean {
+  return (
+    opens('Egress', connection.from, policies, clusterPolicies, connection, namespaces) &&
+    opens('Ingress', connection.to, policies, clusterPolicies, connection, namespaces)
+  );
+}
+
+function opens(
+  direction: 'Ingress' | 'Egress',
+  { pod }: Side,
+  policies: readonly NetworkPolicy[],
+  clusterPolicies: readonly ClusterNetworkPolicy[],
+  connection: Connection,
+  namespaces: NamespaceLabels,
+): boolean {
+  if (!pod || !lives(pod)) return true;
+  const first = (tier: string) =>
+    clusterPolicies
+      .filter(({ spec }) => spec.tier === tier)
+      .toSorted((a, b) => a.spec.priority - b.spec.priority)
+      .filter((policy) => isSubject(policy, pod, namespaces))
+      .map((policy) => verdict(policy, direction, connection, namespaces))
+      .find((action) => action !== undefined);
+  const admin = first('Admin');
+  if (admin === 'Accept' || admin === 'Deny') return admin === 'Accept';
+  const selecting = policies.filter(
+    (policy) => selectsPod(policy, pod) && directionsOf(policy).includes(direction),
+  );
+  if (selecting.length > 0)
+    return selecting.some((policy) => allows(policy, direction, connection, namespaces));
+  return first('Baseline') !== 'Deny';
+}
+
+/** What a policy isolates: as it says, else ingress, and egress when it has rules for it. */
+function directionsOf({ spec }: NetworkPolicy): readonly string[] {
+  if (spec?.policyTypes?.length) return spec.policyTypes;
+  return ['Ingress', ...(spec?.egress?.length ? ['Egress'] : [])];
+}

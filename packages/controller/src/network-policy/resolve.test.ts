@@ -3,38 +3,20 @@ import { BlockList, isIPv6 } from 'node:net';
 import { it } from 'node:test';
 import type { LabelSelector, Pod } from '@enid/kube';
 import fc from 'fast-check';
-import type { ClusterNetworkPolicy, Content, Endpoint, NetworkPolicy } from './objects.ts';
+import type { Content, Endpoint, NetworkPolicy } from './objects.ts';
 import { allows, type Connection, isSubject, selectsPod, verdict } from './oracle.fixture.ts';
+import {
+  clusterNetworkPolicies,
+  labels,
+  NAMES,
+  networkPolicies,
+  number,
+  PORTS,
+  portName,
+  protocol,
+} from './policies.fixture.ts';
 import { type Policy, readClusterNetworkPolicy, readNetworkPolicy } from './policy.ts';
 import { PolicyState } from './policy-state.ts';
-
-const NAMES = ['red', 'blue', 'green'];
-const values = fc.constantFrom('a', 'b', 'c');
-const labels = fc.dictionary(fc.constantFrom('app', 'tier'), values, { maxKeys: 2 });
-const selector: fc.Arbitrary<LabelSelector> = fc.record(
-  {
-    matchLabels: labels,
-    matchExpressions: fc.array(
-      fc.oneof(
-        fc.record({
-          key: fc.constantFrom('app', 'tier'),
-          operator: fc.constantFrom('In', 'NotIn'),
-          values: fc.uniqueArray(values, { minLength: 1, maxLength: 2 }),
-        }),
-        fc.record({
-          key: fc.constantFrom('app', 'tier'),
-          operator: fc.constantFrom('Exists', 'DoesNotExist'),
-        }),
-      ),
-      { maxLength: 1 },
-    ),
-  },
-  { requiredKeys: [] },
-);
-const PORTS = [80, 81, 82, 8080, 65_535];
-const protocol = fc.constantFrom('TCP', 'TCP', 'TCP', 'UDP', 'SCTP');
-const number = fc.constantFrom(80, 82, ...PORTS);
-const portName = fc.constantFrom('http', 'dns');
 
 const pods: fc.Arbitrary<Pod[]> = fc
   .array(
@@ -61,45 +43,15 @@ const pods: fc.Arbitrary<Pod[]> = fc
     }),
   );
 
-const block = fc.constantFrom(
+const policy = networkPolicies([
   { cidr: '10.0.0.0/16', except: ['10.0.1.0/24'] },
   { cidr: '10.0.0.0/16' },
   { cidr: '10.0.0.1/32' },
   { cidr: '10.0.0.0/15', except: ['10.0.0.0/24', '10.0.1.2/32'] },
   { cidr: '0.0.0.0/0', except: ['192.168.0.0/16'] },
   { cidr: '2001:db8::/64' },
-);
-const peer = fc.oneof(
-  fc.record({ podSelector: selector }),
-  fc.record({ namespaceSelector: selector }),
-  fc.record({ namespaceSelector: selector, podSelector: selector }),
-  fc.record({ ipBlock: block }),
-);
-const numbered = fc.oneof(
-  fc.record({ protocol, port: number }),
-  fc.record({ protocol, port: fc.constantFrom(80, 81), endPort: fc.constantFrom(81, 82, 9000) }),
-  fc.record({ protocol }),
-  fc.record({ port: number }),
-);
-// In one rule names and numbers are not mixed with blocks by the oracle, so a rule has either.
-const ports = fc.oneof(
-  fc.array(numbered, { maxLength: 3 }),
-  fc.array(fc.record({ protocol, port: portName }), { minLength: 1, maxLength: 2 }),
-);
-const rule = <K extends string>(peers: K) =>
-  fc.record({ ports, [peers]: fc.array(peer, { maxLength: 2 }) }, { requiredKeys: [] });
-const policy: fc.Arbitrary<NetworkPolicy> = fc.record({
-  metadata: fc.record({ name: fc.constant('policy'), namespace: fc.constantFrom(...NAMES) }),
-  spec: fc.record(
-    {
-      podSelector: selector,
-      policyTypes: fc.uniqueArray(fc.constantFrom('Ingress', 'Egress')),
-      ingress: fc.array(rule('from'), { maxLength: 2 }),
-      egress: fc.array(rule('to'), { maxLength: 2 }),
-    },
-    { requiredKeys: ['podSelector'] },
-  ),
-}) as fc.Arbitrary<NetworkPolicy>;
+]);
+const clusterPolicy = clusterNetworkPolicies(['10.0.0.0/24', '0.0.0.0/0', '2001:db8::/64']);
 
 const namespaceLabels = fc
   .array(labels, { minLength: 3, maxLength: 3 })
@@ -201,43 +153,6 @@ it('allows exactly what the specification says, between all pods and others, on 
     { numRuns: 1_500 },
   );
 });
-
-const clusterPods = fc.oneof(
-  fc.record({ namespaces: selector }),
-  fc.record({ pods: fc.record({ namespaceSelector: selector, podSelector: selector }) }),
-);
-const clusterPeer = fc.oneof(
-  clusterPods,
-  fc.record({ networks: fc.subarray(['10.0.0.0/24', '0.0.0.0/0', '2001:db8::/64'], { minLength: 1 }) }),
-);
-const clusterPorts = fc.oneof(
-  fc.constant(undefined),
-  fc.array(
-    fc.oneof(
-      fc.record({ portNumber: fc.record({ protocol, port: number }) }),
-      fc.record({
-        portRange: fc.record({ protocol, start: fc.constant(80), end: fc.constantFrom(81, 9000) }),
-      }),
-    ),
-    { minLength: 1, maxLength: 2 },
-  ),
-);
-const clusterRule = <K extends string>(peers: K) =>
-  fc.record({
-    action: fc.constantFrom('Accept', 'Deny', 'Pass'),
-    ports: clusterPorts,
-    [peers]: fc.array(clusterPeer, { minLength: 1, maxLength: 2 }),
-  });
-const clusterPolicy = fc.record({
-  metadata: fc.constant({ name: 'policy' }),
-  spec: fc.record({
-    tier: fc.constantFrom('Admin', 'Baseline'),
-    priority: fc.nat(1000),
-    subject: clusterPods,
-    ingress: fc.array(clusterRule('from'), { maxLength: 3 }),
-    egress: fc.array(clusterRule('to'), { maxLength: 3 }),
-  }),
-}) as fc.Arbitrary<ClusterNetworkPolicy>;
 
 it('gives of a cluster policy the verdict of the first rule that fits', () => {
   fc.assert(
