@@ -8,6 +8,10 @@ const facts = {
   primaryLink: 'eth0',
   primaryIp: '10.0.1.4' as Ipv4,
   vpcCidrs: ['10.0.0.0/16', '100.64.0.0/16'] as Ipv4Cidr[],
+  secondaries: [
+    { link: 'eth1', table: 2 },
+    { link: 'eth2', table: 3 },
+  ],
 };
 
 test('nft takes the table of every combination of options, also twice', async (t) => {
@@ -29,7 +33,7 @@ test('nft takes the table of every combination of options, also twice', async (t
           AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS: '10.0.9.0/24,192.0.2.0/24',
         });
         await nftables.apply(natScript(options, facts));
-        await nftables.apply(natScript(options, { ...facts, vpcCidrs: [] }));
+        await nftables.apply(natScript(options, { ...facts, vpcCidrs: [], secondaries: [] }));
       }
     }
   }

@@ -1,11 +1,11 @@
 /**
- * The node's netfilter rules: which connections are translated, and which must leave by the primary ENI.
+ * The node's netfilter rules: which connections are translated, and by which ENI they must leave.
  *
  * All is in one table of our own, which is replaced as a whole in one transaction.
  */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
 import type { Config } from '../config.ts';
-import { PRIMARY_ENI_MARK, usesMark } from './routing.ts';
+import { ENI_MARK_MASK, eniMark, PRIMARY_ENI_MARK, usesMark } from './routing.ts';
 
 export const NAT_TABLE = { family: 'ip', name: 'enid' } as const;
 
@@ -15,6 +15,8 @@ export type NatFacts = {
   readonly primaryLink: string;
   readonly primaryIp: Ipv4;
   readonly vpcCidrs: readonly Ipv4Cidr[];
+  /** The links of secondary ENIs, with their route tables. */
+  readonly secondaries: readonly { readonly link: string; readonly table: number }[];
 };
 
 const randomness = { prng: ' fully-random', hashrandom: ' random', none: '' } as const;
@@ -22,17 +24,30 @@ const randomness = { prng: ' fully-random', hashrandom: ' random', none: '' } as
 /** The whole table in the language of nft(8), replacing what there is of it. */
 export function natScript(
   options: Config['network'],
-  { primaryLink, primaryIp, vpcCidrs }: NatFacts,
+  { primaryLink, primaryIp, vpcCidrs, secondaries }: NatFacts,
 ): string {
-  const mark = `0x${PRIMARY_ENI_MARK.toString(16)}`;
+  const hex = (value: number) => `0x${value.toString(16)}`;
+  const mark = hex(PRIMARY_ENI_MARK);
   const markConnection = `ct mark set ct mark or ${mark}`;
   const fromPod = `iifname "${options.vethPrefix}*"`;
   const outside = 'ip daddr != @direct fib daddr type != local';
   const direct = [...vpcCidrs, ...options.excludeSnatCidrs];
+  // An answer may come from a pod of any ENI, from a pod elsewhere or from the node itself: it leaves by the ENI that was
+  // asked. Original packets alone tell which, as answers to what the node has masqueraded come to its address too.
+  const asked = (link: string, value: number) =>
+    `ct direction original iifname "${link}" fib daddr . iif type local ct mark set ct mark or ${hex(value)}`;
+  const answers = secondaries.map((eni) => {
+    const own = hex(eniMark(eni));
+    return `ct direction reply ct mark and ${hex(ENI_MARK_MASK)} == ${own} meta mark set meta mark or ${own}`;
+  });
   const nodePort = `
-  chain from-primary-eni {
+  chain from-enis {
     type filter hook prerouting priority mangle; policy accept;
-    iifname "${primaryLink}" fib daddr . iif type local ${markConnection}
+    ${[asked(primaryLink, PRIMARY_ENI_MARK), ...secondaries.map((eni) => asked(eni.link, eniMark(eni))), ...answers].join('\n    ')}
+  }
+  chain from-node {
+    type route hook output priority mangle; policy accept;
+    ${answers.join('\n    ')}
   }`;
   const translate = `
   set direct {

@@ -90,6 +90,7 @@ test('a pod has its address, routes, rules and neighbour as documented', async (
     [0, 'all', undefined, undefined, undefined, 'local'],
     [512, 'all', '10.0.1.51', undefined, undefined, 'main'],
     [1024, 'all', undefined, '0x80', '0x80', 'main'],
+    [1025, 'all', undefined, '0x2', '0x7f', '2'],
     [1536, '10.0.1.51', undefined, undefined, undefined, '2'],
     [32766, 'all', undefined, undefined, undefined, 'main'],
     [32767, 'all', undefined, undefined, undefined, 'default'],
@@ -221,28 +222,37 @@ test('SNAT options: excluded blocks, external SNAT, port randomisation', async (
   });
 });
 
-test('a NodePort connection to a pod on a secondary ENI is answered by the primary ENI', async (t) => {
+test('a NodePort connection is answered by the ENI that was asked, whatever ENI the pod is on', async (t) => {
   const bed = makeTestbed(t);
   const network = await start(t, bed);
-  const { ns } = await wire(network, bed, onSecondary);
+  const backends = [
+    [onPrimary.address, (await wire(network, bed, onPrimary)).ns],
+    [onSecondary.address, (await wire(network, bed, onSecondary)).ns],
+    // A pod on the host's network.
+    [primaryEni.primaryIp, bed.node],
+  ] as const;
   await new Nftables(bed.node).apply(`table ip proxy { chain nodeports {
     type nat hook prerouting priority dstnat; policy accept;
-    ip daddr ${primaryEni.primaryIp} udp dport 30080 dnat to ${onSecondary.address}:8080
+    ${backends.map(([address], at) => `fib daddr type local udp dport ${30_080 + at} dnat to ${address}:8080`).join('\n')}
   }
   }`);
-  const server = udp(t, ns, onSecondary.address, 8080);
-  for (const address of [VPC_HOST, INTERNET_HOST]) {
-    const client = udp(t, bed.vpc, address);
-    const seen = await exchange(client, server, primaryEni.primaryIp, 30080);
-    assert.equal(seen?.seenBy, address);
-    assert.equal(seen?.answeredBy, primaryEni.primaryIp);
+  for (const [at, [address, ns]] of backends.entries()) {
+    const server = udp(t, ns, address, 8080);
+    for (const asked of [primaryEni.primaryIp, secondaryEni.primaryIp]) {
+      for (const from of [VPC_HOST, INTERNET_HOST]) {
+        const client = udp(t, bed.vpc, from);
+        const seen = await exchange(client, server, asked, 30_080 + at, 500);
+        assert.deepEqual([seen?.seenBy, seen?.answeredBy], [from, asked], `${address} at ${asked}`);
+      }
+    }
   }
 });
 
 test('without NodePort support and with external SNAT nothing is marked', async (t) => {
   const bed = makeTestbed(t);
   await start(t, bed, { AWS_VPC_K8S_CNI_EXTERNALSNAT: 'true', AWS_VPC_CNI_NODE_PORT_SUPPORT: 'false' });
-  assert.deepEqual(ip(bed.node, 'rule', 'show', 'priority', '1024'), []);
+  for (const priority of ['1024', '1025'])
+    assert.deepEqual(ip(bed.node, 'rule', 'show', 'priority', priority), []);
   const table = await new Nftables(bed.node).list({ family: 'ip', name: 'enid' });
   assert.deepEqual(
     table?.map((object) => Object.keys(object)[0]),
@@ -269,6 +279,7 @@ test('what somebody deletes comes back', async (t) => {
   for (const deletion of [
     ['rule', 'del', 'priority', '512'],
     ['rule', 'del', 'priority', '1024'],
+    ['rule', 'del', 'priority', '1025'],
     ['rule', 'del', 'priority', '1536'],
     ['route', 'del', '10.0.1.51/32'],
     ['route', 'flush', 'table', '2'],

@@ -47,6 +47,8 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
   #enis: readonly NodeEni[] = [];
   /** The script that the NAT table was made by, and the table as the kernel showed it then. */
   #nat: { script: string; table: string | undefined } | undefined;
+  /** The last restoration of the NAT table: they come one after another. */
+  #restoringNat: Promise<void> = Promise.resolve();
 
   /** @param ns the node's namespace, the caller's own by default; it is closed with this. */
   constructor(options: Config['network'], ns: NetNamespace = NetNamespace.current()) {
@@ -61,9 +63,8 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
     await waitForEniLink(this.#ns, this.#netlink, setup.primaryEni, LINK_TIMEOUT);
     this.#setup = setup;
     this.#restoreSysctls(setup);
-    const rules = difference(this.#netlink.rules(4), nodeRules(this.#options), ruleIdentity);
-    apply(this.#netlink, rules.missing.map(addRule));
-    await this.#restoreNat(setup);
+    this.#addNodeRules();
+    await this.#restoreNat(this.#enis);
   }
 
   async setEnis(enis: readonly NodeEni[]): Promise<void> {
@@ -74,6 +75,8 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
         this.#restoreEni(link, eni);
       }),
     );
+    this.#addNodeRules();
+    await this.#restoreNat(enis);
     for (const eni of ready) if (eni.status === 'rejected') throw eni.reason;
   }
 
@@ -91,7 +94,7 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
       () => this.#restoreRouting(assignments, links, there),
       () => this.#setup && this.#restoreSysctls(this.#setup),
     ].flatMap(errorOf);
-    if (this.#setup) await this.#restoreNat(this.#setup).catch((error: Error) => errors.push(error));
+    await this.#restoreNat([...inUse.values()]).catch((error: Error) => errors.push(error));
     if (errors.length > 0) throw new AggregateError(errors, errors.map(({ message }) => message).join('; '));
   }
 
@@ -116,8 +119,19 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
     if (link && usesMark(this.#options)) sysctl.set(this.#ns, `net/ipv4/conf/${link.name}/rp_filter`, 2);
   }
 
+  #addNodeRules(): void {
+    const { missing } = difference(
+      this.#netlink.rules(4),
+      nodeRules(this.#options, this.#enis),
+      ruleIdentity,
+    );
+    apply(this.#netlink, missing.map(addRule));
+  }
+
   /** Link up, MTU, and on a secondary ENI its own address and what is missing of its table. */
   #restoreEni({ index, ...link }: Link, eni: NodeEni): void {
+    // What comes for a NodePort may go on to a pod of another ENI.
+    if (this.#options.nodePortSupport) sysctl.set(this.#ns, `net/ipv4/conf/${link.name}/rp_filter`, 2);
     const mtu = this.#options.eniMtu;
     const requests = link.up && link.mtu === mtu ? [] : [setLink(index, { up: true, mtu })];
     if (!eni.primary) {
@@ -145,7 +159,8 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
     enis: readonly { eni: NodeEni; link: Link }[],
   ): void {
     const pods = this.pods.wanted(assignments, links);
-    const wantedRules = [...nodeRules(this.#options), ...pods.flatMap(({ pod }) => podRules(pod))];
+    const used = enis.map(({ eni }) => eni);
+    const wantedRules = [...nodeRules(this.#options, used), ...pods.flatMap(({ pod }) => podRules(pod))];
     const wantedRoutes = [
       ...enis.flatMap(({ eni, link }) => (eni.primary ? [] : eniRoutes(eni, link.index))),
       ...pods.flatMap(({ pod, link }) => (link ? [podRoute(pod.address, link.index)] : [])),
@@ -161,11 +176,22 @@ export class LinuxNodeNetwork implements NodeNetwork, AsyncDisposable {
     ]);
   }
 
-  /** Replaces the NAT table unless it is as it was made. */
-  async #restoreNat({ primaryEni, vpcCidrs }: NodeNetworkSetup): Promise<void> {
-    const link = linkOfEni(this.#netlink.links(), primaryEni);
+  /** Replaces the NAT table unless it is as it was made. Once there is a setup. */
+  #restoreNat(enis: readonly NodeEni[]): Promise<void> {
+    const restored = this.#restoringNat.then(() => this.#setup && this.#replaceNat(this.#setup, enis));
+    this.#restoringNat = restored.catch(() => {});
+    return restored;
+  }
+
+  async #replaceNat({ primaryEni, vpcCidrs }: NodeNetworkSetup, enis: readonly NodeEni[]): Promise<void> {
+    const links = this.#netlink.links();
+    const link = linkOfEni(links, primaryEni);
     if (!link) throw new Error(`${primaryEni.id}, the primary ENI, has no link with MAC ${primaryEni.mac}`);
-    const facts = { primaryLink: link.name, primaryIp: primaryEni.primaryIp, vpcCidrs };
+    const secondaries = enis.flatMap(({ primary, table, ...eni }) => {
+      const name = primary ? undefined : linkOfEni(links, eni)?.name;
+      return name === undefined ? [] : [{ link: name, table }];
+    });
+    const facts = { primaryLink: link.name, primaryIp: primaryEni.primaryIp, vpcCidrs, secondaries };
     const script = natScript(this.#options, facts);
     const show = async () => JSON.stringify(await this.#nftables.list(NAT_TABLE));
     if (this.#nat?.script === script && (await show()) === this.#nat.table) return;

@@ -19,14 +19,31 @@ export const POD_GATEWAY = '169.254.1.1' as Ipv4;
 /** Mark of packets that must leave by the primary ENI: NodePort replies, and what is to be SNATed. */
 export const PRIMARY_ENI_MARK = 0x80;
 
-const priorities = { toPod: 512, mark: 1024, externalService: 1535, fromPod: 1536 } as const;
+/** The bits of a mark that tell which secondary ENI an answer must leave by. */
+export const ENI_MARK_MASK = 0x7f;
 
-/** The rules that are there whatever pods there are. */
-export function nodeRules(options: Config['network']): RuleSpec[] {
+/** All are Amazon's but `eniMark`, which Amazon's CNI has nothing for. */
+const priorities = { toPod: 512, mark: 1024, eniMark: 1025, externalService: 1535, fromPod: 1536 } as const;
+
+/** Mark of what must leave by a secondary ENI: the number of its table. */
+export function eniMark({ table }: Pick<NodeEni, 'table'>): number {
+  return table & ENI_MARK_MASK;
+}
+
+/** The rules that are there whatever pods there are. @param enis those that the node uses. */
+export function nodeRules(options: Config['network'], enis: readonly NodeEni[]): RuleSpec[] {
   const rule = { family: 4, table: MAIN_TABLE, protocol: ROUTING_PROTOCOL } as const;
   const marked = { ...rule, priority: priorities.mark, fwmark: PRIMARY_ENI_MARK, fwmask: PRIMARY_ENI_MARK };
+  const secondaries = options.nodePortSupport ? enis.filter(({ primary }) => !primary) : [];
   return [
     ...(usesMark(options) ? [marked] : []),
+    ...secondaries.map((eni) => ({
+      ...rule,
+      priority: priorities.eniMark,
+      fwmark: eniMark(eni),
+      fwmask: ENI_MARK_MASK,
+      table: eni.table,
+    })),
     ...options.externalServiceCidrs.map((to) => ({ ...rule, priority: priorities.externalService, to })),
   ];
 }

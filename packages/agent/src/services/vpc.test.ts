@@ -18,7 +18,7 @@ import { ServiceProxy } from './service-proxy.ts';
 import { removeServiceTables } from './tables.ts';
 import { bring, call, serveTcp, service, slice } from './testbed.ts';
 
-test('NodePorts answer by the primary ENI, pods of every ENI reach Services, and the VPC drops nothing', async (t) => {
+test('NodePorts answer by the ENI that was asked, pods of every ENI reach Services, and the VPC drops nothing', async (t) => {
   const bed = makeTestbed(t);
   const network = new LinuxNodeNetwork(networkOptions(), bed.node);
   t.after(() => network.close());
@@ -89,20 +89,29 @@ test('NodePorts answer by the primary ENI, pods of every ENI reach Services, and
       await check(`${pod.name} to Local NodePort of ${name}`, pod.ns, node, 30_010 + index, name, sees);
     }
     await check(`node to ${name}`, bed.node, `172.20.0.${index + 1}`, 80, name, node);
-    if (name === 'internet' || name === 'far') continue;
-    for (const [client, port, sees] of [
-      ['Cluster', 30_000, node],
-      ['Local', 30_010, INTERNET_HOST],
-    ] as const) {
-      await check(
-        `internet to ${client} NodePort of ${name}`,
-        bed.vpc,
-        node,
-        port + index,
-        name,
-        sees,
-        INTERNET_HOST,
-      );
+    if (name === 'internet') continue;
+    for (const asked of [node, secondaryEni.primaryIp]) {
+      for (const client of [INTERNET_HOST, VPC_HOST]) {
+        await check(
+          `${client} to Cluster NodePort of ${name} at ${asked}`,
+          bed.vpc,
+          asked,
+          30_000 + index,
+          name,
+          node,
+          client,
+        );
+        if (name === 'far') continue;
+        await check(
+          `${client} to Local NodePort of ${name} at ${asked}`,
+          bed.vpc,
+          asked,
+          30_010 + index,
+          name,
+          client,
+          client,
+        );
+      }
     }
   }
   // Out by the ENI of the pod, with an address that this ENI owns.
