@@ -1,5 +1,6 @@
 /** The agent's service module, which takes kube-proxy's place: informers that tell the service proxy what it needs to know. */
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cidr, parseCidr } from '@enid/ip';
@@ -20,9 +21,11 @@ import { Imds } from './aws/metadata.ts';
 import { systemClock } from './clock.ts';
 import { serveHttp } from './http.ts';
 import { type Logger, openLog } from './log.ts';
-import { findKubeProxy, ServiceProxy } from './services/index.ts';
+import { findKubeProxy, type NodeFacts, ServiceProxy } from './services/index.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
+/** Set by the cluster autoscaler before it takes a node away. */
+const TO_BE_DELETED = 'ToBeDeletedByClusterAutoscaler';
 /** Where kube-proxy serves its metrics: on loopback. */
 const METRICS = { host: '127.0.0.1', port: 10_249 };
 /** How often kube-proxy's rules are looked for while there are some, in milliseconds. */
@@ -127,6 +130,7 @@ async function startServiceModule({
   const registry = new Registry();
   const proxy = stack.use(
     await ServiceProxy.start({
+      families: families(),
       podLinks,
       endpointCidrs: vpc.blocks,
       nodePortCidrs,
@@ -144,8 +148,7 @@ async function startServiceModule({
   const tell = () => {
     telling ??= setImmediate(() => {
       telling = undefined;
-      const zone = nodes.get(node)?.metadata?.labels?.[ZONE];
-      const facts = { name: node, zone };
+      const facts = factsOf(node, nodes.get(node));
       proxy.update({ services: services.list(), endpointSlices: endpointSlices.list(), node: facts });
     });
   };
@@ -155,6 +158,22 @@ async function startServiceModule({
   const answer = async () => ({ type: registry.contentType, body: await registry.metrics() });
   stack.use(await serveHttp(METRICS, { '/metrics': answer }));
   return stack.move();
+}
+
+function factsOf(name: string, node: Node | undefined): NodeFacts {
+  const { metadata, spec } = node ?? {};
+  return {
+    name,
+    zone: metadata?.labels?.[ZONE],
+    leaving:
+      metadata?.deletionTimestamp !== undefined ||
+      (spec?.taints ?? []).some(({ key }) => key === TO_BE_DELETED),
+  };
+}
+
+/** The families of addresses that the node's kernel has: a cluster of two has Services in both. */
+function families(): (4 | 6)[] {
+  return existsSync('/proc/net/if_inet6') ? [4, 6] : [4];
 }
 
 /** Waits until kube-proxy has no rules on the node: what one of two proxies translates, the other would miss. */

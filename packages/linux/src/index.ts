@@ -4,6 +4,7 @@
  */
 export { cgroupsNamed, processesInCgroup, removeCgroup } from './cgroups.ts';
 export { errnoName, SyscallError } from './errno.ts';
+export { legacyChains } from './legacy-iptables.ts';
 export { MalformedMessageError } from './netlink/attributes.ts';
 export { NetlinkError, type Request } from './netlink/message.ts';
 export { NetNamespace } from './netns.ts';

@@ -47,6 +47,9 @@ const c = {
   bind: libc.func('int bind(int fd, const void *address, uint length)'),
   listen: libc.func('int listen(int fd, int backlog)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int option, const void *value, uint length)'),
+  getsockopt: libc.func(
+    'int getsockopt(int fd, int level, int option, _Inout_ void *value, _Inout_ uint *length)',
+  ),
   send: libc.func('long send(int fd, const void *bytes, ulong length, int flags)'),
   memfdCreate: libc.func('int memfd_create(const char *name, uint flags)'),
   recv: libc.func('long recv(int fd, void *bytes, ulong length, int flags)'),
@@ -117,6 +120,11 @@ export function listen(fd: number, backlog: number, subject?: string): void {
 export function setsockopt(fd: number, level: number, option: number, value: number | Uint8Array): void {
   const bytes = typeof value === 'number' ? new Uint8Array(Int32Array.of(value).buffer) : value;
   checked(c.setsockopt(fd, level, option, bytes, bytes.length), 'setsockopt');
+}
+
+/** getsockopt(2) of a structure, which may also say what is asked for. */
+export function getsockopt(fd: number, level: number, option: number, value: Uint8Array): void {
+  checked(c.getsockopt(fd, level, option, value, [value.length]), 'getsockopt');
 }
 
 /** send(2) of one whole datagram. */

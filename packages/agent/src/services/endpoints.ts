@@ -15,7 +15,12 @@ export type Endpoint = {
 };
 
 /** The node that chooses. */
-export type NodeFacts = { readonly name: string; readonly zone?: string | undefined };
+export type NodeFacts = {
+  readonly name: string;
+  readonly zone?: string | undefined;
+  /** It is about to be taken away: load balancers are told to leave it. */
+  readonly leaving?: boolean;
+};
 
 export type Choice = {
   /** For traffic policy Cluster. */

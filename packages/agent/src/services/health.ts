@@ -5,7 +5,25 @@ import { listenTcp, type NetNamespace } from '@enid/linux';
 import type { HealthCheck, Problem } from './model.ts';
 
 /** Whether the proxy itself does its work. */
-export type ProxyHealth = { readonly healthy: boolean; readonly lastUpdated: number };
+export type ProxyHealth = {
+  /** Rules are in force, and no change waits for too long. */
+  readonly healthy: boolean;
+  /** No change waits for too long: a restart would help as little as before the first one. */
+  readonly alive: boolean;
+  /** Whether load balancers may send the node new connections: not to one that is about to go. */
+  readonly nodeEligible: boolean;
+  /** In milliseconds since 1970; 0: never. */
+  readonly lastUpdated: number;
+};
+
+export type ProxyHealthOptions = {
+  readonly ns: NetNamespace;
+  readonly port: number;
+  readonly families: readonly (4 | 6)[];
+  readonly health: () => ProxyHealth;
+  /** Told of each answer. */
+  readonly onAnswer: (path: 'healthz' | 'livez', status: number) => void;
+};
 
 /**
  * Serves HTTP on all addresses of a namespace.
@@ -39,27 +57,33 @@ async function serve(
 
 const asJson = (value: unknown) => `${JSON.stringify(value)}\n`;
 
-/** `/healthz` and `/livez` of the proxy, as kube-proxy answers them on port 10256. */
-export function serveProxyHealth(
-  ns: NetNamespace,
-  port: number,
-  families: readonly (4 | 6)[],
-  health: () => ProxyHealth,
-): Promise<AsyncDisposable> {
+/**
+ * `/healthz` and `/livez` of the proxy, as kube-proxy answers them on port 10256: the first is what load balancers ask, the second
+ * says nothing of the node.
+ */
+export function serveProxyHealth({
+  ns,
+  port,
+  families,
+  health,
+  onAnswer,
+}: ProxyHealthOptions): Promise<AsyncDisposable> {
   return serve(ns, port, families, (request, response) => {
-    const path = new URL(request.url ?? '/', 'http://host').pathname;
-    if (path !== '/healthz' && path !== '/livez') return void response.writeHead(404).end();
-    const { healthy, lastUpdated } = health();
+    const path = new URL(request.url ?? '/', 'http://host').pathname.slice(1);
+    if (path !== 'healthz' && path !== 'livez') return void response.writeHead(404).end();
+    const { healthy, alive, nodeEligible, lastUpdated } = health();
+    const fine = path === 'livez' ? alive : healthy && nodeEligible;
+    const status = fine ? 200 : 503;
+    const now = Date.now();
+    onAnswer(path, status);
     response
-      .writeHead(healthy ? 200 : 503, {
-        'content-type': 'application/json',
-        'x-content-type-options': 'nosniff',
-      })
+      .writeHead(status, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' })
       .end(
         asJson({
-          lastUpdated: new Date(lastUpdated).toISOString(),
-          currentTime: new Date().toISOString(),
-          nodeEligible: true,
+          // All is as of now where nothing waits, however long ago there was something to do.
+          lastUpdated: new Date(fine ? now : lastUpdated).toISOString(),
+          currentTime: new Date(now).toISOString(),
+          ...(path === 'healthz' && { nodeEligible }),
         }),
       );
   });

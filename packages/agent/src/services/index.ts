@@ -9,7 +9,7 @@
  *   report: ({ service, reason, message }) => ...,  // an event on the Service, or on the node where `service` is undefined
  * });
  * // When the informers of Services and EndpointSlices have synced, and at each of their events:
- * proxy.update({ services: services.list(), endpointSlices: slices.list(), node: { name, zone } });
+ * proxy.update({ services: services.list(), endpointSlices: slices.list(), node: { name, zone, leaving } });
  * ...
  * await proxy.stop();                       // the rules stay, and Services with them
  * ```
@@ -37,6 +37,7 @@
  * the tables, with `placement` for the slots of endpoints and `layout` for the tables), `wanted` (all of it, by differences),
  * `objects` (to nft and back), `tables` (the kernel's side), `conntrack`, `health`, `metrics`.
  */
+export type { NodeFacts } from './endpoints.ts';
 export { findKubeProxy } from './kube-proxy.ts';
 export type { EndpointSlice, Service } from './kubernetes.ts';
 export type { Problem } from './model.ts';

@@ -12,6 +12,8 @@ export class ServiceMetrics {
   /** Seconds since 1970. */
   readonly lastSync: Gauge;
   readonly lastQueued: Gauge;
+  /** Answers of `/healthz` and `/livez`, by status. */
+  readonly answers: { readonly healthz: Counter<'code'>; readonly livez: Counter<'code'> };
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -52,5 +54,8 @@ export class ServiceMetrics {
         'When a change of the rules was last asked for',
       ),
     );
+    const answers = (path: string) =>
+      new Counter({ ...named(`proxy_${path}_total`, `Answers of /${path}`), labelNames: ['code'] });
+    this.answers = { healthz: answers('healthz'), livez: answers('livez') };
   }
 }

@@ -75,7 +75,7 @@ export type ServiceModel = {
 
 export type ModelOptions = {
   readonly families: readonly (4 | 6)[];
-  /** Where endpoints are expected: the VPC's blocks. One elsewhere is used and reported. Empty: anywhere. */
+  /** Where endpoints are expected: the VPC's blocks. One elsewhere is used and reported. None of a family: anywhere. */
   readonly endpointCidrs: readonly Cidr[];
 };
 
@@ -256,10 +256,11 @@ function endpointAddress(
     );
     return undefined;
   }
-  if (cidrs.length > 0 && !cidrs.some((block) => contains(block, address))) {
+  const blocks = cidrs.filter((block) => familyOf(block) === family);
+  if (blocks.length > 0 && !blocks.some((block) => contains(block, address))) {
     problems.add(
       'EndpointOutsideNetwork',
-      `the endpoint ${text} is in none of ${cidrs.join(', ')}: is it reachable?`,
+      `the endpoint ${text} is in none of ${blocks.join(', ')}: is it reachable?`,
     );
   }
   return address;

@@ -6,6 +6,7 @@ import { parseIp } from '@enid/ip';
 import type { NetNamespace } from '@enid/linux';
 import { connectTcp } from '@enid/linux';
 import { Registry } from 'prom-client';
+import { systemClock } from '../clock.ts';
 import { LAST_CHANGE } from './kubernetes.ts';
 import type { Problem } from './model.ts';
 import {
@@ -53,7 +54,8 @@ test('load balancers are told whether the node has ready endpoints, and whether 
     const answer = await fetchFrom(bed.outside, port, path);
     return typeof answer === 'string' ? answer : answer.status;
   };
-  assert.equal(await status(10_256, '/healthz'), 503);
+  // Before there are rules, load balancers are not to come; but a restart would not help.
+  assert.deepEqual([await status(10_256, '/healthz'), await status(10_256, '/livez')], [503, 200]);
   const checked = (name: string, healthCheckNodePort: number) =>
     service(name, {
       type: 'LoadBalancer',
@@ -82,6 +84,51 @@ test('load balancers are told whether the node has ready endpoints, and whether 
   );
 });
 
+test('a node that is about to go is not eligible for load balancers, and the proxy is alive', async (t) => {
+  const bed = makeBed(t);
+  const registry = new Registry();
+  const start = Date.now();
+  let now = start;
+  // Changes after the first wait for their turn, which comes when the test says so.
+  let turn = Promise.resolve();
+  const clock = { ...systemClock, now: () => now, sleep: () => turn };
+  const proxy = await startProxy(t, bed, { registry, clock });
+  const ask = async (path: string) => {
+    const answer = await fetchFrom(bed.outside, 10_256, path);
+    assert.ok(typeof answer === 'object');
+    const { lastUpdated, currentTime, ...rest } = answer.body as Record<string, string>;
+    for (const time of [lastUpdated!, currentTime!]) assert.ok(Date.parse(time) >= start, time);
+    return [answer.status, rest];
+  };
+  const update = async (leaving: boolean) => {
+    proxy.update({ services: [web], endpointSlices: [], node: { ...NODE, leaving } });
+    await proxy.settled();
+  };
+  await update(false);
+  assert.deepEqual(await ask('/healthz'), [200, { nodeEligible: true }]);
+  await update(true);
+  assert.deepEqual(await ask('/healthz'), [503, { nodeEligible: false }]);
+  assert.deepEqual(await ask('/livez'), [200, {}]);
+  await update(false);
+  assert.deepEqual(await ask('/healthz'), [200, { nodeEligible: true }]);
+  // A change that waits for two minutes.
+  const { promise, resolve } = Promise.withResolvers<void>();
+  turn = promise;
+  proxy.update({ services: [], endpointSlices: [], node: NODE });
+  now += 120_000;
+  assert.deepEqual(await ask('/healthz'), [503, { nodeEligible: true }]);
+  assert.deepEqual(await ask('/livez'), [503, {}]);
+  resolve();
+  await proxy.settled();
+  const text = await registry.metrics();
+  for (const line of [
+    'healthz_total{code="200"} 2',
+    'healthz_total{code="503"} 2',
+    'livez_total{code="503"} 1',
+  ])
+    assert.ok(text.includes(`kubeproxy_proxy_${line}`), text);
+});
+
 test('metrics have the names and meaning of those of kube-proxy', async (t) => {
   const bed = makeBed(t);
   const registry = new Registry();
@@ -89,14 +136,21 @@ test('metrics have the names and meaning of those of kube-proxy', async (t) => {
   await bring(proxy, [web], [slice('web', 8080, [POD_A])]);
   const changed = slice('web', 8080, [POD_A, POD_B]);
   const annotations = { [LAST_CHANGE]: new Date().toISOString() };
-  await bring(proxy, [web], [{ ...changed, metadata: { ...changed.metadata, annotations } }]);
+  // A Service that is new counts as well; what happened before the proxy was there does not.
+  const late = { ...annotations, [LAST_CHANGE]: '2024-01-01T00:00:00Z' };
+  const other = service('other', { clusterIP: '172.20.0.11', ports: [{ port: 80 }] });
+  const told = [changed, slice('other', 8080, [POD_A]), slice('other', 8080, [POD_B])].map((one, index) => ({
+    ...one,
+    metadata: { ...one.metadata, annotations: index === 2 ? late : annotations },
+  }));
+  await bring(proxy, [web, other], told);
   const text = await registry.metrics();
   for (const line of [
     'kubeproxy_sync_proxy_rules_duration_seconds_count 2',
-    'kubeproxy_network_programming_duration_seconds_count 1',
-    'kubeproxy_network_programming_duration_seconds_bucket{le="0.5"} 1',
-    'kubeproxy_sync_proxy_rules_service_changes_total 2',
-    'kubeproxy_sync_proxy_rules_endpoint_changes_total 2',
+    'kubeproxy_network_programming_duration_seconds_count 2',
+    'kubeproxy_network_programming_duration_seconds_bucket{le="0.5"} 2',
+    'kubeproxy_sync_proxy_rules_service_changes_total 3',
+    'kubeproxy_sync_proxy_rules_endpoint_changes_total 4',
     'kubeproxy_sync_proxy_rules_nftables_sync_failures_total 0',
   ]) {
     assert.ok(text.split('\n').includes(line), `${line} is not in\n${text}`);

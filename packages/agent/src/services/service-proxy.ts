@@ -59,6 +59,8 @@ export class ServiceProxy implements AsyncDisposable {
   #inputs: Inputs | undefined;
   /** Since when a change waits, in milliseconds since 1970; undefined: none does. */
   #queued: number | undefined;
+  /** The same of the change that is being done. */
+  #begun: number | undefined;
   /** Whether the tables have to be compared as a whole. */
   #compareAll = true;
   /** When the last change began; when one was last done. */
@@ -95,7 +97,13 @@ export class ServiceProxy implements AsyncDisposable {
     const { healthPort = 10_256 } = options;
     if (healthPort !== null) {
       try {
-        proxy.#server = await serveProxyHealth(proxy.#ns, healthPort, proxy.#families, () => proxy.health);
+        proxy.#server = await serveProxyHealth({
+          ns: proxy.#ns,
+          port: healthPort,
+          families: proxy.#families,
+          health: () => proxy.health,
+          onAnswer: (path, code) => proxy.#metrics.answers[path].inc({ code }),
+        });
       } catch (error) {
         proxy.#report({
           service: undefined,
@@ -124,8 +132,14 @@ export class ServiceProxy implements AsyncDisposable {
   }
 
   get health(): ProxyHealth {
-    const waiting = this.#queued === undefined ? 0 : this.#clock.now() - this.#queued;
-    return { healthy: this.#lastUpdated > 0 && waiting < UNHEALTHY_AFTER, lastUpdated: this.#lastUpdated };
+    const since = this.#begun ?? this.#queued;
+    const alive = since === undefined || this.#clock.now() - since < UNHEALTHY_AFTER;
+    return {
+      alive,
+      healthy: alive && this.#lastUpdated > 0,
+      nodeEligible: !this.#inputs?.node.leaving,
+      lastUpdated: this.#lastUpdated,
+    };
   }
 
   /** Ends what runs and leaves the tables as they are: Services go on. */
@@ -167,7 +181,7 @@ export class ServiceProxy implements AsyncDisposable {
       if (wait > 0) await this.#clock.sleep(wait, signal).catch(() => {});
       if (signal.aborted) return;
       this.#began = this.#clock.now();
-      const queued = this.#queued;
+      this.#begun = this.#queued;
       this.#queued = undefined;
       try {
         await this.#sync(this.#inputs!);
@@ -176,10 +190,11 @@ export class ServiceProxy implements AsyncDisposable {
       } catch (error) {
         this.#metrics.syncFailures.inc();
         this.#compareAll = true;
-        this.#queued = queued;
+        this.#queued = this.#begun;
         pause = RETRY_INTERVAL;
         this.#tell('sync', [{ service: undefined, reason: 'SyncFailed', message: (error as Error).message }]);
       }
+      this.#begun = undefined;
     }
   }
 

@@ -1,11 +1,13 @@
 /** Services together with the node's VPC rules, in a VPC that drops what leaves by the wrong network interface. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { NetNamespace, Nftables } from '@enid/linux';
 import { LinuxNodeNetwork } from '../network/node-network.ts';
 import {
   assignmentOf,
   INTERNET_HOST,
+  ip,
   makeTestbed,
   networkOptions,
   primaryEni,
@@ -122,9 +124,40 @@ test('NodePorts answer by the ENI that was asked, pods of every ENI reach Servic
   await network.reconcile([]);
   assert.ok(await new Nftables(bed.node).list({ family: 'ip', name: 'enid-services' }));
   assert.equal(await findKubeProxy(bed.node), undefined);
-  await new Nftables(bed.node).apply('add table ip nat\nadd chain ip nat KUBE-SERVICES\n');
-  assert.equal(await findKubeProxy(bed.node), 'chain KUBE-SERVICES of table ip nat');
   await removeServiceTables(bed.node);
   assert.equal(await new Nftables(bed.node).list({ family: 'ip', name: 'enid-services' }), undefined);
   assert.ok(await new Nftables(bed.node).list({ family: 'ip', name: 'enid' }));
+});
+
+test('kube-proxy is found in each of its modes', async (t) => {
+  const bed = makeTestbed(t);
+  const nftables = new Nftables(bed.node);
+  const legacy = (...args: string[]) =>
+    bed.node.run(() => spawnSync('iptables-legacy', ['-t', 'nat', ...args]));
+  assert.equal(await findKubeProxy(bed.node), undefined);
+  for (const [make, take, found] of [
+    [
+      'add table ip6 kube-proxy; add chain ip6 kube-proxy services',
+      'delete table ip6 kube-proxy',
+      'table ip6 kube-proxy',
+    ],
+    [
+      'add table ip nat; add chain ip nat KUBE-SERVICES',
+      'delete table ip nat',
+      'chain KUBE-SERVICES of table ip nat',
+    ],
+  ] as const) {
+    await nftables.apply(`${make}\n`);
+    assert.equal(await findKubeProxy(bed.node), found);
+    await nftables.apply(`${take}\n`);
+  }
+  ip(bed.node, 'link', 'add', 'kube-ipvs0', 'type', 'veth');
+  assert.equal(await findKubeProxy(bed.node), 'link kube-ipvs0');
+  ip(bed.node, 'link', 'delete', 'kube-ipvs0');
+  assert.equal(await findKubeProxy(bed.node), undefined);
+  // Not every kernel has it.
+  if (legacy('-N', 'KUBE-MARK-MASQ').status !== 0) return t.diagnostic('no iptables-legacy here');
+  assert.equal(await findKubeProxy(bed.node), undefined);
+  legacy('-N', 'KUBE-SERVICES');
+  assert.equal(await findKubeProxy(bed.node), 'chain KUBE-SERVICES of iptables-legacy, table nat');
 });

@@ -147,7 +147,7 @@ export class Wanted {
       const model = modelOf(service, slices, node, this.#options);
       const news = slices.filter((slice) => !known?.slices.includes(slice));
       changedSlices += news.length;
-      if (known) triggers.push(...triggersOf(news, known.slices));
+      triggers.push(...triggersOf(news, known?.slices ?? []));
       this.#services.set(name, { service, slices, model });
       changed.push({ before: known?.model, after: model });
     }

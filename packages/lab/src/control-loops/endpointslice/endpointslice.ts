@@ -5,6 +5,7 @@ import { isDeleted } from '../shared/pods.ts';
 import { hasSelector, serviceEndpoints } from '../shared/service-endpoints.ts';
 import { followServices, podsOf } from '../shared/services-of.ts';
 import { MANAGED_BY, planSlices } from './plan.ts';
+import { type Triggers, triggersOf, triggerTime } from './trigger-time.ts';
 
 /** Slices that were made and are not seen yet are waited for as long, in milliseconds. */
 const UNSEEN = 5_000;
@@ -15,6 +16,8 @@ export function startEndpointSlices(cluster: Cluster): Loop {
   const loop = reconciler(cluster, 'endpointslice', reconcile);
   /** By Service: the names of slices that were made, and when. Without it a lagging informer would have them made twice. */
   const made = new Map<string, Map<string, number>>();
+  /** By Service: what the slices were last written for. */
+  const written = new Map<string, Triggers>();
   loop.on(
     ...followServices(state, loop.queue),
     state.endpointSlices.onChange((old, now) => {
@@ -30,7 +33,10 @@ export function startEndpointSlices(cluster: Cluster): Loop {
 
   async function reconcile(key: string): Promise<void> {
     const service = state.services.get(key);
-    if (!service) made.delete(key);
+    if (!service) {
+      made.delete(key);
+      written.delete(key);
+    }
     // The slices of a Service that is gone go with their owner.
     if (!service || !hasSelector(service) || isDeleted(service)) return;
     const pending = made.get(key) ?? new Map<string, number>();
@@ -42,8 +48,11 @@ export function startEndpointSlices(cluster: Cluster): Loop {
     const slices = state.endpointSlices
       .by('service', key)
       .filter(({ metadata }) => metadata?.labels?.['endpointslice.kubernetes.io/managed-by'] === MANAGED_BY);
-    const endpoints = serviceEndpoints(service, podsOf(state, key), (name) => state.nodes.get(name));
-    const { create, update, remove } = planSlices(service, endpoints, slices);
+    const pods = podsOf(state, key);
+    const endpoints = serviceEndpoints(service, pods, (name) => state.nodes.get(name));
+    const triggers = triggersOf(service, pods);
+    const trigger = triggerTime(written.get(key), triggers);
+    const { create, update, remove } = planSlices(service, endpoints, slices, trigger);
     const path = `/apis/discovery.k8s.io/v1/namespaces/${service.metadata?.namespace}/endpointslices`;
     made.set(key, pending);
     for (const slice of create) {
@@ -57,5 +66,6 @@ export function startEndpointSlices(cluster: Cluster): Loop {
         if (!isNotFound(error)) throw error;
       });
     }
+    written.set(key, triggers);
   }
 }

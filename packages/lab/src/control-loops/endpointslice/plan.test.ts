@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { subsetsOf } from '../endpoints/endpoints.ts';
 import { serviceEndpoints } from '../shared/service-endpoints.ts';
 import { planSlices } from './plan.ts';
+import { LAST_CHANGE, triggersOf, triggerTime } from './trigger-time.ts';
 
 const service: Service = {
   metadata: { name: 'web', namespace: 'default', uid: 'svc', labels: { tier: 'front' } },
@@ -97,6 +98,52 @@ it('says of an endpoint what DNS and proxies need', () => {
 
   const all = { ...service, spec: { ...service.spec, publishNotReadyAddresses: true } };
   assert.ok(endpointsOf(states, all).every(({ ready }) => ready));
+});
+
+it('says whom an endpoint is meant for, by trafficDistribution', () => {
+  const hints = (trafficDistribution?: string) => {
+    const of = { ...service, spec: { ...service.spec, trafficDistribution } } as Service;
+    const [slice] = planSlices(of, endpointsOf([pod(1), pod(2, { ready: false })]), []).create;
+    return slice!.endpoints!.map((endpoint) => endpoint.hints);
+  };
+  const forZones = [{ name: 'a' }];
+  assert.deepEqual(hints(), [undefined, undefined]);
+  for (const zonal of ['PreferClose', 'PreferSameZone'])
+    assert.deepEqual(hints(zonal), [{ forZones }, undefined]);
+  assert.deepEqual(hints('PreferSameNode'), [{ forZones, forNodes: [{ name: 'node-1' }] }, undefined]);
+});
+
+it('tells when what made it write happened', () => {
+  const readyAt = (id: number, second: number) => {
+    const made = pod(id);
+    const lastTransitionTime = `2026-01-01T00:00:0${second}Z`;
+    return {
+      ...made,
+      status: { ...made.status, conditions: [{ type: 'Ready', status: 'True', lastTransitionTime }] },
+    } as Pod;
+  };
+  const of = {
+    ...service,
+    metadata: { ...service.metadata, creationTimestamp: '2026-01-01T00:00:01Z' },
+  } as Service;
+  const first = triggersOf(of, [readyAt(1, 2)]);
+  assert.equal(triggerTime(undefined, first), '2026-01-01T00:00:01Z');
+  assert.equal(triggerTime(first, first), undefined);
+  assert.equal(
+    triggerTime(first, triggersOf(of, [readyAt(1, 2), readyAt(2, 5), readyAt(3, 4)])),
+    '2026-01-01T00:00:04Z',
+  );
+  // A pod that went has no time of its own, and the change before is not told again.
+  const [slice] = planSlices(of, endpointsOf([pod(1), pod(2)]), [], 'then').create;
+  const held = {
+    ...slice!,
+    metadata: { ...slice!.metadata, annotations: { mine: 'x', [LAST_CHANGE]: 'then' } },
+  };
+  const [update] = planSlices(of, endpointsOf([pod(1)]), [held]).update;
+  assert.deepEqual(
+    [slice, update].map((written) => written!.metadata?.annotations),
+    [{ [LAST_CHANGE]: 'then' }, { mine: 'x' }],
+  );
 });
 
 it('tells the same in Endpoints, without what is ending', () => {

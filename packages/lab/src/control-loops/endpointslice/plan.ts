@@ -3,6 +3,7 @@ import type * as k8s from '@kubernetes/client-node';
 import { canonical, isEqual } from '../shared/canonical.ts';
 import { controllerReference } from '../shared/owners.ts';
 import { type ServiceEndpoint, targetRef } from '../shared/service-endpoints.ts';
+import { LAST_CHANGE } from './trigger-time.ts';
 
 export const MANAGED_BY = 'endpointslice-controller.k8s.io';
 /** How many endpoints a slice holds. */
@@ -19,11 +20,13 @@ export type Plan = {
 /**
  * How a Service's slices come to hold its endpoints, with as few writes as may be: an endpoint stays in its slice, new ones
  * fill what there is, and slices of which nothing is left are removed.
+ * @param trigger when what made it necessary happened; what is written says so.
  */
 export function planSlices(
   service: Service,
   endpoints: readonly ServiceEndpoint[],
   slices: readonly EndpointSlice[],
+  trigger?: string,
 ): Plan {
   const plan = {
     create: [] as EndpointSlice[],
@@ -38,7 +41,7 @@ export function planSlices(
   if (wanted.size === 0) {
     const [kept, ...rest] = slices;
     plan.remove.push(...rest);
-    if (!kept) plan.create.push(newSlice(service, labels, service.spec?.ipFamilies?.[0] ?? 'IPv4', [], []));
+    if (!kept) create(service.spec?.ipFamilies?.[0] ?? 'IPv4', [], []);
     else put(kept, []);
     return plan;
   }
@@ -53,25 +56,31 @@ export function planSlices(
       for (const { targetRef: target, addresses } of slice.endpoints ?? []) {
         const id = `${target?.uid} ${addresses[0]}`;
         const member = left.get(id);
-        if (member) kept.push(endpointOf(member));
+        if (member) kept.push(endpointOf(member, service));
         left.delete(id);
       }
       return { slice, kept };
     });
-    const more = [...left.values()].map(endpointOf);
+    const more = [...left.values()].map((member) => endpointOf(member, service));
     for (const { slice, kept } of contents) {
       kept.push(...more.splice(0, MOST - kept.length));
       if (kept.length === 0) plan.remove.push(slice);
       else put(slice, kept);
     }
     const { family, ports } = members[0]!;
-    while (more.length > 0)
-      plan.create.push(newSlice(service, labels, family, [...ports], more.splice(0, MOST)));
+    while (more.length > 0) create(family, [...ports], more.splice(0, MOST));
+  }
+
+  function create(family: string, ports: EndpointSlice['ports'], endpoints: Endpoint[]): void {
+    const annotations = annotationsFor(undefined, trigger);
+    plan.create.push(newSlice(service, { labels, annotations }, family, ports, endpoints));
   }
 
   function put(slice: EndpointSlice, endpoints: Endpoint[]): void {
     const same = isEqual(slice.endpoints ?? [], endpoints) && isEqual(slice.metadata?.labels, labels);
-    if (!same) plan.update.push({ ...slice, metadata: { ...slice.metadata, labels }, endpoints });
+    if (same) return;
+    const annotations = annotationsFor(slice.metadata?.annotations, trigger);
+    plan.update.push({ ...slice, metadata: { ...slice.metadata, labels, annotations }, endpoints });
   }
 }
 
@@ -84,9 +93,17 @@ function labelsFor(service: Service): Record<string, string> {
   };
 }
 
+/** A change that has no time takes away that of the change before. */
+function annotationsFor(
+  { [LAST_CHANGE]: _former, ...others }: Record<string, string> = {},
+  trigger: string | undefined,
+): Record<string, string> {
+  return trigger === undefined ? others : { ...others, [LAST_CHANGE]: trigger };
+}
+
 function newSlice(
   service: Service,
-  labels: Record<string, string>,
+  marks: Pick<NonNullable<EndpointSlice['metadata']>, 'labels' | 'annotations'>,
   addressType: string,
   ports: EndpointSlice['ports'],
   endpoints: Endpoint[],
@@ -98,7 +115,7 @@ function newSlice(
     metadata: {
       generateName: `${name}-`,
       namespace,
-      labels,
+      ...marks,
       ownerReferences: [controllerReference(service, 'v1', 'Service')],
     },
     addressType,
@@ -107,7 +124,20 @@ function newSlice(
   };
 }
 
-function endpointOf(member: ServiceEndpoint): Endpoint {
+/** Whom an endpoint is meant for, by the Service's trafficDistribution. */
+function hintsOf({ ready, zone, nodeName }: ServiceEndpoint, { spec }: Service): Endpoint['hints'] {
+  const distribution = spec?.trafficDistribution;
+  if (!ready || !distribution) return undefined;
+  const forNode = distribution === 'PreferSameNode' && nodeName;
+  if (!zone && !forNode) return undefined;
+  return {
+    ...(zone && { forZones: [{ name: zone }] }),
+    ...(forNode && { forNodes: [{ name: forNode }] }),
+  };
+}
+
+function endpointOf(member: ServiceEndpoint, service: Service): Endpoint {
+  const hints = hintsOf(member, service);
   const { address, ready, serving, terminating, hostname, nodeName, zone, pod } = member;
   return {
     addresses: [address],
@@ -116,5 +146,6 @@ function endpointOf(member: ServiceEndpoint): Endpoint {
     ...(nodeName && { nodeName }),
     targetRef: targetRef(pod),
     ...(zone && { zone }),
+    ...(hints && { hints }),
   };
 }
