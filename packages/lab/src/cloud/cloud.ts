@@ -3,13 +3,13 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
-import { Ec2Api } from './api.ts';
+import { AwsApi } from './api.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { newContext } from './context.ts';
 import { type Credentials, Keyring, type RoleCredentials } from './credentials.ts';
 import type { NetworkFabric } from './fabric.ts';
 import { Faults } from './faults.ts';
-import { ec2App, metadataListener } from './http.ts';
+import { awsApp, metadataListener } from './http.ts';
 import { Imds } from './imds.ts';
 import { NodeEndpoints } from './node-endpoints.ts';
 import { StateFile } from './persistence.ts';
@@ -58,7 +58,7 @@ export class Cloud {
   readonly #port: number;
   readonly #keyring: Keyring;
   readonly #store: Store;
-  readonly #api: Ec2Api;
+  readonly #api: AwsApi;
   readonly #context: { readonly quotas: Quotas; readonly clock: Clock; readonly seed: string };
   readonly #transitions: Transitions;
   readonly #endpoints: NodeEndpoints;
@@ -79,7 +79,8 @@ export class Cloud {
     mkdirSync(options.stateDir, { recursive: true });
     const file = new StateFile(join(options.stateDir, 'cloud.json'));
     this.#store = new Store(
-      file.read() ?? emptyState({ region, zones, accountId }),
+      // What an earlier release did not know of, there is none of.
+      { ...emptyState({ region, zones, accountId }), ...file.read() },
       clock,
       async (state) => {
         await fabric.sync(state);
@@ -87,7 +88,8 @@ export class Cloud {
         file.write(state);
       },
       (state) => {
-        this.#store.forget(this.#settings.metadataLagMs);
+        const { metadataLagMs, describeLagMs } = this.#settings;
+        this.#store.forget(Math.max(metadataLagMs, describeLagMs));
         this.#transitions.observe(state);
       },
     );
@@ -101,7 +103,7 @@ export class Cloud {
       }),
     );
     this.#context = { quotas: { ...DEFAULT_QUOTAS, ...options.quotas }, clock, seed };
-    this.#api = new Ec2Api({
+    this.#api = new AwsApi({
       ...this.#context,
       store: this.#store,
       keyring,
@@ -152,8 +154,8 @@ export class Cloud {
    * @throws what the kernel refuses, or EADDRINUSE for a port that is taken.
    */
   async start(): Promise<void> {
-    this.#node = await ec2App(this.#api);
-    this.#host = await ec2App(this.#api, {
+    this.#node = await awsApp(this.#api);
+    this.#host = await awsApp(this.#api, {
       faults: this.faults,
       settings: () => this.#settings,
       configure: (settings) => this.configure(settings),

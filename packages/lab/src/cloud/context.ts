@@ -9,11 +9,12 @@ import type { CloudState } from './state.ts';
 export function newContext(
   state: Draft<CloudState>,
   caller: Caller,
-  { quotas, clock, seed }: { quotas: Quotas; clock: Clock; seed: string },
+  { quotas, clock, seed, past }: { quotas: Quotas; clock: Clock; seed: string; past?: CloudState },
 ): Context {
   return {
     state,
     caller,
+    past: past ?? (state as CloudState),
     now: new Date(clock.now()),
     quotas,
     newId: (prefix) => newId(state, seed, prefix),

@@ -14,9 +14,9 @@ const STATUS: Readonly<Record<string, number>> = {
   Unavailable: 503,
 };
 
-/** An error that EC2 answers with: `code` and `message` as AWS words them. */
-export class Ec2Error extends Error {
-  override readonly name = 'Ec2Error';
+/** An error that a service answers with: `code` and `message` as AWS words them. */
+export class AwsError extends Error {
+  override readonly name: string = 'AwsError';
   readonly code: string;
   /** HTTP status. */
   readonly status: number;
@@ -26,6 +26,11 @@ export class Ec2Error extends Error {
     this.code = code;
     this.status = status;
   }
+}
+
+/** An error of EC2. */
+export class Ec2Error extends AwsError {
+  override readonly name = 'Ec2Error';
 }
 
 /** InvalidParameterValue for one named parameter of the request. */

@@ -3,7 +3,7 @@ import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS
 import { setTtl } from '@enid/linux';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { z } from 'zod';
-import type { Ec2Api } from './api.ts';
+import type { AwsApi } from './api.ts';
 import { type Faults, faultSchema } from './faults.ts';
 import type { Imds } from './imds.ts';
 import {
@@ -27,14 +27,14 @@ export type LabControl = {
 };
 
 /**
- * The application that answers EC2 requests.
+ * The application that answers the requests of AWS's clients.
  * @param control adds the lab's own API below `/_lab`, which is for the host and never for nodes.
  */
-export async function ec2App(api: Ec2Api, control?: LabControl): Promise<FastifyInstance> {
+export async function awsApp(api: AwsApi, control?: LabControl): Promise<FastifyInstance> {
   const app = fastify({ bodyLimit: BODY_LIMIT });
   // The signature is over the body as it is: it stays a text.
   app.addContentTypeParser(
-    'application/x-www-form-urlencoded',
+    ['application/x-www-form-urlencoded', 'application/x-amz-json-1.1'],
     { parseAs: 'string' },
     (_request, body, done) => done(null, body),
   );
@@ -54,7 +54,7 @@ export async function ec2App(api: Ec2Api, control?: LabControl): Promise<Fastify
       }
       return reply
         .code(response.status)
-        .header('content-type', 'text/xml;charset=UTF-8')
+        .header('content-type', response.contentType)
         .header('x-amzn-requestid', response.requestId)
         .send(response.body);
     },

@@ -13,6 +13,8 @@ export type Context = {
   /** The account, to be changed in place; nothing of it is seen by others before the operation has returned. */
   readonly state: Draft<CloudState>;
   readonly caller: Caller;
+  /** The account as describing it shows it, which may be behind. */
+  readonly past: CloudState;
   readonly now: Date;
   readonly quotas: Quotas;
   /** See {@link import('./ids.ts').newId}. */
@@ -23,7 +25,7 @@ export type Context = {
 /**
  * Operations by their name: all there is to implementing one. A handler checks its input, changes the state and
  * returns the output; it throws an `Ec2Error` to refuse, which undoes what it had changed by then.
- * Operations called `Describe…` and `Get…` only read.
+ * Operations called `Describe…`, `Get…` and `List…` only read.
  */
 export type Operations = {
   readonly [Name in OperationName]?: (input: Input<Name>, context: Context) => Output<Name>;

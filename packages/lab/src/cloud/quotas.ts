@@ -10,6 +10,21 @@ export const DEFAULT_QUOTAS = {
   securityGroupsPerInterface: 5,
   networkInterfaces: 5000,
   tagsPerResource: 50,
+  applicationLoadBalancers: 50,
+  networkLoadBalancers: 50,
+  listenersPerLoadBalancer: 50,
+  /** Of all listeners together, without their default rules. */
+  rulesPerLoadBalancer: 100,
+  certificatesPerLoadBalancer: 25,
+  targetGroups: 3000,
+  targetGroupsPerLoadBalancer: 100,
+  /** Of Application Load Balancers; the next is of Network Load Balancers. */
+  targetGroupsPerAction: 5,
+  targetGroupsPerFlowAction: 1,
+  targetsPerTargetGroup: 1000,
+  conditionValuesPerRule: 5,
+  conditionWildcardsPerRule: 6,
+  certificates: 2500,
 };
 
 /** See {@link DEFAULT_QUOTAS}. */

@@ -11,6 +11,14 @@ export const settingsSchema = z.strictObject({
   launchDelayMs: delay,
   /** From CreateNatGateway to `available`. */
   natGatewayDelayMs: delay,
+  /** From CreateLoadBalancer to `active`. */
+  loadBalancerDelayMs: delay,
+  /** From DeleteLoadBalancer until its network interfaces are gone. */
+  loadBalancerReleaseDelayMs: delay,
+  /** From RequestCertificate to `ISSUED`. */
+  certificateDelayMs: delay,
+  /** How far describing resources of ELBv2 is behind what was done to them. */
+  describeLagMs: delay,
   /** How far instance metadata is behind EC2 about secondary interfaces and addresses. */
   metadataLagMs: delay,
   /**
@@ -27,6 +35,10 @@ export const DEFAULT_SETTINGS: Settings = {
   attachDelayMs: 0,
   launchDelayMs: 0,
   natGatewayDelayMs: 0,
+  loadBalancerDelayMs: 0,
+  loadBalancerReleaseDelayMs: 0,
+  certificateDelayMs: 0,
+  describeLagMs: 0,
   metadataLagMs: 0,
   throttle: {
     read: { capacity: 100, refillPerSecond: 20 },

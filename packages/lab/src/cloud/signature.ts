@@ -15,6 +15,11 @@ export type SignedRequest = {
   readonly body: string;
 };
 
+/** The service that a request is signed for, whether or not rightly so; undefined when it is not signed. */
+export function serviceOf({ headers }: Pick<SignedRequest, 'headers'>): string | undefined {
+  return AUTHORIZATION.exec(headers.authorization ?? '')?.[4];
+}
+
 /** How far the clock of a client may be off. */
 const SKEW_MS = 5 * 60_000;
 
@@ -35,7 +40,12 @@ function parseDate(text: string | undefined): number {
  */
 export async function authenticate(
   request: SignedRequest,
-  { keyring, region, now }: { keyring: Keyring; region: string; now: number },
+  {
+    keyring,
+    region,
+    now,
+    service: wanted,
+  }: { keyring: Keyring; region: string; now: number; service: string },
 ): Promise<Caller> {
   const { headers } = request;
   if (!headers.authorization) {
@@ -45,10 +55,10 @@ export async function authenticate(
   if (!found) throw authFailure();
   const [, accessKeyId, , scopeRegion, service, signedHeaders, signature] = found as unknown as string[];
   const { caller, credentials } = keyring.find(accessKeyId!, headers['x-amz-security-token']);
-  if (scopeRegion !== region || service !== 'ec2') {
+  if (scopeRegion !== region || service !== wanted) {
     throw new Ec2Error(
       'AuthFailure',
-      `Credential should be scoped to ${region} and ec2, not to ${scopeRegion} and ${service}.`,
+      `Credential should be scoped to ${region} and ${wanted}, not to ${scopeRegion} and ${service}.`,
     );
   }
   const time = parseDate(headers['x-amz-date']);
@@ -65,7 +75,7 @@ export async function authenticate(
   const signer = new SignatureV4({
     credentials: { ...credentials, ...sessionOf(headers) },
     region,
-    service: 'ec2',
+    service: wanted,
     sha256: Sha256,
     applyChecksum: false,
   });

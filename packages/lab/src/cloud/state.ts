@@ -6,6 +6,7 @@
  * changed in place: each transaction makes a new one that shares what did not change.
  */
 import type { Cidr, Ipv4, Ipv4Cidr } from '@enid/ip';
+import { type LoadBalancingState, NO_LOAD_BALANCING } from './elbv2/state.ts';
 
 /** A tag set, key to value. */
 export type Tags = Readonly<Record<string, string>>;
@@ -200,7 +201,7 @@ export type NetworkInterface = {
   readonly tags: Tags;
 };
 
-export type CloudState = {
+export type CloudState = LoadBalancingState & {
   readonly region: string;
   readonly zones: readonly string[];
   readonly accountId: string;
@@ -242,6 +243,7 @@ export function emptyState(options: {
     securityGroups: {},
     instances: {},
     networkInterfaces: {},
+    ...NO_LOAD_BALANCING,
   };
 }
 

@@ -5,7 +5,7 @@ type Class = keyof NonNullable<Settings['throttle']>;
 
 /** Which bucket an operation draws from: https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html */
 function classOf(operation: string, input: Readonly<Record<string, unknown>>): Class {
-  if (!/^(Describe|Get)/.test(operation)) return 'write';
+  if (!/^\w+:(Describe|Get|List)/.test(operation)) return 'write';
   const isNarrow = Object.entries(input).some(
     ([name, value]) => name === 'MaxResults' || (Array.isArray(value) && value.length > 0),
   );

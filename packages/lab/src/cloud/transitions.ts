@@ -1,16 +1,22 @@
 /** What happens in the account by itself, after a while: an interface comes to be attached, an instance to run. */
 import type { Draft } from 'immer';
+import { issuedCertificates } from './acm/transitions.ts';
 import type { Clock } from './clock.ts';
+import { drainingTargets, loadBalancers, releasedInterfaces } from './elbv2/transitions.ts';
 import { deleteInterface } from './interfaces.ts';
 import type { Settings } from './settings.ts';
 import { type CloudState, interfacesOf } from './state.ts';
 
-type Transition = {
+type Step = (draft: Draft<CloudState>) => void;
+/** What takes its time first, and then is a step. */
+type Preparation = { readonly prepare: () => Promise<Step> };
+
+export type Transition = {
   /** Of what, and from which status: the same transition is pending once. */
   readonly key: string;
   readonly delay: (settings: Settings) => number;
   /** Takes the step; the account may have moved on, and is then left as it is. */
-  readonly step: (draft: Draft<CloudState>) => void;
+  readonly step: Step | Preparation;
 };
 
 /** How long what is gone can still be described. */
@@ -80,6 +86,16 @@ function* natGateways(state: CloudState): Generator<Transition> {
   }
 }
 
+const KINDS = [
+  attachments,
+  instances,
+  natGateways,
+  loadBalancers,
+  releasedInterfaces,
+  drainingTargets,
+  issuedCertificates,
+];
+
 const RETRY_MS = 1000;
 
 /**
@@ -89,16 +105,12 @@ const RETRY_MS = 1000;
 export class Transitions {
   readonly #clock: Clock;
   readonly #settings: () => Settings;
-  readonly #run: (step: Transition['step']) => Promise<void>;
+  readonly #run: (step: Step) => Promise<void>;
   readonly #pending = new Map<string, () => void>();
   #stopped = false;
 
   /** @param run takes a step, in a transaction; a step that it rejects is tried again. */
-  constructor(
-    clock: Clock,
-    settings: () => Settings,
-    run: (step: (draft: Draft<CloudState>) => void) => Promise<void>,
-  ) {
+  constructor(clock: Clock, settings: () => Settings, run: (step: Step) => Promise<void>) {
     this.#clock = clock;
     this.#settings = settings;
     this.#run = run;
@@ -107,7 +119,7 @@ export class Transitions {
   /** Begins the delays of what is newly pending in a state, and ends those of what is not. */
   observe(state: CloudState): void {
     if (this.#stopped) return;
-    const wanted = [...attachments(state), ...instances(state), ...natGateways(state)];
+    const wanted = KINDS.flatMap((pending) => [...pending(state)]);
     const keys = new Set(wanted.map(({ key }) => key));
     for (const [key, cancel] of this.#pending) {
       if (keys.has(key)) continue;
@@ -119,6 +131,10 @@ export class Transitions {
     }
   }
 
+  async #take({ step }: Transition): Promise<void> {
+    await this.#run('prepare' in step ? await step.prepare() : step);
+  }
+
   /** Takes no further step. */
   stop(): void {
     this.#stopped = true;
@@ -128,7 +144,7 @@ export class Transitions {
 
   #schedule(transition: Transition, delayMs: number): void {
     const cancel = this.#clock.after(delayMs, () => {
-      this.#run(transition.step).catch(() => {
+      this.#take(transition).catch(() => {
         if (this.#pending.has(transition.key)) this.#schedule(transition, RETRY_MS);
       });
     });

@@ -1,4 +1,4 @@
-import type { Context } from '../operation.ts';
+import type { Handler } from '../service.ts';
 import * as catalog from './catalog.ts';
 import * as elasticIps from './elastic-ips.ts';
 import * as instances from './instances.ts';
@@ -11,9 +11,6 @@ import * as securityGroups from './security-groups.ts';
 import * as subnets from './subnets.ts';
 import * as tags from './tags.ts';
 import * as vpcs from './vpcs.ts';
-
-/** An operation as the API calls it: its input is what the decoder made of the request. */
-export type Handler = (input: object, context: Context) => object;
 
 const files = [
   catalog,

@@ -1,5 +1,5 @@
 import type { NormalizedSchema } from '@smithy/core/schema';
-import type { Ec2Error } from '../errors.ts';
+import type { AwsError } from '../errors.ts';
 import { API_VERSION, responseKey } from './schema.ts';
 
 const DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
@@ -51,8 +51,36 @@ export function encode(
 }
 
 /** Writes an error as EC2 does. */
-export function encodeError(error: Ec2Error, requestId: string): string {
+export function encodeError(error: AwsError, requestId: string): string {
   const body = element('Code', escapeText(error.code)) + element('Message', escapeText(error.message));
   const errors = element('Errors', element('Error', body));
   return DECLARATION + element('Response', errors + element('RequestID', requestId));
+}
+
+/** What the answers of a service in the AWS Query protocol are named by. */
+export type AwsQueryNames = { readonly namespace: string };
+
+/** Writes the answer of an operation in the AWS Query protocol. */
+export function encodeAwsQuery(
+  { namespace }: AwsQueryNames,
+  operation: string,
+  schema: NormalizedSchema,
+  output: object,
+  requestId: string,
+): string {
+  const result = element(`${operation}Result`, schema.isUnitSchema() ? '' : content(schema, output));
+  const metadata = element('ResponseMetadata', element('RequestId', requestId));
+  return `${DECLARATION}<${operation}Response xmlns="${namespace}">${result}${metadata}</${operation}Response>`;
+}
+
+/** Writes an error in the AWS Query protocol. */
+export function encodeAwsQueryError(
+  { namespace }: AwsQueryNames,
+  error: AwsError,
+  requestId: string,
+): string {
+  const type = element('Type', error.status < 500 ? 'Sender' : 'Receiver');
+  const code = element('Code', escapeText(error.code)) + element('Message', escapeText(error.message));
+  const body = element('Error', type + code) + element('RequestId', requestId);
+  return `${DECLARATION}<ErrorResponse xmlns="${namespace}">${body}</ErrorResponse>`;
 }

@@ -1,0 +1,266 @@
+import type { TargetGroup as ElbTargetGroup, Matcher } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { AwsError } from '../../errors.ts';
+import type { CloudState } from '../../state.ts';
+import { attributeList, setAttributes, targetGroupAttributes } from '../attributes.ts';
+import { checkOneOf, checkRange, invalid, type Operations, page, required } from '../operation.ts';
+import { elbArn, find, newElbId, targetGroupsUsedBy, usersOfTargetGroups } from '../resources.ts';
+import type { HealthCheck, TargetGroup } from '../state.ts';
+import { addTags } from '../tags.ts';
+import { checkName } from './load-balancers.ts';
+
+const PROTOCOLS = ['HTTP', 'HTTPS', 'TCP', 'TLS', 'UDP', 'TCP_UDP'] as const;
+const VERSIONS = ['HTTP1', 'HTTP2', 'GRPC'] as const;
+
+type HealthCheckInput = {
+  readonly HealthCheckProtocol?: string | undefined;
+  readonly HealthCheckPort?: string | undefined;
+  readonly HealthCheckEnabled?: boolean | undefined;
+  readonly HealthCheckPath?: string | undefined;
+  readonly HealthCheckIntervalSeconds?: number | undefined;
+  readonly HealthCheckTimeoutSeconds?: number | undefined;
+  readonly HealthyThresholdCount?: number | undefined;
+  readonly UnhealthyThresholdCount?: number | undefined;
+  readonly Matcher?: Matcher | undefined;
+};
+
+const isHttp = (protocol: string) => protocol === 'HTTP' || protocol === 'HTTPS';
+
+/** `200`, `200-399` or `200,302`, within a range. */
+function readCodes(text: string, from: number, to: number): string {
+  const fits = text.split(',').every((part) => {
+    const [first, last = first, ...more] = part.split('-');
+    const numbers = [first, last].map(Number);
+    return (
+      more.length === 0 &&
+      /^\d+(-\d+)?$/.test(part) &&
+      numbers.every((number) => number >= from && number <= to) &&
+      numbers[0]! <= numbers[1]!
+    );
+  });
+  if (fits) return text;
+  throw invalid(
+    `Health check matcher '${text}' must be codes within ${from} to ${to}, such as '${from}' or '${from}-${to}'`,
+  );
+}
+
+/** The health check of a target group. `before`: what it has, which stays where the request says nothing. */
+function readHealthCheck(
+  { protocol, protocolVersion }: Pick<TargetGroup, 'protocol' | 'protocolVersion'>,
+  input: HealthCheckInput,
+  before: HealthCheck | undefined,
+): HealthCheck {
+  const isApplication = isHttp(protocol);
+  const grpc = protocolVersion === 'GRPC';
+  const by = checkOneOf(
+    input.HealthCheckProtocol ?? before?.protocol ?? (isApplication ? 'HTTP' : 'TCP'),
+    ['HTTP', 'HTTPS', 'TCP'],
+    'Health check protocol',
+  );
+  if (isApplication && by === 'TCP')
+    throw invalid(`Health check protocol 'TCP' is not of target groups with the protocol '${protocol}'`);
+  const same = before?.protocol === by ? before : undefined;
+  const port = input.HealthCheckPort ?? before?.port ?? 'traffic-port';
+  if (port !== 'traffic-port') checkRange(Number(port), 1, 65_535, 'Health check port');
+  const intervalSeconds = checkRange(
+    input.HealthCheckIntervalSeconds ?? before?.intervalSeconds ?? 30,
+    5,
+    300,
+    'Health check interval',
+  );
+  const usualTimeout = isApplication ? 5 : by === 'HTTP' ? 6 : 10;
+  const timeoutSeconds = checkRange(
+    input.HealthCheckTimeoutSeconds ?? before?.timeoutSeconds ?? Math.min(usualTimeout, intervalSeconds),
+    2,
+    120,
+    'Health check timeout',
+  );
+  if (isApplication && timeoutSeconds >= intervalSeconds) {
+    throw invalid(
+      `Health check timeout '${timeoutSeconds}' must be smaller than the interval '${intervalSeconds}'`,
+    );
+  }
+  const check = {
+    enabled: input.HealthCheckEnabled ?? before?.enabled ?? true,
+    protocol: by,
+    port,
+    intervalSeconds,
+    timeoutSeconds,
+    healthyThreshold: checkRange(
+      input.HealthyThresholdCount ?? before?.healthyThreshold ?? 5,
+      2,
+      10,
+      'Healthy threshold count',
+    ),
+    unhealthyThreshold: checkRange(
+      input.UnhealthyThresholdCount ?? before?.unhealthyThreshold ?? 2,
+      2,
+      10,
+      'Unhealthy threshold count',
+    ),
+  };
+  if (!check.enabled)
+    throw invalid('Health checks must be enabled for target groups with instance or ip targets');
+  if (by === 'TCP') {
+    if (input.HealthCheckPath) throw invalid('Health check path is not of health checks by TCP');
+    if (input.Matcher) throw invalid('Health check matcher is not of health checks by TCP');
+    return check;
+  }
+  const path = input.HealthCheckPath ?? same?.path ?? (grpc ? '/AWS.ALB/healthcheck' : '/');
+  if (!/^\/[\x21-\x7e]{0,1023}$/.test(path))
+    throw invalid(`Health check path '${path}' must begin with a '/' character`);
+  const { HttpCode, GrpcCode } = input.Matcher ?? {};
+  const matcher = grpc
+    ? { GrpcCode: readCodes(GrpcCode ?? same?.matcher?.GrpcCode ?? '12', 0, 99) }
+    : {
+        HttpCode: readCodes(
+          HttpCode ?? same?.matcher?.HttpCode ?? (isApplication ? '200' : '200-399'),
+          200,
+          isApplication ? 499 : 599,
+        ),
+      };
+  return { ...check, path, matcher };
+}
+
+function describe(state: CloudState, users: ReadonlyMap<string, string>, group: TargetGroup): ElbTargetGroup {
+  const { healthCheck } = group;
+  const user = users.get(group.arn);
+  return {
+    TargetGroupArn: group.arn,
+    TargetGroupName: group.name,
+    Protocol: group.protocol,
+    ProtocolVersion: group.protocolVersion,
+    Port: group.port,
+    VpcId: group.vpcId,
+    TargetType: group.targetType,
+    IpAddressType: 'ipv4',
+    HealthCheckEnabled: healthCheck.enabled,
+    HealthCheckProtocol: healthCheck.protocol,
+    HealthCheckPort: healthCheck.port,
+    HealthCheckPath: healthCheck.path,
+    HealthCheckIntervalSeconds: healthCheck.intervalSeconds,
+    HealthCheckTimeoutSeconds: healthCheck.timeoutSeconds,
+    HealthyThresholdCount: healthCheck.healthyThreshold,
+    UnhealthyThresholdCount: healthCheck.unhealthyThreshold,
+    Matcher: healthCheck.matcher && { ...healthCheck.matcher },
+    LoadBalancerArns: user && state.loadBalancers[user] ? [user] : [],
+  };
+}
+
+/** What two requests for a target group must have in common to be for the same. */
+const settingsOf = ({
+  protocol,
+  protocolVersion,
+  port,
+  vpcId,
+  targetType,
+  healthCheck,
+}: Omit<TargetGroup, 'arn'>) =>
+  JSON.stringify([protocol, protocolVersion, port, vpcId, targetType, Object.entries(healthCheck).sort()]);
+
+export const operations: Operations = {
+  CreateTargetGroup(input, context) {
+    const { state, quotas } = context;
+    const name = checkName(input.Name, 'Target group');
+    const targetType = checkOneOf(input.TargetType ?? 'instance', ['instance', 'ip'], 'Target type');
+    if ((input.IpAddressType ?? 'ipv4') !== 'ipv4') {
+      throw new AwsError('InvalidConfigurationRequest', 'The VPCs of the lab have IPv4 CIDR blocks alone');
+    }
+    const protocol = checkOneOf(required(input.Protocol, 'A protocol'), PROTOCOLS, 'Target group protocol');
+    const port = checkRange(required(input.Port, 'A port'), 1, 65_535, 'Target group port');
+    const vpcId = required(input.VpcId, 'A VPC ID');
+    if (!state.vpcs[vpcId]) throw invalid(`The VPC ID '${vpcId}' is not found`);
+    if (input.ProtocolVersion && !isHttp(protocol)) {
+      throw invalid(`Protocol version is not of target groups with the protocol '${protocol}'`);
+    }
+    const version = isHttp(protocol) && {
+      protocolVersion: checkOneOf(input.ProtocolVersion ?? 'HTTP1', VERSIONS, 'Protocol version'),
+    };
+    const wanted = {
+      name,
+      protocol,
+      ...version,
+      port,
+      vpcId,
+      targetType,
+      healthCheck: readHealthCheck({ protocol, ...version }, input, undefined),
+      attributes: {},
+      targets: {},
+      tags: addTags(quotas, {}, input.Tags),
+    };
+    const groups = Object.values(state.targetGroups);
+    const same = groups.find((other) => other.name === name);
+    if (same) {
+      if (settingsOf(same as TargetGroup) === settingsOf(wanted)) {
+        return { TargetGroups: [describe(state, usersOfTargetGroups(state), same as TargetGroup)] };
+      }
+      throw new AwsError(
+        'DuplicateTargetGroupName',
+        `A target group with the same name '${name}' exists, but with different settings`,
+      );
+    }
+    if (groups.length >= quotas.targetGroups) {
+      throw new AwsError(
+        'TooManyTargetGroups',
+        `The account has at most ${quotas.targetGroups} target groups`,
+      );
+    }
+    const arn = elbArn(state, `targetgroup/${name}/${newElbId(context)}`);
+    const group: TargetGroup = { arn, ...wanted };
+    Object.assign(state.targetGroups, { [arn]: group });
+    return { TargetGroups: [describe(state, new Map(), group)] };
+  },
+
+  DescribeTargetGroups(input, { state }) {
+    const { LoadBalancerArn, TargetGroupArns: arns, Names: names } = input;
+    if ([LoadBalancerArn, arns?.length, names?.length].filter(Boolean).length > 1) {
+      throw invalid('Specify a load balancer ARN, or target group ARNs, or names: one of the three');
+    }
+    const select = (): TargetGroup[] => {
+      if (LoadBalancerArn) {
+        const used = targetGroupsUsedBy(state, find(state, 'loadBalancer', LoadBalancerArn).arn);
+        return [...used].flatMap((arn) => state.targetGroups[arn] ?? []);
+      }
+      if (arns?.length) return arns.map((arn) => find(state, 'targetGroup', arn));
+      const all = Object.values(state.targetGroups);
+      if (!names?.length) return all;
+      return names.map((name) => {
+        const found = all.find((group) => group.name === name);
+        if (found) return found;
+        throw new AwsError('TargetGroupNotFound', 'One or more target groups not found');
+      });
+    };
+    const users = usersOfTargetGroups(state);
+    const { items, next } = page(select(), ({ arn }) => arn, input);
+    return { TargetGroups: items.map((group) => describe(state, users, group)), ...next };
+  },
+
+  ModifyTargetGroup(input, { state }) {
+    const group = find(state, 'targetGroup', input.TargetGroupArn);
+    group.healthCheck = readHealthCheck(group, input, group.healthCheck);
+    return { TargetGroups: [describe(state, usersOfTargetGroups(state), group as TargetGroup)] };
+  },
+
+  DeleteTargetGroup({ TargetGroupArn }, { state, past }) {
+    if (!state.targetGroups[TargetGroupArn]) return {};
+    // That an action is gone is noticed as late as describing shows it.
+    if ([state, past].some((each) => usersOfTargetGroups(each).has(TargetGroupArn))) {
+      throw new AwsError(
+        'ResourceInUse',
+        `Target group '${TargetGroupArn}' is currently in use by a listener or a rule`,
+      );
+    }
+    delete state.targetGroups[TargetGroupArn];
+    return {};
+  },
+
+  DescribeTargetGroupAttributes({ TargetGroupArn }, { state }) {
+    const group = find(state, 'targetGroup', TargetGroupArn);
+    return { Attributes: attributeList(targetGroupAttributes(group), group.attributes) };
+  },
+
+  ModifyTargetGroupAttributes({ TargetGroupArn, Attributes }, { state }) {
+    const group = find(state, 'targetGroup', TargetGroupArn);
+    setAttributes(targetGroupAttributes(group), group.attributes, Attributes, 'Target group');
+    return { Attributes: attributeList(targetGroupAttributes(group), group.attributes) };
+  },
+};
