@@ -1,0 +1,102 @@
+/** SCTP by hand (RFC 9260), over raw sockets: kernels often have none of it. An INIT is answered with an INIT ACK. */
+import { randomInt } from 'node:crypto';
+import type { NetNamespace } from '@enid/linux';
+import koffi from 'koffi';
+
+const libc = koffi.load(null);
+const c = {
+  socket: libc.func('int socket(int domain, int type, int protocol)'),
+  bind: libc.func('int bind(int fd, const void *address, uint32_t length)'),
+  sendto: libc.func(
+    'long sendto(int fd, const void *bytes, ulong length, int flags, const void *to, uint32_t size)',
+  ),
+  recv: libc.func('long recv(int fd, _Out_ void *bytes, ulong length, int flags)'),
+  close: libc.func('int close(int fd)'),
+};
+const [AF_INET, SOCK_RAW, SOCK_CLOEXEC, IPPROTO_SCTP, MSG_DONTWAIT] = [2, 3, 0o2000000, 132, 0x40];
+const [INIT, INIT_ACK] = [1, 2];
+
+/** One address that begins associations, and answers to those that others begin on some of its ports. */
+export class SctpEndpoint {
+  readonly #fd: number;
+  readonly #ports: ReadonlySet<number>;
+  readonly #acknowledged = new Set<number>();
+  readonly #buffer = new Uint8Array(2048);
+
+  constructor(ns: NetNamespace, address: string, ports: readonly number[]) {
+    this.#ports = new Set(ports);
+    this.#fd = ns.run(() => c.socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_SCTP));
+    if (this.#fd < 0) throw new Error('no raw socket for SCTP');
+    c.bind(this.#fd, addressOf(address), 16);
+  }
+
+  /** Sends an INIT. @returns whether it has been acknowledged, as far as {@link poll} has seen. */
+  begin(to: string, port: number): () => boolean {
+    const tag = randomInt(1, 2 ** 32);
+    this.#send(to, { from: 1024 + randomInt(60_000), to: port, tag: 0, chunk: INIT, own: tag });
+    return () => this.#acknowledged.delete(tag);
+  }
+
+  /** Takes what has come, and answers it. */
+  poll(): void {
+    for (;;) {
+      const length = Number(c.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT));
+      if (length <= 0) return;
+      const packet = new DataView(this.#buffer.buffer, 0, length);
+      const at = (packet.getUint8(0) & 15) * 4;
+      if (length < at + 20) continue;
+      const [from, to] = [packet.getUint16(at), packet.getUint16(at + 2)];
+      const chunk = packet.getUint8(at + 12);
+      if (chunk === INIT_ACK) this.#acknowledged.add(packet.getUint32(at + 4));
+      if (chunk !== INIT || !this.#ports.has(to)) continue;
+      const sender = [12, 13, 14, 15].map((offset) => packet.getUint8(offset)).join('.');
+      const own = randomInt(1, 2 ** 32);
+      this.#send(sender, { from: to, to: from, tag: packet.getUint32(at + 16), chunk: INIT_ACK, own });
+    }
+  }
+
+  close(): void {
+    c.close(this.#fd);
+  }
+
+  #send(
+    address: string,
+    { from, to, tag, chunk, own }: { from: number; to: number; tag: number; chunk: number; own: number },
+  ): void {
+    // The common header, then the fixed part of INIT and INIT ACK, which are alike; an ACK has a state cookie.
+    const cookie = chunk === INIT_ACK ? 8 : 0;
+    const bytes = new Uint8Array(12 + 20 + cookie);
+    const view = new DataView(bytes.buffer);
+    view.setUint16(0, from);
+    view.setUint16(2, to);
+    view.setUint32(4, tag);
+    view.setUint8(12, chunk);
+    view.setUint16(14, 20 + cookie);
+    view.setUint32(16, own);
+    view.setUint32(20, 65_536);
+    view.setUint16(24, 1);
+    view.setUint16(26, 1);
+    view.setUint32(28, own);
+    if (cookie) {
+      view.setUint16(32, 7);
+      view.setUint16(34, 8);
+    }
+    view.setUint32(8, crc32c(bytes), true);
+    c.sendto(this.#fd, bytes, bytes.length, 0, addressOf(address), 16);
+  }
+}
+
+/** struct sockaddr_in. */
+function addressOf(address: string): Uint8Array {
+  return Uint8Array.from([AF_INET, 0, 0, 0, ...address.split('.').map(Number), ...Array(8).fill(0)]);
+}
+
+/** The checksum of SCTP (RFC 9260, appendix A). */
+function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  }
+  return ~crc >>> 0;
+}
