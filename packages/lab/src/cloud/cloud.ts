@@ -7,6 +7,7 @@ import { AwsApi } from './api.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { newContext } from './context.ts';
 import { type Credentials, Keyring, type RoleCredentials } from './credentials.ts';
+import { type HealthReport, takeHealth } from './elbv2/health.ts';
 import type { NetworkFabric } from './fabric.ts';
 import { Faults } from './faults.ts';
 import { awsApp, metadataListener } from './http.ts';
@@ -136,6 +137,11 @@ export class Cloud {
   /** Resolves when the changes begun so far hold, or were refused. */
   async settled(): Promise<void> {
     await this.#store.settled();
+  }
+
+  /** Takes note of what the health checks of load balancers have found; of a target that is gone, nothing. */
+  async reportHealth(reports: readonly HealthReport[]): Promise<void> {
+    if (reports.length > 0) await this.#store.transact((draft) => takeHealth(draft, reports));
   }
 
   /** Temporary keys of an instance's role, as its metadata service hands them out. */

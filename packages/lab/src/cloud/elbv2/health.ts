@@ -1,9 +1,10 @@
 /** The health of targets, and what follows from it for the zones of a load balancer. */
 import type { TargetHealth as ElbTargetHealth } from '@aws-sdk/client-elastic-load-balancing-v2';
+import type { Draft } from 'immer';
 import type { CloudState } from '../state.ts';
 import { attributesOf, loadBalancerAttributes, targetGroupAttributes } from './attributes.ts';
 import { targetGroupsUsedBy } from './resources.ts';
-import type { LoadBalancer, LoadBalancerZone, Target, TargetGroup } from './state.ts';
+import type { LoadBalancer, LoadBalancerZone, Target, TargetGroup, TargetHealth } from './state.ts';
 
 /** Whether a load balancer's nodes send a target group's traffic to other zones than their own. */
 export function isCrossZone(loadBalancer: LoadBalancer, group: TargetGroup): boolean {
@@ -99,4 +100,23 @@ export function healthyZones(state: CloudState, loadBalancer: LoadBalancer): rea
   };
   const healthy = loadBalancer.zones.filter((zone) => groups.every((group) => serves(group, zone)));
   return healthy.length > 0 ? healthy : loadBalancer.zones;
+}
+
+/** What health checks have found of one target. */
+export type HealthReport = {
+  readonly targetGroupArn: string;
+  readonly id: string;
+  readonly port: number;
+  readonly health: TargetHealth;
+};
+
+/** Puts what health checks have found into the account, where it is new. */
+export function takeHealth(draft: Draft<CloudState>, reports: readonly HealthReport[]): void {
+  for (const { targetGroupArn, id, port, health: found } of reports) {
+    const target = draft.targetGroups[targetGroupArn]?.targets[`${id}:${port}`];
+    if (!target || target.drainingSince !== undefined) continue;
+    const { state, reason, description } = target.health ?? {};
+    if (state === found.state && reason === found.reason && description === found.description) continue;
+    target.health = { ...found };
+  }
 }

@@ -112,7 +112,9 @@ function describeInterface(context: Context, eni: Draft<NetworkInterface>): Ec2N
     Description: eni.description,
     OwnerId: state.accountId,
     RequesterManaged: isRequesterManaged(eni),
-    ...(eni.kind !== 'interface' && { RequesterId: 'amazon-vpc' }),
+    ...(eni.kind !== 'interface' && {
+      RequesterId: eni.kind === 'nat_gateway' ? 'amazon-vpc' : 'amazon-elb',
+    }),
     Status: statusOf(eni),
     MacAddress: eni.mac,
     SourceDestCheck: eni.sourceDestCheck,
