@@ -3,6 +3,7 @@ import { arch, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { FileTree } from './file-tree.ts';
 import {
+  buildBpfObject,
   buildCniExecutable,
   bundleCommandLine,
   bundleProgram,
@@ -107,7 +108,8 @@ const enid: Layer = {
     ...['agent', 'cli', 'controller', 'ebpf', 'ip', 'ipam', 'kube', 'linux'].map(
       (name) => `packages/${name}`,
     ),
-    ...['bpf', 'cni/aws-cni.c', 'scripts/build-cni', 'package-lock.json'],
+    ...['bpf/kernel.h', 'bpf/policy.h', 'bpf/policy.bpf.c', 'scripts/build-bpf'],
+    ...['cni/aws-cni.c', 'scripts/build-cni', 'package-lock.json'],
   ],
   async compose(tree) {
     // At the depth that the sources have in a checkout: they look for files by paths relative to themselves.
@@ -127,6 +129,7 @@ const enid: Layer = {
     }
     tree.file('opt/enid/aws-cni', await buildCniExecutable(), 0o755);
     tree.link('opt/enid/cni/build/aws-cni', '/opt/enid/aws-cni');
+    tree.file('opt/enid/bpf/build/policy.o', await buildBpfObject());
     tree.file(
       'usr/local/bin/enid',
       "#!/usr/local/bin/node\nimport('/opt/enid/packages/cli/dist/main.js');\n",

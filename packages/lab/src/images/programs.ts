@@ -44,6 +44,14 @@ export async function buildCniExecutable(): Promise<Buffer> {
   });
 }
 
+/** The object file of the eBPF programs. */
+export async function buildBpfObject(): Promise<Buffer> {
+  return await inScratch(async (folder) => {
+    await run(join(CHECKOUT, 'scripts/build-bpf'), [join(folder, 'policy.o')]);
+    return await readFile(join(folder, 'policy.o'));
+  });
+}
+
 const COMMON = {
   absWorkingDir: CHECKOUT,
   bundle: true,
