@@ -1,5 +1,6 @@
 import { addressAt, prefixLength } from '@enid/ip';
 import type { CloudState, NetworkInterface, Subnet } from '../cloud/state.ts';
+import { loadBalancerHost } from './load-balancers.ts';
 import { type Cable, DEFAULT_ROUTE, MAIN_TABLE, type NamespacePlan } from './model.ts';
 import {
   instanceNamespaceName,
@@ -43,6 +44,8 @@ function hostOf(
     );
     return nat && { namespace: natGatewayNamespaceName(prefix, nat.id), link: 'eth0', boots: true };
   }
+  if (kind === 'load_balancer' || kind === 'network_load_balancer')
+    return loadBalancerHost(state, prefix, id);
   if (holder !== undefined) {
     return { namespace: serviceNamespaceName(prefix, holder), link: 'eth0', boots: true };
   }

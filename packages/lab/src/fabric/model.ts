@@ -52,6 +52,9 @@ export type RoutingRule = {
   readonly priority: number;
   readonly table: number;
   readonly fwmark?: number;
+  readonly from?: Ipv4Cidr;
+  /** Name of the link that a packet came by. */
+  readonly iif?: string;
 };
 
 /** A veth pair between two namespaces. */

@@ -26,6 +26,11 @@ export function serviceNamespaceName(prefix: string, holder: string): string {
   return `${prefix}-svc-${holder}`;
 }
 
+/** The namespace of a load balancer. @param id the last part of its ARN. */
+export function loadBalancerNamespaceName(prefix: string, id: string): string {
+  return `${prefix}-elb-${id}`;
+}
+
 /** The namespace of everything beyond the internet gateways. */
 export function internetNamespaceName(prefix: string): string {
   return `${prefix}-internet`;
@@ -35,7 +40,8 @@ export function internetNamespaceName(prefix: string): string {
 export function namespacesOf(prefix: string, names: readonly string[]): string[] {
   return names.filter(
     (name) =>
-      name.startsWith(`${prefix}-`) && /^(vpc-|i-|nat-|svc-|internet$)/.test(name.slice(prefix.length + 1)),
+      name.startsWith(`${prefix}-`) &&
+      /^(vpc-|i-|nat-|svc-|elb-|internet$)/.test(name.slice(prefix.length + 1)),
   );
 }
 

@@ -1,6 +1,7 @@
 import type { CloudState } from '../cloud/state.ts';
 import { interfaceCable, planInstances, planServices, pluggedInterfaces } from './interfaces.ts';
 import { connectedVpcs, internetCable, planInternet } from './internet.ts';
+import { planLoadBalancers } from './load-balancers.ts';
 import type { FabricPlan, NamespacePlan } from './model.ts';
 import { internetNamespaceName, vpcNamespaceName } from './names.ts';
 import { planNatGateway } from './nat-gateway.ts';
@@ -27,6 +28,7 @@ export function plan(state: CloudState, prefix: string): FabricPlan {
       .map((found): [string, NamespacePlan] => [found.host.namespace, planNatGateway(found)]),
     ...planInstances(state, prefix, plugged),
     ...planServices(plugged),
+    ...planLoadBalancers(state, prefix, plugged),
   ]);
   const cables = [
     ...connectedVpcs(state).map((vpcId) => internetCable(vpcId, prefix)),

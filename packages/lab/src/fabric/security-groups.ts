@@ -49,7 +49,8 @@ const DIRECTIONS: readonly Direction[] = [
 /**
  * @param groups the groups of the VPC.
  * @param interfaces those of its interfaces that have a port. A NAT gateway has no security groups and lets
- * everything pass; any other interface without a group is reached by nothing.
+ * everything pass, and so does a network load balancer that was made without; any other interface without a group is
+ * reached by nothing.
  */
 export function securityGroupRules(
   groups: readonly SecurityGroup[],
@@ -81,8 +82,9 @@ export function securityGroupRules(
     key: 'ifname',
     value: 'verdict',
     elements: interfaces.flatMap((eni) => {
-      if (eni.kind === 'nat_gateway') return [`"${portName(eni.id)}" : ${verdict}`];
       const ids = groupsOf(eni);
+      const isOpen = eni.kind === 'nat_gateway' || (eni.kind === 'network_load_balancer' && ids.length === 0);
+      if (isOpen) return [`"${portName(eni.id)}" : ${verdict}`];
       return ids.length === 0 ? [] : [`"${portName(eni.id)}" : jump ${combinationName(ids)}-${stage}`];
     }),
   }));

@@ -41,6 +41,16 @@ export type DropReason = (typeof DROP_REASONS)[number];
 
 const drop = (reason: DropReason) => `counter name ${reason} drop`;
 
+/** In the mark, and the number of the routing table, of a network load balancer's flows. */
+const FLOWS = 0x4000_0000;
+const FLOWS_PRIORITY = 50;
+
+/** The mark of the connections that a network load balancer's interface begins. */
+const flowMark = (networkInterfaceId: string): number =>
+  FLOWS | Number.parseInt(networkInterfaceId.slice(-7), 16);
+
+const ofFlows = ({ eni }: PluggedInterface): boolean => eni.kind === 'network_load_balancer';
+
 /** The routing table of all addresses in the VPC, and the priority of the rule that leads to it. */
 const VPC_TABLE = 100;
 const VPC_PRIORITY = 100;
@@ -106,6 +116,18 @@ function planRouting(
       routes.push({ destination, table, ...nextHop(state, vpc, plugged, target) });
       rules.set(table, { priority: VPC_PRIORITY + (inside ? -1 : 1), table, fwmark: mark });
     }
+  }
+  // What a network load balancer passes on has its client's address; the answer goes back to it all the same.
+  for (const { eni } of plugged.filter(ofFlows)) {
+    const table = flowMark(eni.id);
+    routes.push({
+      destination: DEFAULT_ROUTE,
+      table,
+      link: portName(eni.id),
+      gateway: eni.primaryIp,
+      onlink: true,
+    });
+    rules.set(table, { priority: FLOWS_PRIORITY, table, fwmark: table });
   }
   return {
     routes: [
@@ -175,6 +197,12 @@ function packetTable(state: CloudState, vpc: Vpc, plugged: readonly PluggedInter
         }),
       },
       {
+        name: 'flows',
+        key: 'ifname',
+        value: 'mark',
+        elements: plugged.filter(ofFlows).map(({ eni }) => `${quoted(eni.id)} : ${flowMark(eni.id)}`),
+      },
+      {
         name: 'vpc-blocks',
         key: 'ipv4_addr',
         interval: true,
@@ -213,6 +241,14 @@ function packetTable(state: CloudState, vpc: Vpc, plugged: readonly PluggedInter
             `iifname ${igw} ip saddr @vpc-blocks ${drop('source-check')}`,
             `iifname ${igw} ip daddr != @private-addresses ${drop('no-public-address')}`,
           ),
+        ],
+      },
+      {
+        name: 'flows-back',
+        hook: 'type filter hook prerouting priority mangle; policy accept;',
+        rules: [
+          'ct state new ct mark set iifname map @flows',
+          `ct direction reply ct mark & ${FLOWS} == ${FLOWS} meta mark set ct mark`,
         ],
       },
       {
