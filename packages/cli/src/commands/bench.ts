@@ -44,4 +44,23 @@ export default function bench(program: Command): void {
       if (options.json) console.log(JSON.stringify(result));
       else console.table(result);
     });
+  group
+    .command('policy')
+    .description(
+      'what network policies cost traffic, beside a list of nftables, and how soon they are in force',
+    )
+    .option('--json', 'print the figures as JSON and nothing else on stdout')
+    .action(async (options: { json?: boolean }) => {
+      requireRoot('enid bench');
+      const { interruptible } = await import('@enid/lab');
+      const { policy } = await import('../../../../bench/policy.ts');
+      const result = await interruptible('bench', () => policy(host, (line) => console.error(line)));
+      if (options.json) {
+        console.log(JSON.stringify(result));
+        return;
+      }
+      const { ratio, nftables, enforce_ms } = result;
+      console.table({ 'with policies / without': ratio, 'with a list of nftables / without': nftables });
+      console.table({ 'created to enforced (ms)': enforce_ms });
+    });
 }

@@ -1,0 +1,74 @@
+/** Two pods of a node in namespaces of their own, wired as the agent wires them, and what lies in the way between them. */
+import type { Ipv4, Ipv4Cidr } from '@enid/ip';
+import {
+  addAddress,
+  addLink,
+  addNeighbour,
+  addRoute,
+  NetNamespace,
+  Nftables,
+  Rtnetlink,
+  setLink,
+  sysctl,
+} from '@enid/linux';
+import type { End } from './traffic.ts';
+
+const GATEWAY = '169.254.1.1' as Ipv4;
+
+export type Path = {
+  readonly node: NetNamespace;
+  readonly client: End & { readonly ifindex: number };
+  readonly server: End & { readonly ifindex: number };
+};
+
+let made = 0;
+
+/** Makes the path; the stack takes it away. New flows of UDP end at the server's door, and connections are tracked, as on a node. */
+export function makePath(stack: AsyncDisposableStack): Path {
+  const name = `bp${process.pid}-${++made}`;
+  const make = (suffix: string) => {
+    const ns = NetNamespace.create(`${name}-${suffix}`);
+    stack.defer(() => {
+      ns.close();
+      NetNamespace.delete(`${name}-${suffix}`);
+    });
+    return ns;
+  };
+  const node = make('node');
+  using onNode = Rtnetlink.open(node);
+  onNode.execute([setLink('lo', { up: true })]);
+  sysctl.set(node, 'net.ipv4.ip_forward', 1);
+  new Nftables(node).applySync(`table ip base {
+    chain raw { type filter hook prerouting priority raw; meta l4proto udp notrack; }
+    chain tracked { type nat hook postrouting priority srcnat; }
+  }`);
+  const pod = (suffix: 'client' | 'server', host: number) => {
+    const address = `10.0.1.${host}` as Ipv4;
+    const ns = make(suffix);
+    onNode.execute([
+      addLink({ kind: 'veth', name: suffix, mtu: 9001, peer: { name: 'eth0', mtu: 9001, netns: ns } }),
+    ]);
+    const { index, mac } = onNode.link(suffix)!;
+    onNode.execute([
+      setLink(index, { up: true }),
+      addRoute({ destination: `${address}/32` as Ipv4Cidr, oif: index }),
+    ]);
+    using inPod = Rtnetlink.open(ns);
+    const eth0 = inPod.link('eth0')!.index;
+    inPod.execute([
+      setLink('lo', { up: true }),
+      setLink(eth0, { up: true }),
+      addAddress({ index: eth0, address, prefixLength: 32 }),
+      addNeighbour({ index: eth0, address: GATEWAY, mac: mac! }),
+      addRoute({ destination: `${GATEWAY}/32` as Ipv4Cidr, oif: eth0 }),
+      addRoute({ destination: 'default', gateway: GATEWAY, oif: eth0 }),
+    ]);
+    if (suffix === 'server') {
+      new Nftables(ns).applySync(
+        'table ip door { chain in { type filter hook prerouting priority raw; meta l4proto udp drop; }; }',
+      );
+    }
+    return { namespace: `${name}-${suffix}`, address, ifindex: index };
+  };
+  return { node, client: pod('client', 1), server: pod('server', 2) };
+}
