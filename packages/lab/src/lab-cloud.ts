@@ -12,7 +12,13 @@ export type CloudReady = { readonly ec2Endpoint: string; readonly region: string
 const READY = 'endpoint.json';
 
 /** Delays as a user of EC2 knows them, but short enough to wait for. */
-const SETTINGS = { attachDelayMs: 500, metadataLagMs: 200 };
+const SETTINGS = {
+  attachDelayMs: 500,
+  metadataLagMs: 200,
+  loadBalancerDelayMs: 500,
+  loadBalancerReleaseDelayMs: 1000,
+  certificateDelayMs: 500,
+};
 
 /**
  * The process behind a lab: AWS APIs, the VPCs' data plane, and the internet's server. It logs to stdout, and goes on
@@ -33,7 +39,7 @@ export async function runLabCloud(lab: string): Promise<void> {
     log,
   });
   await cloud.start();
-  const internet = await InternetServer.start(fabric.internetNamespace()!);
+  const internet = await InternetServer.start(fabric.internetNamespace()!, (name) => cloud.resolve(name));
   const ready: CloudReady = { ec2Endpoint: cloud.endpoint, region: cloud.state.region };
   directory.write(ready, READY);
   log.info(ready, 'the lab is up');

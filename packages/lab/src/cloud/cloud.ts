@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { Ipv4 } from '@enid/ip';
 import type { FastifyInstance } from 'fastify';
 import { type Logger, pino } from 'pino';
 import { AwsApi } from './api.ts';
@@ -8,6 +9,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { newContext } from './context.ts';
 import { type Credentials, Keyring, type RoleCredentials } from './credentials.ts';
 import { type HealthReport, takeHealth } from './elbv2/health.ts';
+import { resolveLoadBalancer } from './elbv2/names.ts';
 import type { NetworkFabric } from './fabric.ts';
 import { Faults } from './faults.ts';
 import { awsApp, metadataListener } from './http.ts';
@@ -123,6 +125,14 @@ export class Cloud {
   /** The account as it is. */
   get state(): CloudState {
     return this.#store.state;
+  }
+
+  /**
+   * The addresses of a load balancer's name, as the internet's DNS gives them: undefined for a name that is none.
+   * @param name lower-case.
+   */
+  resolve(name: string): readonly Ipv4[] | undefined {
+    return resolveLoadBalancer(this.state, name);
   }
 
   get settings(): Settings {

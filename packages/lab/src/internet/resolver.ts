@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
+import type { Ipv4 } from '@enid/ip';
 import { bindUdp, listenTcp, type NetNamespace } from '@enid/linux';
 import * as dns from 'dns-packet';
 import { INTERNET_SERVER } from './addresses.ts';
@@ -14,12 +15,19 @@ const NXDOMAIN = 3;
 /** The names of the internet (RFC 6761: nobody else's). */
 const NAMES: Readonly<Record<string, string>> = { 'server.internet.test': INTERNET_SERVER };
 
-/** The internet's resolver, at the address of its server: it knows {@link NAMES} and nothing beyond. */
+/**
+ * Addresses by names that come and go, such as those of load balancers. It is given a name in lower case, and answers
+ * undefined for one that is not.
+ */
+export type Names = (name: string) => readonly Ipv4[] | undefined;
+
+/** The internet's resolver, at the address of its server: it knows {@link NAMES}, those it is given, and nothing beyond. */
 export class Resolver {
   readonly #ns: NetNamespace;
+  readonly #names: Names;
   readonly #connections = new Set<Socket>();
   readonly #udp = createSocket('udp4', (message, { address, port }) => {
-    const answer = answerTo(message);
+    const answer = answerTo(message, this.#names);
     if (answer) this.#udp.send(answer, port, address, () => {});
   });
   readonly #tcp = createServer((socket) => {
@@ -31,7 +39,7 @@ export class Resolver {
       received = Buffer.concat([received, chunk]);
       while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
         const end = 2 + received.readUInt16BE(0);
-        const answer = answerTo(received.subarray(2, end));
+        const answer = answerTo(received.subarray(2, end), this.#names);
         if (answer)
           socket.write(Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255]), answer]));
         received = received.subarray(end);
@@ -40,8 +48,9 @@ export class Resolver {
   });
 
   /** @param ns the internet's namespace. */
-  constructor(ns: NetNamespace) {
+  constructor(ns: NetNamespace, names: Names) {
     this.#ns = ns;
+    this.#names = names;
   }
 
   /** @throws {SyscallError} when the namespace has not the address, or somebody serves there. */
@@ -60,7 +69,7 @@ export class Resolver {
 }
 
 /** @returns undefined for what is no query. */
-function answerTo(message: Buffer): Buffer | undefined {
+function answerTo(message: Buffer, names: Names): Buffer | undefined {
   let query: dns.DecodedPacket;
   try {
     query = dns.decode(message);
@@ -69,9 +78,13 @@ function answerTo(message: Buffer): Buffer | undefined {
   }
   const [question] = query.questions ?? [];
   if (query.type !== 'query' || !question) return undefined;
-  const address = NAMES[question.name.toLowerCase()];
+  const name = question.name.toLowerCase();
+  const known = NAMES[name];
+  const addresses = known === undefined ? names(name) : [known];
   const answers =
-    address && question.type === 'A' ? [{ type: 'A', name: question.name, ttl: TTL, data: address }] : [];
+    question.type === 'A'
+      ? (addresses ?? []).map((data) => ({ type: 'A', name: question.name, ttl: TTL, data }))
+      : [];
   return dns.encode({
     type: 'response',
     id: query.id ?? 0,
@@ -79,7 +92,7 @@ function answerTo(message: Buffer): Buffer | undefined {
       (query.flags! & dns.RECURSION_DESIRED) |
       dns.RECURSION_AVAILABLE |
       dns.AUTHORITATIVE_ANSWER |
-      (address ? 0 : NXDOMAIN),
+      (addresses ? 0 : NXDOMAIN),
     questions: [question],
     answers: answers as dns.Answer[],
   });

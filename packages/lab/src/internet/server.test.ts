@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import type { Ipv4 } from '@enid/ip';
 import { addAddress, bindUdp, connectTcp, NetNamespace, Rtnetlink, setLink } from '@enid/linux';
 import * as dns from 'dns-packet';
 import { collect } from '../base/output.ts';
@@ -11,12 +12,14 @@ import { INTERNET_CLIENT, INTERNET_SERVER, InternetServer } from './server.ts';
 const NAME = `enid-internet-test-${process.pid}`;
 let ns: NetNamespace;
 let server: InternetServer;
+/** Names that somebody has, for a while. */
+const names = new Map<string, Ipv4[]>();
 before(async () => {
   ns = NetNamespace.create(NAME);
   using rtnl = Rtnetlink.open(ns);
   const address = (address: typeof INTERNET_SERVER) => addAddress({ index: 1, address, prefixLength: 32 });
   rtnl.execute([setLink('lo', { up: true }), address(INTERNET_SERVER), address(INTERNET_CLIENT)]);
-  server = await InternetServer.start(ns);
+  server = await InternetServer.start(ns, (name) => names.get(name));
 });
 after(async () => {
   await server.close();
@@ -78,6 +81,18 @@ for (const [protocol, ask] of Object.entries(askers)) {
     assert.equal(((await ask('other.internet.test')) as unknown as { rcode: string }).rcode, 'NXDOMAIN');
   });
 }
+
+test('resolves the names that it is given, in any case and as long as they are there', async () => {
+  const addresses = ['203.0.113.7', '203.0.113.8'] as Ipv4[];
+  names.set('web.elb.test', addresses);
+  const { answers } = await askers.UDP('Web.ELB.test');
+  assert.deepEqual(
+    answers!.map((answer) => (answer as dns.StringAnswer).data),
+    addresses,
+  );
+  names.clear();
+  assert.equal(((await askers.UDP('web.elb.test')) as unknown as { rcode: string }).rcode, 'NXDOMAIN');
+});
 
 test('is one at a time, and says so', async () => {
   await assert.rejects(InternetServer.start(ns), { code: 'EADDRINUSE' });

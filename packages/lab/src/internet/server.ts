@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { bindUdp, listenTcp, type NetNamespace } from '@enid/linux';
 import { INTERNET_SERVER } from './addresses.ts';
 import { closed } from './closed.ts';
-import { Resolver } from './resolver.ts';
+import { type Names, Resolver } from './resolver.ts';
 import { tellWhoAsks } from './who-asks.ts';
 
 export { INTERNET_CLIENT, INTERNET_SERVER } from './addresses.ts';
@@ -16,7 +16,7 @@ const ECHO_PORT = 7;
 /**
  * The internet's server: HTTP on port 80 that tells who answers and who asks, as
  * `{"server": {"address", "port"}, "client": {"address", "port"}}`, echo (RFC 862) by TCP and UDP on port 7, and DNS
- * for its own name, `server.internet.test`.
+ * for its own name, `server.internet.test`, and those that it is given.
  */
 export class InternetServer implements AsyncDisposable {
   readonly #ns: NetNamespace;
@@ -34,18 +34,19 @@ export class InternetServer implements AsyncDisposable {
     this.#udpEcho.send(message, port, address, () => {});
   });
 
-  private constructor(ns: NetNamespace) {
+  private constructor(ns: NetNamespace, names: Names) {
     this.#ns = ns;
-    this.#resolver = new Resolver(ns);
+    this.#resolver = new Resolver(ns, names);
   }
 
   /**
    * Starts serving.
    * @param ns the internet's namespace, which has the address {@link INTERNET_SERVER}.
+   * @param names what its resolver knows beside its own; nothing unless given.
    * @throws {SyscallError} EADDRNOTAVAIL when it has not, EADDRINUSE when somebody serves there.
    */
-  static async start(ns: NetNamespace): Promise<InternetServer> {
-    const server = new InternetServer(ns);
+  static async start(ns: NetNamespace, names: Names = () => undefined): Promise<InternetServer> {
+    const server = new InternetServer(ns, names);
     try {
       await server.#listen();
       return server;
