@@ -14,6 +14,7 @@ export { LabNode } from './bare/node.ts';
 export type { Pod } from './bare/pod.ts';
 export type { Host, LabRecord } from './base/record.ts';
 export { until } from './base/until.ts';
+export { awsEnvironment } from './lab/aws-environment.ts';
 export { claimLab } from './lab/claim.ts';
 export { interruptible } from './lab/interruptible.ts';
 export { Lab, LabError } from './lab/lab.ts';

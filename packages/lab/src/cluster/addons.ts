@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { applyObjects, type KubeClient } from '@enid/kube';
 import { parseAllDocuments } from 'yaml';
 import { NODE_EC2_ENDPOINT } from '../cloud/node-endpoints.ts';
+import { awsEnvironment } from '../lab/aws-environment.ts';
 
 const MANIFESTS = ['deploy/aws-node.yaml', 'deploy/kube-proxy.yaml', 'packages/lab/src/cluster/coredns.yaml'];
 
@@ -20,10 +21,19 @@ type Manifest = {
  */
 export async function applyAddons(
   client: KubeClient,
-  options: { root: string; lab: string; env: Readonly<Record<string, string>>; apiServer: string },
+  options: {
+    root: string;
+    lab: string;
+    region: string;
+    vpcId: string;
+    env: Readonly<Record<string, string>>;
+    apiServer: string;
+  },
 ): Promise<void> {
   const added: Record<string, Record<string, string>> = {
     'aws-node': { AWS_ENDPOINT_URL_EC2: NODE_EC2_ENDPOINT, CLUSTER_NAME: options.lab, ...options.env },
+    // A pod off the host network is beyond the hop limit of instance metadata: it gets keys of its own, as by IRSA.
+    controller: { ...awsEnvironment(options.region), CLUSTER_NAME: options.lab, VPC_ID: options.vpcId },
     'kube-proxy': { KUBERNETES_SERVICE_HOST: options.apiServer, KUBERNETES_SERVICE_PORT: '443' },
   };
   for (const file of MANIFESTS) {

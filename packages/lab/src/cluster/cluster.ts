@@ -29,7 +29,7 @@ const IMAGE_CACHE = '/var/cache/enid';
 /** Who holds the control plane's interface. */
 const HOLDER = 'eks';
 
-type CloudRecord = Pick<LabRecord, 'ec2Endpoint' | 'topology'>;
+type CloudRecord = Pick<LabRecord, 'ec2Endpoint' | 'region' | 'topology'>;
 
 /** The Kubernetes part of a lab: a control plane with an interface in the VPC, and machines on its EC2 instances. */
 export class Cluster {
@@ -82,7 +82,9 @@ export class Cluster {
     const { root } = this.#host;
     const client = this.client();
     try {
-      await applyAddons(client, { root, lab: this.#directory.lab, env, apiServer: address });
+      const { region, topology } = lab;
+      const { vpcId } = topology;
+      await applyAddons(client, { root, lab: this.#directory.lab, region, vpcId, env, apiServer: address });
     } finally {
       client.close();
     }
