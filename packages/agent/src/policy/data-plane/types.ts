@@ -11,7 +11,7 @@ export type DataPlaneOptions = {
   readonly directory: string;
   /** The node's network namespace, in which the pods' links are; the calling thread's by default. */
   readonly ns?: NetNamespace;
-  /** How programs are attached; by default what suits the kernel. */
+  /** How programs are attached, clsact by default; see `Hooks`. */
   readonly hook?: 'tcx' | 'clsact';
   /** Largest numbers of entries. That of `flows` takes memory at once, and that which is pinned already is kept. */
   readonly sizes?: { readonly peers?: number; readonly verdicts?: number; readonly flows?: number };
@@ -70,7 +70,7 @@ export type Flow = {
   readonly idle: number;
 };
 
-/** A verdict on a flow's first packet, on a packet of a flow whose rules have changed, or on one that is denied. */
+/** A flow that was let through, told by its first packet, or a packet that was denied. */
 export type PolicyEvent = {
   /** Milliseconds since 1970. */
   readonly time: number;
