@@ -7,6 +7,7 @@ import * as natGateways from './nat-gateways.ts';
 import * as networkInterfaces from './network-interfaces.ts';
 import * as privateIps from './private-ips.ts';
 import * as routeTables from './route-tables.ts';
+import * as securityGroupRules from './security-group-rules.ts';
 import * as securityGroups from './security-groups.ts';
 import * as subnets from './subnets.ts';
 import * as tags from './tags.ts';
@@ -21,6 +22,7 @@ const files = [
   networkInterfaces,
   privateIps,
   routeTables,
+  securityGroupRules,
   securityGroups,
   subnets,
   tags,

@@ -20,7 +20,7 @@ import { find } from '../resources.ts';
 import type { CloudState, SecurityGroup, SecurityGroupRule } from '../state.ts';
 import { tagList, tagsFor } from '../tags.ts';
 
-type Direction = 'ingress' | 'egress';
+export type Direction = 'ingress' | 'egress';
 type Peer = SecurityGroupRule['peer'];
 type Protocol = SecurityGroupRule['protocol'];
 /** A rule that a request describes: not yet one of a group, so without an id. */
@@ -81,7 +81,7 @@ function readCidr(text: string | undefined, parameter: string, family: 4 | 6): C
 }
 
 /** The rules that permissions stand for: one for each protocol, range and peer. */
-function readPermissions(
+export function readPermissions(
   { state }: Context,
   group: Draft<SecurityGroup>,
   permissions: readonly IpPermission[],
@@ -153,10 +153,10 @@ function permissionsOf(input: {
 }
 
 /** What makes two rules of one direction the same rule. */
-const identity = ({ protocol, fromPort, toPort, peer }: Wanted): string =>
+export const identity = ({ protocol, fromPort, toPort, peer }: Wanted): string =>
   JSON.stringify([protocol, fromPort, toPort, 'cidr' in peer ? peer.cidr : peer.groupId]);
 
-function inWords({ protocol, fromPort, toPort, peer }: Wanted): string {
+export function inWords({ protocol, fromPort, toPort, peer }: Wanted): string {
   const ports = fromPort === undefined ? '' : `, from port: ${fromPort}, to port: ${toPort}`;
   const name = protocol === '-1' ? 'ALL' : protocol.toUpperCase();
   return `peer: ${'cidr' in peer ? peer.cidr : peer.groupId}, ${name}${ports}, ALLOW`;
@@ -347,7 +347,7 @@ export function createDefaultGroup(context: Context, vpcId: string): void {
 }
 
 /** The group of a request, by its id: names are of EC2-Classic and a default VPC, which the lab has not. */
-function groupOf({ state }: Context, id: string | undefined): Draft<SecurityGroup> {
+export function groupOf({ state }: Context, id: string | undefined): Draft<SecurityGroup> {
   if (id === undefined) throw missingParameter('groupId');
   return find(state, 'security-group', id);
 }
