@@ -10,6 +10,7 @@ import { LabProcesses } from '../base/processes.ts';
 import type { Host, LabRecord } from '../base/record.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import { internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
+import { onInternetHost } from './internet-host.ts';
 
 /** The lab is not in the state that was asked for; the message says what to do. */
 export class LabError extends Error {
@@ -78,7 +79,7 @@ export class Lab {
    */
   spawn(target: string, command: readonly string[], stdio: StdioOptions): ChildProcess {
     using namespace = this.#namespaceOf(target);
-    const [file, ...args] = command;
+    const [file, ...args] = target === 'internet' ? onInternetHost(this.directory, command) : command;
     return namespace.run(() => spawn(file!, args, { stdio }));
   }
 

@@ -6,6 +6,7 @@ import { Cluster, clusterImages } from '../cluster/cluster.ts';
 import { instanceNamespaceName } from '../fabric/names.ts';
 import type { CloudReady } from '../lab-cloud.ts';
 import { ec2Client } from './ec2.ts';
+import { createInternetHost } from './internet-host.ts';
 import { Lab, LabError } from './lab.ts';
 import { createVpc, runInstance, terminateInstance } from './topology.ts';
 
@@ -41,6 +42,7 @@ export async function labUp(options: LabOptions, host: Host, progress: Progress)
     images?.catch(() => {}); // It is waited for when nodes need it.
     progress('starting the AWS APIs of the lab');
     const cloud = await startCloud(directory, host);
+    await createInternetHost(directory);
     const ec2 = ec2Client(cloud);
 
     progress('building the VPC: subnets in two zones, route tables, internet and NAT gateways');
