@@ -10,7 +10,7 @@ import { newContext } from './context.ts';
 import { type Credentials, Keyring, type RoleCredentials } from './credentials.ts';
 import { type HealthReport, takeHealth } from './elbv2/health.ts';
 import { resolveLoadBalancer } from './elbv2/names.ts';
-import type { NetworkFabric } from './fabric.ts';
+import type { LoadBalancerPlane, NetworkFabric } from './fabric.ts';
 import { Faults } from './faults.ts';
 import { awsApp, metadataListener } from './http.ts';
 import { Imds } from './imds.ts';
@@ -27,6 +27,8 @@ import { Transitions } from './transitions.ts';
 export type CloudOptions = {
   /** The network beneath the account. */
   readonly fabric: NetworkFabric;
+  /** What serves as the account's load balancers; without it they are active, and serve nobody. */
+  readonly loadBalancers?: LoadBalancerPlane;
   /** Keys that sign as the account itself. */
   readonly credentials: Credentials;
   /** Directory of the account's file, made when it is not there. */
@@ -49,6 +51,20 @@ export type CloudOptions = {
   readonly log?: Logger;
 };
 
+/** The parts of the account that the network beneath it is made of, and those that its load balancers are beside it. */
+const NETWORK = [
+  'vpcs',
+  'subnets',
+  'routeTables',
+  'internetGateways',
+  'natGateways',
+  'securityGroups',
+  'instances',
+  'networkInterfaces',
+  'loadBalancers',
+] as const;
+const LOAD_BALANCING = ['listeners', 'rules', 'targetGroups', 'certificates'] as const;
+
 /**
  * The AWS of a lab: the EC2 API on loopback and inside every VPC, and the metadata service of every instance. The
  * account is on disk after each change, so that a new process goes on where a killed one stopped.
@@ -65,6 +81,9 @@ export class Cloud {
   readonly #context: { readonly quotas: Quotas; readonly clock: Clock; readonly seed: string };
   readonly #transitions: Transitions;
   readonly #endpoints: NodeEndpoints;
+  readonly #loadBalancers: LoadBalancerPlane | undefined;
+  /** What all beneath the account matches; undefined before it does, and when that is not sure. */
+  #inForce: CloudState | undefined;
   #settings: Settings;
   #host: FastifyInstance | undefined;
   #node: FastifyInstance | undefined;
@@ -75,6 +94,7 @@ export class Cloud {
     const log = options.log ?? pino({ enabled: false });
     const { zones = ['a', 'b', 'c'].map((letter) => region + letter), accountId = '123456789012' } = options;
     this.#fabric = fabric;
+    this.#loadBalancers = options.loadBalancers;
     this.#port = options.port ?? 0;
     this.#settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.faults = new Faults(seed);
@@ -86,8 +106,7 @@ export class Cloud {
       { ...emptyState({ region, zones, accountId }), ...file.read() },
       clock,
       async (state) => {
-        await fabric.sync(state);
-        await this.#endpoints.sync(state);
+        await this.#follow(state);
         file.write(state);
       },
       (state) => {
@@ -181,10 +200,23 @@ export class Cloud {
           holdInterface(newContext(draft, { kind: 'account' }, this.#context), request),
         ),
     });
-    await this.#fabric.sync(this.state);
-    await this.#endpoints.sync(this.state);
+    await this.#follow(this.state);
     await this.#host.listen({ host: '127.0.0.1', port: this.#port });
     this.#transitions.observe(this.state);
+  }
+
+  /** Makes what is beneath the account match a state: only what a change of it can concern. */
+  async #follow(state: CloudState): Promise<void> {
+    const before = this.#inForce;
+    const concerned = (parts: readonly (keyof CloudState)[]) =>
+      parts.some((part) => state[part] !== before?.[part]);
+    this.#inForce = undefined;
+    if (concerned(NETWORK)) {
+      await this.#fabric.sync(state);
+      await this.#endpoints.sync(state);
+    }
+    if (concerned([...NETWORK, ...LOAD_BALANCING])) await this.#loadBalancers?.sync(state);
+    this.#inForce = state;
   }
 
   /** Stops answering, when what has begun is over. The network stays in force. */

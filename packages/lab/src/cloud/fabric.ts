@@ -14,3 +14,13 @@ export interface NetworkFabric {
    */
   vpcNamespace(vpcId: string): NetNamespace | undefined;
 }
+
+/** What serves as the account's load balancers, in the namespaces that the network has for them. */
+export interface LoadBalancerPlane {
+  /**
+   * Makes them do what {@link import('./elbv2/serving.ts').servingLoadBalancers} says of `state`. Resolves when new
+   * connections are served so; it waits for no target.
+   * @throws when that cannot be: the change behind it is then undone.
+   */
+  sync(state: CloudState): Promise<void>;
+}
