@@ -4,6 +4,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { ClusterPods } from '../cluster/pods.ts';
 import { ec2Client } from './ec2.ts';
 import type { Lab } from './lab.ts';
+import { describeLoadBalancer, type LoadBalancerStatus, loadBalancersOf } from './load-balancers.ts';
 
 export type LabStatus = {
   readonly name: string;
@@ -11,6 +12,7 @@ export type LabStatus = {
   readonly vpcId: string;
   /** Of a cluster. */
   readonly kubernetes?: { readonly running: boolean; readonly kubeconfig: string };
+  readonly loadBalancers: readonly LoadBalancerStatus[];
   readonly nodes: readonly {
     readonly name: string;
     readonly instanceId: string;
@@ -35,7 +37,7 @@ export type LabStatus = {
   }[];
 };
 
-/** What a lab is made of now, from its EC2 API and its records. */
+/** What a lab is made of now, from its AWS APIs and its records. */
 export async function labStatus(lab: Lab): Promise<LabStatus> {
   const ec2 = ec2Client(lab.record);
   const [{ Reservations }, { NetworkInterfaces }] = await Promise.all([
@@ -45,6 +47,7 @@ export async function labStatus(lab: Lab): Promise<LabStatus> {
   const instances = new Map(
     Reservations!.flatMap(({ Instances }) => Instances!).map((i) => [i.InstanceId, i]),
   );
+  const loadBalancers = await loadBalancersOf(lab.record, NetworkInterfaces!);
   const { cluster } = lab;
   const pods = cluster ? await podsOf(cluster, lab.record.nodes) : lab.pods.list();
   return {
@@ -52,6 +55,7 @@ export async function labStatus(lab: Lab): Promise<LabStatus> {
     ec2Endpoint: lab.record.ec2Endpoint,
     vpcId: lab.record.topology.vpcId,
     ...(cluster && { kubernetes: { running: cluster.isRunning, kubeconfig: cluster.kubeconfigFile } }),
+    loadBalancers,
     nodes: lab.nodes.map((node) => {
       const { record } = node;
       const machine = cluster?.node(record);
@@ -111,6 +115,7 @@ export async function describeLab(lab: Lab): Promise<string> {
     for (const eni of node.enis) lines.push(`  eth${eni.device}  ${eni.id}  ${eni.addresses.join(' ')}`);
     for (const pod of node.pods) lines.push(`  pod ${pod.name}  ${pod.address}  ${pod.hostInterface}`);
   }
+  lines.push(...status.loadBalancers.flatMap(describeLoadBalancer));
   const run = kubernetes
     ? `kubectl run web --image=nicolaka/netshoot -- sleep infinity`
     : `enid lab run${option} web --node node-1`;
