@@ -14,17 +14,9 @@ export function isCrossZone(loadBalancer: LoadBalancer, group: TargetGroup): boo
   return attributesOf(loadBalancerAttributes(loadBalancer), loadBalancer.attributes)[key] === 'true';
 }
 
-/** Whether a target is in a zone that its load balancer sends traffic to. */
-export function isReached(
-  loadBalancer: LoadBalancer,
-  group: TargetGroup,
-  { availabilityZone }: Target,
-): boolean {
-  return (
-    availabilityZone === 'all' ||
-    isCrossZone(loadBalancer, group) ||
-    loadBalancer.zones.some(({ zone }) => zone === availabilityZone)
-  );
+/** Whether a target is in a zone that its load balancer has: it gets no traffic elsewhere, cross-zone or not. */
+export function isReached({ zones }: LoadBalancer, { availabilityZone }: Target): boolean {
+  return availabilityZone === 'all' || zones.some(({ zone }) => zone === availabilityZone);
 }
 
 const health = (
@@ -60,7 +52,7 @@ export function healthOf(
   if (group.targetType === 'instance' && state.instances[target.id]?.state !== 'running') {
     return health('unused', 'Target.InvalidState', 'Target is in the stopped state');
   }
-  if (!isReached(user, group, target)) {
+  if (!isReached(user, target)) {
     const zone = 'Target is in an Availability Zone that is not enabled for the load balancer';
     return health('unused', 'Target.NotInUse', zone);
   }
@@ -94,6 +86,7 @@ export function healthyZones(state: CloudState, loadBalancer: LoadBalancer): rea
         (target) =>
           target.health?.state === 'healthy' &&
           target.drainingSince === undefined &&
+          isReached(loadBalancer, target) &&
           (isCrossZone(loadBalancer, group) || [zone, 'all'].includes(target.availabilityZone)),
       )
     );

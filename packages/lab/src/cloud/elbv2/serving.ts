@@ -68,7 +68,7 @@ export type ServingTarget = {
 
 function targetsOf(state: CloudState, loadBalancer: LoadBalancer, group: TargetGroup): ServingTarget[] {
   return Object.values(group.targets)
-    .filter((target) => isReached(loadBalancer, group, target))
+    .filter((target) => isReached(loadBalancer, target))
     .flatMap(({ id, port, availabilityZone: zone, drainingSince }) => {
       const instance = state.instances[id];
       if (group.targetType === 'instance' && instance?.state !== 'running') return [];

@@ -145,6 +145,24 @@ suite('targets', () => {
     assert.equal(resolveLoadBalancer(lab.cloud.state, 'web.elb.us-east-1.amazonaws.com'), undefined);
   });
 
+  test('are unused in a zone that their load balancer has not, cross-zone or not', async (t) => {
+    const lab = await startLab(t);
+    const loadBalancer = await createLoadBalancer(lab, { Type: 'network', Subnets: [lab.subnetId] });
+    const group = await createTargetGroup(lab, 'flows', { Protocol: 'TCP' });
+    const DefaultActions = forwardTo(group);
+    await createListener(lab, loadBalancer.LoadBalancerArn!, { Protocol: 'TCP', DefaultActions });
+    await register(lab, group, { Id: '10.0.2.50' });
+    const unused = [['10.0.2.50:80', 'unused', 'Target.NotInUse']];
+    assert.deepEqual(await healthOf(lab, group), unused);
+    const Attributes = [{ Key: 'load_balancing.cross_zone.enabled', Value: 'true' }];
+    await lab.elb.send(new elb.ModifyTargetGroupAttributesCommand({ TargetGroupArn: group, Attributes }));
+    assert.deepEqual(await healthOf(lab, group), unused);
+    const Subnets = [lab.subnetId, lab.otherSubnetId];
+    const { LoadBalancerArn } = loadBalancer;
+    await lab.elb.send(new elb.SetSubnetsCommand({ LoadBalancerArn, Subnets }));
+    assert.deepEqual(await healthOf(lab, group), [['10.0.2.50:80', 'initial', 'Elb.InitialHealthChecking']]);
+  });
+
   for (const [what, target] of [
     ['an address that is none', { Id: 'web' }],
     ['a public address', { Id: '203.0.113.9', AvailabilityZone: 'all' }],
