@@ -1,7 +1,6 @@
 /** What policies depend on of pods and Services, and nothing else: a change of anything else is none. */
-import type { Pod, Service } from '@enid/kube';
+import type { Labels, Pod, Service } from '@enid/kube';
 import { keyOf } from '@enid/kube';
-import type { Labels } from './selectors.ts';
 
 export type NamedPort = { readonly name: string; readonly protocol: string; readonly port: number };
 

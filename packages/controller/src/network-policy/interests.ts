@@ -1,6 +1,7 @@
+import { type Labels, selects } from '@enid/kube';
 import type { PodFacts } from './facts.ts';
 import type { PodPeer, Policy } from './policy.ts';
-import { type Labels, labelOf, pivotOf, selects } from './selectors.ts';
+import { labelOf, pivotOf } from './selectors.ts';
 import { Buckets } from './world.ts';
 
 type Interest = { readonly policy: string; readonly pods: PodPeer };

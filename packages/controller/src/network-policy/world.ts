@@ -1,7 +1,7 @@
-import type { LabelSelector } from '@enid/kube';
+import { type LabelSelector, type Labels, selects } from '@enid/kube';
 import type { PodFacts, ServiceFacts } from './facts.ts';
 import type { PodPeer } from './policy.ts';
-import { type Labels, labelOf, pivotOf, selects } from './selectors.ts';
+import { labelOf, pivotOf } from './selectors.ts';
 
 /** Sets by key; sets that are empty are not kept. */
 export class Buckets<T> {
