@@ -9,6 +9,7 @@ export * from './event-recorder.ts';
 export * from './exec.ts';
 export * from './informer.ts';
 export * from './label-selector.ts';
+export * from './policy-endpoints.ts';
 export * from './quantity.ts';
 export * from './wire.ts';
 export * from './work-queue.ts';
