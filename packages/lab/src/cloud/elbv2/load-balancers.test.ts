@@ -4,6 +4,7 @@ import * as ec2 from '@aws-sdk/client-ec2';
 import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
 import { CREDENTIALS, NullFabric } from '../cloud.fixture.ts';
 import { Cloud } from '../cloud.ts';
+import { faultSchema } from '../faults.ts';
 import {
   createListener,
   createLoadBalancer,
@@ -284,5 +285,19 @@ suite('load balancers', () => {
     await assert.rejects(statesOf(lab), { name: 'Throttling', message: 'Rate exceeded' });
     await lab.clock.advance(1000);
     await statesOf(lab);
+    lab.cloud.configure({ ...lab.cloud.settings, throttle: null });
+    lab.cloud.faults.add(
+      faultSchema.parse({ operation: 'DeleteTargetGroup', code: 'ResourceInUse', times: 1 }),
+    );
+    const TargetGroupArn = await createTargetGroup(lab, 'web');
+    const remove = () => lab.elb.send(new elb.DeleteTargetGroupCommand({ TargetGroupArn }));
+    await assert.rejects(remove(), { name: 'ResourceInUseException' });
+    // The answer alone is lost: who asks again gets what was made.
+    const lost = { operation: 'CreateLoadBalancer', when: 'after', code: 'InternalError', times: 1 };
+    lab.cloud.faults.add(faultSchema.parse(lost));
+    await assert.rejects(createLoadBalancer(lab), { name: 'InternalError' });
+    await createLoadBalancer(lab);
+    assert.equal((await statesOf(lab)).length, 1);
+    await remove();
   });
 });
