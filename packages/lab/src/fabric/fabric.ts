@@ -114,7 +114,8 @@ export class Fabric implements NetworkFabric, Disposable {
       }
       const off = !place.rtnl.link('lo')?.up;
       if (off) place.setSysctls(namespace.sysctls);
-      if (off || plugged.some(({ plug }) => plug.up && plug.namespace === name)) {
+      const isKept = namespace.ownership === 'kept';
+      if (off || isKept || plugged.some(({ plug }) => plug.up && plug.namespace === name)) {
         reconcile(place.rtnl, namespace, up);
       }
     }

@@ -35,7 +35,7 @@ const OWN_PRIORITY = 2000;
 
 /**
  * A machine of which each interface answers for its own zone: what comes by it, and what has its address, leaves by it.
- * What the load balancer does there is another's: this one only brings it up.
+ * What the load balancer does there is another's.
  */
 function planLoadBalancer(plugged: readonly PluggedInterface[]): NamespacePlan {
   const [first] = plugged;
@@ -47,7 +47,7 @@ function planLoadBalancer(plugged: readonly PluggedInterface[]): NamespacePlan {
     gateway: addressAt(subnet.cidr, 1),
   });
   return {
-    ownership: 'boot',
+    ownership: 'kept',
     // A network load balancer passes packets on that have the client's address.
     sysctls: { ...ROUTER_SYSCTLS, ...CONNTRACK_SYSCTLS },
     addresses: plugged.map(({ eni, subnet, host }) => ({

@@ -15,9 +15,10 @@ export type FabricPlan = {
 export type NamespacePlan = {
   /**
    * `whole`: the namespace is the fabric's; what is in it and not in the plan is taken away. `boot`: it is
-   * configured as it comes up, then it belongs to what runs in it.
+   * configured as it comes up, then it belongs to what runs in it. `kept`: what the plan has is always there, and what
+   * else is in it belongs to what runs there.
    */
-  readonly ownership: 'whole' | 'boot';
+  readonly ownership: 'whole' | 'boot' | 'kept';
   /** By key, such as `net.ipv4.ip_forward`. */
   readonly sysctls: Readonly<Record<string, string>>;
   readonly addresses: readonly LinkAddress[];

@@ -110,6 +110,14 @@ test('a network load balancer passes a flow on with its client, and the answer c
   // From inside the VPC, to the other zone's target.
   assert.equal(await ask(near.namespace, addressOf(0)), near.address);
 
+  // Without the zone that its own packets went by, they go by the other.
+  const reaches = async () =>
+    (await lab.run(machine, 'ping', '-c', '1', '-W', '1', near.address)).status === 0;
+  assert.ok(await reaches());
+  await lab.elb.send(new elb.SetSubnetsCommand({ LoadBalancerArn, Subnets: [lab.otherSubnetId] }));
+  assert.ok(await reaches());
+  assert.equal(await ask(internet, addresses[1]!), INTERNET_CLIENT);
+
   await lab.elb.send(new elb.DeleteLoadBalancerCommand({ LoadBalancerArn }));
   await lab.cloud.settled();
   assert.ok(!NetNamespace.list().includes(machine));
