@@ -1,5 +1,6 @@
 /** The node daemon put together: what is started, in which order, and stopped in the opposite one. */
 import { once } from 'node:events';
+import type { Registry } from 'prom-client';
 import { mapOf } from './address-map-source.ts';
 import { AwsEc2, type CallObserver } from './aws/ec2.ts';
 import { AwsError } from './aws/errors.ts';
@@ -11,7 +12,9 @@ import { type HttpService, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { type Kubernetes, maxPodsOf, openKubernetes } from './kubernetes/index.ts';
 import { type Logger, openLog } from './log.ts';
+import type { LinuxNodeNetwork } from './network/node-network.ts';
 import { NetworkUpkeep } from './network-upkeep.ts';
+import type { Policies } from './policy/index.ts';
 import { CheckpointFile } from './pool/checkpoint.ts';
 import { nodeEniOf } from './pool/eni-policy.ts';
 import type { KubernetesEniConfigs } from './pool/kubernetes-eni-configs.ts';
@@ -96,6 +99,8 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   const upkeep = stack.use(new NetworkUpkeep({ network, pool, metadata, primaryEni, clock, log }));
   await upkeep.start();
 
+  const policies = stack.use(await openPolicies(config, kubernetes, network, pool, metrics?.registry, log));
+
   const map = mapOf({ node: config.nodeName ?? identity.instanceId, identity, metadata, ec2, pool, clock });
   stack.use(
     await serveCni({
@@ -103,7 +108,8 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
       pods: network.pods,
       vpcCidrs: () => metadata.vpcCidrs(primaryEni.mac),
       observer: kubernetes,
-      control: { pool, map, log },
+      guard: policies?.guard,
+      control: { pool, map, policies: policies?.control, log },
     }),
   );
   // Before the CNI server lets its calls finish: none of them waits for an ENI any more.
@@ -167,6 +173,28 @@ async function openEniConfigs(
     keys,
     clock: systemClock,
   });
+}
+
+/** @throws {ConfigError} when policies are to be enforced and there is no Kubernetes to ask for them. */
+async function openPolicies(
+  { policy: config, nodeName }: Config,
+  kubernetes: Kubernetes | undefined,
+  network: LinuxNodeNetwork,
+  pool: WarmPool,
+  registry: Registry | undefined,
+  log: Logger,
+): Promise<Policies | undefined> {
+  if (!config.enabled) return undefined;
+  if (!kubernetes || !nodeName) {
+    throw new ConfigError(
+      'ENABLE_NETWORK_POLICY is "true" but the Kubernetes API cannot be asked for policies: run as a pod with a service account, or set KUBECONFIG, and set MY_NODE_NAME.',
+    );
+  }
+  const { openPolicies } = await import('./policy/index.ts');
+  const { client } = kubernetes;
+  const links = () =>
+    network.pods.wired(pool.assignments()).map(({ pod, link }) => ({ pod, ifindex: link.index }));
+  return openPolicies({ config, client, nodeName, links, registry, clock: systemClock, log });
 }
 
 function openEc2(

@@ -63,6 +63,17 @@ export type Config = {
     readonly externalServiceCidrs: readonly Ipv4Cidr[];
     readonly nodePortSupport: boolean;
   };
+  readonly policy: {
+    /** True: network policies are enforced. */
+    readonly enabled: boolean;
+    /** `strict`: a pod that no policy selects is closed. */
+    readonly mode: 'standard' | 'strict';
+    /** Which verdicts are logged, and where. */
+    readonly log: 'none' | 'denied' | 'all';
+    readonly logFile: string;
+    /** Where programs and maps are pinned. */
+    readonly directory: string;
+  };
   readonly cni: {
     readonly socketPath: string;
     readonly binDir: string;
@@ -169,6 +180,11 @@ const inForce = z.object({
   AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS: cidrs.default([]),
   AWS_EXTERNAL_SERVICE_CIDRS: cidrs.default([]),
   AWS_VPC_CNI_NODE_PORT_SUPPORT: flag.default(true),
+  ENABLE_NETWORK_POLICY: flag.default(false),
+  NETWORK_POLICY_ENFORCING_MODE: oneOf('standard', 'strict').default('standard'),
+  NETWORK_POLICY_LOG: oneOf('none', 'denied', 'all').default('denied'),
+  NETWORK_POLICY_LOG_FILE: text.default('/var/log/aws-routed-eni/network-policy-agent.log'),
+  NETWORK_POLICY_BPF_DIR: text.default('/sys/fs/bpf/enid'),
   ENID_CNI_SOCKET: text.default('/var/run/aws-node/enid.sock'),
   HOST_CNI_BIN_PATH: text.default('/opt/cni/bin'),
   HOST_CNI_CONFDIR_PATH: text.default('/etc/cni/net.d'),
@@ -188,7 +204,6 @@ const modes = z.object({
 
 /** Variables that are read and checked, but change nothing yet. */
 const withoutEffect = z.object({
-  NETWORK_POLICY_ENFORCING_MODE: oneOf('standard', 'strict').optional(),
   POD_SECURITY_GROUP_ENFORCING_MODE: oneOf('strict', 'standard').optional(),
   AWS_VPC_K8S_CNI_CONFIGURE_RPFILTER: flag.optional(),
   DISABLE_TCP_EARLY_DEMUX: flag.optional(),
@@ -263,6 +278,13 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       excludeSnatCidrs: value.AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS,
       externalServiceCidrs: value.AWS_EXTERNAL_SERVICE_CIDRS,
       nodePortSupport: value.AWS_VPC_CNI_NODE_PORT_SUPPORT,
+    },
+    policy: {
+      enabled: value.ENABLE_NETWORK_POLICY,
+      mode: value.NETWORK_POLICY_ENFORCING_MODE,
+      log: value.NETWORK_POLICY_LOG,
+      logFile: value.NETWORK_POLICY_LOG_FILE,
+      directory: value.NETWORK_POLICY_BPF_DIR,
     },
     cni: {
       socketPath: value.ENID_CNI_SOCKET,

@@ -2,7 +2,8 @@
  * What an operator does by hand: addresses are put aside, and taken from pods that are gone. Served on a unix socket of mode
  * 0600, so for root alone, and never on a port.
  */
-import { createServer, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { contains, type Ipv4, type Ipv4Cidr, networkOf, parseIpv4, parseIpv4Cidr } from '@enid/ip';
@@ -14,6 +15,8 @@ import { withoutSandbox } from './cni/sandboxes/kernel.ts';
 import { listenOn, removeSocket } from './cni/socket.ts';
 import { HttpService } from './http.ts';
 import type { Logger } from './log.ts';
+import { PolicyQuestion } from './policy/explain.ts';
+import type { PolicyControl } from './policy/index.ts';
 import type { WarmPool } from './pool/warm-pool.ts';
 import type { Assignment } from './seams.ts';
 
@@ -30,6 +33,8 @@ class Refusal extends Error {
 export type ControlOptions = {
   readonly pool: Pick<WarmPool, 'view' | 'assignments' | 'cordon' | 'uncordon'>;
   readonly map: () => Promise<AddressMap>;
+  /** Where network policies are enforced. */
+  readonly policies?: PolicyControl | undefined;
   readonly log: Logger;
 };
 
@@ -52,7 +57,8 @@ export async function serveControl(path: string, seams: ControlSeams): Promise<A
     const end = (status: number, body: object) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
     try {
-      end(200, await answer(request, seams));
+      if (request.url?.startsWith('/v1/policy/trace')) await trace(request, response, seams);
+      else end(200, await answer(request, seams));
     } catch (error) {
       const { message } = error as Error;
       end(error instanceof Refusal ? error.status : 500, { error: message });
@@ -79,9 +85,44 @@ async function answer(request: IncomingMessage, seams: ControlSeams): Promise<ob
       return uncordon(read(Block, body).block, seams);
     case 'POST /v1/release':
       return release(read(Release, body), seams);
+    case 'POST /v1/policy/explain':
+      return explain(read(PolicyQuestion, body), seams);
     default:
-      throw new Refusal(404, `${what} is not served: POST /v1/cordon, /v1/uncordon and /v1/release are`);
+      throw new Refusal(
+        404,
+        `${what} is not served: POST /v1/cordon, /v1/uncordon, /v1/release and /v1/policy/explain are`,
+      );
   }
+}
+
+function explain(question: PolicyQuestion, seams: ControlSeams): object {
+  const policies = policiesOf(seams);
+  try {
+    return policies.explain(question);
+  } catch (error) {
+    throw new Refusal(404, (error as Error).message);
+  }
+}
+
+/** Verdicts as JSON lines, until the client has enough. */
+async function trace(request: IncomingMessage, response: ServerResponse, seams: ControlSeams): Promise<void> {
+  const pod = new URL(request.url!, 'http://agent').searchParams.get('pod') ?? undefined;
+  const closed = once(response, 'close');
+  response.setHeader('content-type', 'application/x-ndjson');
+  const end = await policiesOf(seams)
+    .trace(pod, (line) => response.write(`${JSON.stringify(line)}\n`))
+    .catch((error: Error) => {
+      throw new Refusal(404, error.message);
+    });
+  // Verdicts may have come meanwhile, and the head with them.
+  response.flushHeaders();
+  await closed;
+  await end();
+}
+
+function policiesOf({ policies }: ControlSeams): PolicyControl {
+  if (policies) return policies;
+  throw new Refusal(404, 'network policies are not enforced on this node: set ENABLE_NETWORK_POLICY=true');
 }
 
 const Block = z.object({ block: z.string() });

@@ -6,6 +6,7 @@ import { listSandboxes, runtimeSocket } from '../container-runtime/container-run
 import { type ControlOptions, controlSocket, serveControl } from '../control.ts';
 import type { Logger } from '../log.ts';
 import type { Pods } from '../network/pods.ts';
+import type { PodGuard } from '../policy/guard.ts';
 import type { AddressPool } from '../seams.ts';
 import { CniBackend } from './backend/backend.ts';
 import { backendSocket, CniBackendServer } from './backend/server.ts';
@@ -23,6 +24,8 @@ export type CniOptions = {
   readonly vpcCidrs: () => Promise<readonly Ipv4Cidr[]>;
   /** Told of what pods got and were refused. */
   readonly observer?: AttachmentObserver | undefined;
+  /** Fences pods in. */
+  readonly guard?: PodGuard | undefined;
   /** What an operator may do by hand. */
   readonly control: ControlOptions;
   readonly clock: Clock;
@@ -35,9 +38,9 @@ export type CniOptions = {
  * @throws when another agent answers on one of the sockets.
  */
 export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
-  const { env, config, pool, pods, vpcCidrs, observer, control, clock, log } = options;
+  const { env, config, pool, pods, vpcCidrs, observer, guard, control, clock, log } = options;
   await using stack = new AsyncDisposableStack();
-  const plugin = new CniPlugin(pool, pods, observer);
+  const plugin = new CniPlugin(pool, pods, observer, guard);
   const backend = new CniBackend({
     plugin,
     ready: () => pool.ready(),

@@ -7,6 +7,7 @@ import { faultPoint } from '../fault-point.ts';
 import { attachmentId } from '../network/names.ts';
 import type { Pods, VethPair, WiredPod } from '../network/pods.ts';
 import { type Sandbox, SandboxError } from '../network/sandbox.ts';
+import { type PodGuard, PolicyUnknownError } from '../policy/guard.ts';
 import { type AddressPool, type Assignment, NoAddressError, type SandboxKey } from '../seams.ts';
 import { CniCode, CniError } from './error.ts';
 import { type AttachmentObserver, nobody, type PodIdentity } from './observer.ts';
@@ -22,13 +23,20 @@ export class CniPlugin {
   readonly #pool: AddressPool;
   readonly #pods: Pods;
   readonly #observer: AttachmentObserver;
+  readonly #guard: PodGuard | undefined;
+  /** The links of pods that are guarded, by attachment. */
+  readonly #guarded = new Map<string, number>();
   readonly #queue = new KeyedQueue();
 
-  /** @param observer told of what pods got and were refused. */
-  constructor(pool: AddressPool, pods: Pods, observer: AttachmentObserver = nobody) {
+  /**
+   * @param observer told of what pods got and were refused.
+   * @param guard fences pods in.
+   */
+  constructor(pool: AddressPool, pods: Pods, observer: AttachmentObserver = nobody, guard?: PodGuard) {
     this.#pool = pool;
     this.#pods = pods;
     this.#observer = observer;
+    this.#guard = guard;
   }
 
   /**
@@ -93,12 +101,17 @@ export class CniPlugin {
     try {
       if (pair.status === 'rejected') throw wiringError(pair.reason);
       if (assigned.status === 'rejected') throw assigned.reason;
+      // The pod's end is down still.
+      await this.#fence(key, pod, pair.value);
       const wired = await this.#connect(pair.value, assigned.value, sandbox);
       faultPoint('add-connected');
       this.#observer.added(assigned.value, pod.uid);
       return makeResult(config.cniVersion, wired, config.prevResult, config.dns);
     } catch (error) {
-      if (pair.status === 'fulfilled') await this.#pods.discard(pair.value, { key });
+      if (pair.status === 'fulfilled') {
+        await this.#pods.discard(pair.value, { key });
+        this.#unfence(key);
+      }
       // When the interface is there from an earlier ADD of this attachment, what that made stays as it is.
       const refused = pair.status === 'rejected' && pair.reason instanceof SandboxError;
       if (assigned.status === 'fulfilled' && !(refused && held)) {
@@ -107,6 +120,29 @@ export class CniPlugin {
       }
       throw error;
     }
+  }
+
+  async #fence(key: SandboxKey, pod: PodIdentity, { host }: VethPair): Promise<void> {
+    try {
+      await this.#guard?.guard(pod, host.index);
+      this.#guarded.set(attachmentId(key), host.index);
+    } catch (error) {
+      const { message } = error as Error;
+      const unknown = error instanceof PolicyUnknownError;
+      throw new CniError(
+        unknown ? CniCode.tryAgainLater : CniCode.internal,
+        unknown ? message : `network policies cannot be put in force on the pod: ${message}`,
+        unknown ? undefined : supportHint,
+        { cause: error },
+      );
+    }
+  }
+
+  #unfence(key: SandboxKey): void {
+    const ifindex = this.#guarded.get(attachmentId(key));
+    if (ifindex === undefined) return;
+    this.#guarded.delete(attachmentId(key));
+    this.#guard?.release(ifindex);
   }
 
   async #connect(pair: VethPair, assignment: Assignment, sandbox: Sandbox): Promise<WiredPod> {
@@ -122,7 +158,10 @@ export class CniPlugin {
     if (!assignment) return;
     faultPoint('del-begun');
     // The link goes in the background; should that fail, reconciling finds it.
-    this.#pods.remove(assignment, netns).catch(() => {});
+    this.#pods.remove(assignment, netns).then(
+      () => this.#unfence(key),
+      () => {},
+    );
     faultPoint('del-unwired');
     await this.#release(key);
     faultPoint('del-released');

@@ -290,6 +290,13 @@ export class Pods implements AsyncDisposable {
     });
   }
 
+  /** The pods that have a link on the node. */
+  wired(assignments: readonly Assignment[]): { pod: Assignment; link: Link }[] {
+    return this.wanted(assignments, this.#netlink.links()).flatMap(({ pod, link }) =>
+      link ? [{ pod, link }] : [],
+    );
+  }
+
   /** The links of pods that are wired, with their addresses. */
   podLinks(): PodLink[] {
     const links = new Map(
