@@ -178,5 +178,5 @@ export function readActions(
       `A load balancer has at most ${quotas.targetGroupsPerLoadBalancer} target groups`,
     );
   }
-  return [read];
+  return [{ ...read, ...(action.Order !== undefined && { Order: action.Order }) }];
 }

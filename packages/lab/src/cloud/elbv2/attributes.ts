@@ -1,5 +1,6 @@
 /** The attributes of load balancers, listeners and target groups: which there are, their defaults, and what they may be. */
 
+import { AwsError } from '../errors.ts';
 import { invalid } from './operation.ts';
 import type { Listener, LoadBalancer, TargetGroup } from './state.ts';
 
@@ -150,7 +151,8 @@ export function attributeList(table: Table, set: Readonly<Record<string, string>
 /**
  * Sets attributes.
  * @param what in messages: `Load balancer`.
- * @throws {AwsError} ValidationError for a key that the table has not, or a value that it does not allow.
+ * @throws {AwsError} InvalidConfigurationRequest for a key that the table has not, ValidationError for a value that it
+ * does not allow.
  */
 export function setAttributes(
   table: Table,
@@ -160,7 +162,9 @@ export function setAttributes(
 ): void {
   for (const { Key = '', Value = '' } of attributes) {
     const attribute = Object.hasOwn(table, Key) ? table[Key]! : undefined;
-    if (!attribute) throw invalid(`${what} attribute key '${Key}' is not recognized`);
+    if (!attribute) {
+      throw new AwsError('InvalidConfigurationRequest', `${what} attribute key '${Key}' is not recognized`);
+    }
     const { values } = attribute;
     const fits =
       values instanceof RegExp

@@ -3,6 +3,19 @@ import { AwsError } from '../errors.ts';
 import type { Quotas } from '../quotas.ts';
 import { invalid } from './operation.ts';
 
+/** Whether a request that is sent twice has the tags that its resource has got. */
+export function hasTags(
+  existing: Readonly<Record<string, string>>,
+  given: readonly Tag[] | undefined,
+): boolean {
+  const tags = given ?? [];
+  return (
+    tags.length === 0 ||
+    (tags.length === Object.keys(existing).length &&
+      tags.every(({ Key = '', Value = '' }) => existing[Key] === Value))
+  );
+}
+
 /**
  * Tags of a request, added to those that there are.
  * @throws {AwsError} DuplicateTagKeys, TooManyTags, ValidationError for keys and values that are too long or reserved.

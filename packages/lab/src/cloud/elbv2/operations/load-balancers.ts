@@ -1,4 +1,4 @@
-import type { LoadBalancer as ElbLoadBalancer } from '@aws-sdk/client-elastic-load-balancing-v2';
+import type { LoadBalancer as ElbLoadBalancer, Tag } from '@aws-sdk/client-elastic-load-balancing-v2';
 import type { Draft } from 'immer';
 import { AwsError } from '../../errors.ts';
 import { defaultGroupOf } from '../../interfaces.ts';
@@ -9,7 +9,7 @@ import { hostedZoneId, loadBalancerDnsName } from '../names.ts';
 import { checkOneOf, invalid, type Operations, optional, page } from '../operation.ts';
 import { elbArn, find, listenersOf, newElbId, pathOf, rulesOf } from '../resources.ts';
 import type { LoadBalancer, LoadBalancerZone } from '../state.ts';
-import { addTags } from '../tags.ts';
+import { addTags, hasTags } from '../tags.ts';
 import { closeZone, isZoneAs, openZone, readZones, type ZoneRequest } from '../zones.ts';
 
 const badConfiguration = (message: string) => new AwsError('InvalidConfigurationRequest', message);
@@ -106,6 +106,7 @@ function existing(
   state: CloudState,
   wanted: Pick<LoadBalancer, 'name' | 'type' | 'scheme' | 'securityGroups'>,
   zones: readonly ZoneRequest[],
+  tags: readonly Tag[] | undefined,
 ): LoadBalancer | undefined {
   const { name } = wanted;
   const found = Object.values(state.loadBalancers).find((other) => other.name === name);
@@ -116,10 +117,11 @@ function existing(
     found.securityGroups.toSorted().join() === wanted.securityGroups.toSorted().join() &&
     found.zones.length === zones.length &&
     zones.every((request) => found.zones.some((zone) => isZoneAs(state, zone, request)));
-  if (isSame) return found;
+  if (isSame && hasTags(found.tags, tags)) return found;
+  const difference = isSame ? "tags didn't match the specified tags" : 'with different settings';
   throw new AwsError(
     'DuplicateLoadBalancerName',
-    `A load balancer with the same name '${name}' exists, but with different settings`,
+    `A load balancer with the same name '${name}' exists, but ${difference}`,
   );
 }
 
@@ -138,7 +140,7 @@ export const operations: Operations = {
     const zones = readZones(context, { type, scheme }, input);
     const vpcId = zones[0]!.subnet.vpcId;
     const securityGroups = readGroups(context, { type, vpcId }, input.SecurityGroups);
-    const same = existing(state, { name, type, scheme, securityGroups }, zones);
+    const same = existing(state, { name, type, scheme, securityGroups }, zones, input.Tags);
     if (same) return { LoadBalancers: [describe(state, same)] };
 
     const limit = type === 'application' ? quotas.applicationLoadBalancers : quotas.networkLoadBalancers;

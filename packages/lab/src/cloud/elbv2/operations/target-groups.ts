@@ -6,7 +6,7 @@ import { isHttp, readHealthCheck } from '../health-checks.ts';
 import { checkOneOf, checkRange, invalid, type Operations, page, required } from '../operation.ts';
 import { elbArn, find, newElbId, targetGroupsUsedBy, usersOfTargetGroups } from '../resources.ts';
 import type { TargetGroup } from '../state.ts';
-import { addTags } from '../tags.ts';
+import { addTags, hasTags } from '../tags.ts';
 import { checkName } from './load-balancers.ts';
 
 const PROTOCOLS = ['HTTP', 'HTTPS', 'TCP', 'TLS', 'UDP', 'TCP_UDP'] as const;
@@ -81,12 +81,13 @@ export const operations: Operations = {
     const groups = Object.values(state.targetGroups);
     const same = groups.find((other) => other.name === name);
     if (same) {
-      if (settingsOf(same as TargetGroup) === settingsOf(wanted)) {
+      const isSame = settingsOf(same as TargetGroup) === settingsOf(wanted);
+      if (isSame && hasTags(same.tags, input.Tags)) {
         return { TargetGroups: [describe(state, usersOfTargetGroups(state), same as TargetGroup)] };
       }
       throw new AwsError(
         'DuplicateTargetGroupName',
-        `A target group with the same name '${name}' exists, but with different settings`,
+        `A target group with the same name '${name}' exists, but ${isSame ? "tags didn't match the specified tags" : 'with different settings'}`,
       );
     }
     if (groups.length >= quotas.targetGroups) {
