@@ -123,8 +123,9 @@ export class CniPlugin {
   }
 
   async #fence(key: SandboxKey, pod: PodIdentity, { host }: VethPair): Promise<void> {
+    if (!this.#guard) return;
     try {
-      await this.#guard?.guard(pod, host.index);
+      await this.#guard.guard(pod, host.index);
       this.#guarded.set(attachmentId(key), host.index);
     } catch (error) {
       const { message } = error as Error;

@@ -12,7 +12,7 @@ import { CniPlugin } from '../cni/plugin.ts';
 import type { AttachmentRequest } from '../cni/request.ts';
 import { readConfig } from '../config.ts';
 import { attachmentId } from '../network/names.ts';
-import type { Pods } from '../network/pods.ts';
+import type { Pods, VethPair } from '../network/pods.ts';
 import type { Assignment, SandboxKey } from '../seams.ts';
 import { TestClock } from '../test-clock.ts';
 import { CheckpointFile } from './checkpoint.ts';
@@ -49,7 +49,7 @@ class Links {
   /** What of `Pods` ADD and DEL use. */
   get pods(): Pods {
     const open = (path: string) => ({ path, ns: { inode: 1n }, [Symbol.dispose]() {} });
-    const connect = async (pair: { name: string }, { key, address }: Assignment) => {
+    const connect = async (pair: VethPair, { key, address }: Assignment) => {
       this.wired.set(address, attachmentId(key));
       this.#keep();
       const container = { name: key.ifName, mac: '02:00:00:00:00:01', sandbox: '/run/netns/pod' };
@@ -65,7 +65,7 @@ class Links {
       if (this.wired.get(address) === attachmentId(key)) this.wired.delete(address);
       this.#keep();
     };
-    const prepare = async () => ({ name: 'eni0', mac: '02:00:00:00:00:01' });
+    const prepare = async () => ({ name: 'eni0', mac: '02:00:00:00:00:01', host: { index: 7 } });
     return { open, prepare, connect, remove, discard: async () => {} } as unknown as Pods;
   }
 
