@@ -35,7 +35,7 @@ struct __sk_buff {
 enum { TC_ACT_UNSPEC = -1, TC_ACT_SHOT = 2 };
 
 enum { ETH_HLEN = 14, ETH_P_IP = 0x0800, ETH_P_IPV6 = 0x86dd };
-enum { ICMP = 1, TCP = 6, UDP = 17, ICMPV6 = 58, SCTP = 132 };
+enum { HOP_BY_HOP = 0, ICMP = 1, TCP = 6, UDP = 17, ICMPV6 = 58, SCTP = 132 };
 
 struct iphdr {
 	__u8 version_ihl, tos;

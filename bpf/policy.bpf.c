@@ -124,16 +124,24 @@ __inline int parse_ipv4(struct __sk_buff *skb, struct packet *packet, __u32 dire
 	return parse_l4(skb, packet, direction);
 }
 
-/* Headers between IPv6's own and the transport's are not looked through: what has some is judged without a port. */
+/* Of the headers between IPv6's own and the transport's, that for all hops is passed over, which reports to multicast routers
+ * have. What has others is judged without a port. */
 __inline int parse_ipv6(struct __sk_buff *skb, struct packet *packet, __u32 direction)
 {
 	struct ipv6hdr ip;
+	__u8 option[2];
 
 	if (skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return BROKEN;
 	__builtin_memcpy(packet->key.remote_address, direction == EGRESS ? ip.destination : ip.source, 16);
 	packet->key.protocol = ip.next_header;
 	packet->l4 = ETH_HLEN + sizeof(ip);
+	if (unlikely(ip.next_header == HOP_BY_HOP)) {
+		if (skb_load_bytes(skb, packet->l4, option, sizeof(option)))
+			return BROKEN;
+		packet->key.protocol = option[0];
+		packet->l4 += 8 + option[1] * 8;
+	}
 	return parse_l4(skb, packet, direction);
 }
 
@@ -374,11 +382,15 @@ __inline int handle(struct __sk_buff *skb, __u32 direction)
 	struct packet packet = { .key.ifindex = ifindex };
 	struct counters *counted;
 	struct pod *pod;
+	__u32 *place;
 	int parsed, passes;
 
 	if (skb->protocol != ntohs(ETH_P_IP) && skb->protocol != ntohs(ETH_P_IPV6))
 		return TC_ACT_UNSPEC;
-	pod = map_lookup(&pods, &ifindex);
+	place = map_lookup(&places, &ifindex);
+	if (!place)
+		return TC_ACT_UNSPEC;
+	pod = map_lookup(&pods, place);
 	counted = map_lookup(&counters, &zero);
 	if (!pod || !counted)
 		return TC_ACT_UNSPEC;

@@ -4,7 +4,9 @@
 /* Of a packet, as the pod sees it. */
 enum direction { INGRESS, EGRESS };
 
-/* What binds a pod in each direction: set << 32 | revision. Read and compared whole, so that it changes in one step. */
+/* What binds a pod in each direction: set << 32 | revision. It is written where it stands, since a hash may give what it has
+ * replaced to another key at once, while a program still reads it. A binding that is read half written has one of the two sets, and
+ * equals none that a flow was judged with. */
 struct pod {
 	__u64 binding[2];
 	__u32 log;
@@ -86,9 +88,15 @@ struct counters {
 /* Those of the rules are made anew by each process; the others are pinned, and shared by those that follow each other. */
 struct {
 	__uint(type, HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
-	__type(key, __u32); /* of the link on the node, its number */
+	__type(key, __u32);   /* the number of the link on the node */
+	__type(value, __u32); /* the pod's place in `pods` */
+} places SEC(".maps");
+
+struct {
+	__uint(type, ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
 	__type(value, struct pod);
 } pods SEC(".maps");
 

@@ -30,6 +30,8 @@ export type PolicyDataPlane = Pick<DataPlane, keyof DataPlane>;
 type Sets = { readonly [D in Direction]: PolicySet };
 type Pod = {
   readonly ifindex: number;
+  /** In the kernel's array. */
+  readonly place: number;
   log: LogLevel;
   /** What is to bind it. */
   wanted: Sets;
@@ -50,6 +52,7 @@ const LOG_LEVELS: readonly LogLevel[] = ['none', 'denied', 'all'];
 export class DataPlane {
   readonly #object: BpfObject;
   readonly #hooks: Hooks;
+  readonly #kernelPlaces: BpfMap<number, number>;
   readonly #kernelPods: BpfMap<number, layouts.Pod>;
   readonly #kernelPeers: BpfMap<layouts.PeerKey, number>;
   readonly #kernelVerdicts: BpfMap<layouts.VerdictKey, layouts.RuleVerdict>;
@@ -60,6 +63,8 @@ export class DataPlane {
   readonly #sets = new Map<string, PolicySet>();
   /** Random like revisions, so that flows which another process judged are judged anew. */
   #nextSet = randomInt(1, 2 ** 31);
+  #places = 0;
+  readonly #freePlaces: number[] = [];
   #ring: RingBuffer<layouts.KernelEvent> | undefined;
   #isClosed = false;
 
@@ -67,6 +72,7 @@ export class DataPlane {
     this.#object = object;
     this.#hooks = hooks;
     this.#loaded = loaded;
+    this.#kernelPlaces = typed(object, 'places', u32Codec, u32Codec);
     this.#kernelPods = typed(object, 'pods', u32Codec, layouts.podCodec);
     this.#kernelPeers = typed(object, 'peers', layouts.peerKeyCodec, u32Codec);
     this.#kernelVerdicts = typed(object, 'verdicts', layouts.verdictKeyCodec, layouts.verdictCodec);
@@ -128,24 +134,27 @@ export class DataPlane {
     const pod = this.#pods.get(ifindex);
     if (!pod) return;
     this.#pods.delete(ifindex);
-    this.#kernelPods.delete(ifindex);
+    this.#kernelPlaces.delete(ifindex);
+    this.#freePlaces.push(pod.place);
     for (const set of new Set([...setsOf(pod.wanted), ...setsOf(pod.bound)])) this.#leave(ifindex, set);
   }
 
   /** What the kernel's maps say of a packet that begins a flow. */
   explain({ ifindex, direction, address, protocol, port }: Question): Explanation {
-    const binding = this.#kernelPods.lookup(ifindex)?.bindings[direction];
+    const place = this.#kernelPlaces.lookup(ifindex);
+    if (place === undefined) return {};
+    const binding = this.#kernelPods.lookup(place)?.bindings[direction];
     if (binding === undefined) return {};
     const set = Number(binding >> 32n);
-    const place = { set, revision: Number(binding & 0xffff_ffffn) };
+    const bound = { set, revision: Number(binding & 0xffff_ffffn) };
     const prefix = prefixOf(parseCidr(`${address}/${address.includes(':') ? 128 : 32}`));
     const peerClass = this.#kernelPeers.lookup({ set, prefix });
     const closed = { verdict: 'deny', by: { direction, tier: 'Closed' } } as const;
-    if (peerClass === undefined) return { ...place, decision: closed };
+    if (peerClass === undefined) return { ...bound, decision: closed };
     const found = this.#kernelVerdicts.lookup({ portClass: peerClass, protocol, port, bits: 24 });
     const by = found && this.#rules.rule(found.rule);
-    if (!by) return { ...place, peerClass, decision: closed };
-    return { ...place, peerClass, decision: { verdict: found.allows ? 'allow' : 'deny', by } };
+    if (!by) return { ...bound, peerClass, decision: closed };
+    return { ...bound, peerClass, decision: { verdict: found.allows ? 'allow' : 'deny', by } };
   }
 
   /** Flows of a pod, or of all, that the kernel remembers. */
@@ -181,6 +190,7 @@ export class DataPlane {
     await this.#rules.close();
     for (const map of [this.#kernelPods, this.#kernelPeers, this.#kernelVerdicts, this.#kernelFlows])
       map.close();
+    this.#kernelPlaces.close();
     this.#object.close();
   }
 
@@ -219,7 +229,13 @@ export class DataPlane {
   }
 
   #want(ifindex: number, log: LogLevel, wanted: Sets): Pod {
-    const pod = this.#pods.get(ifindex) ?? { ifindex, log, wanted, bound: undefined };
+    const pod = this.#pods.get(ifindex) ?? {
+      ifindex,
+      place: this.#takePlace(),
+      log,
+      wanted,
+      bound: undefined,
+    };
     this.#pods.set(ifindex, pod);
     const before = pod.wanted;
     pod.log = log;
@@ -241,7 +257,10 @@ export class DataPlane {
     pod.bound = pod.wanted;
     this.#bind(pod);
     try {
-      if (!before) this.#hooks.attach(pod.ifindex);
+      if (!before) {
+        this.#kernelPlaces.update(pod.ifindex, pod.place);
+        this.#hooks.attach(pod.ifindex);
+      }
     } catch (error) {
       await this.release(pod.ifindex);
       throw error;
@@ -249,9 +268,9 @@ export class DataPlane {
     this.#leaveUnused(pod, before);
   }
 
-  #bind({ ifindex, bound, log }: Pod): void {
+  #bind({ place, bound, log }: Pod): void {
     const bindings = { ingress: bound!.ingress.binding, egress: bound!.egress.binding };
-    this.#kernelPods.update(ifindex, { bindings, log: LOG_LEVELS.indexOf(log) });
+    this.#kernelPods.update(place, { bindings, log: LOG_LEVELS.indexOf(log) });
   }
 
   #write(set: PolicySet): void {
@@ -308,6 +327,14 @@ export class DataPlane {
     if (set.users.size > 0) return;
     if (this.#sets.get(set.key) === set) this.#sets.delete(set.key);
     set.work = set.work.then(() => this.#rules.drop(set.content));
+  }
+
+  /** One that nobody had for long, if it may be. @throws {Error} when there are as many pods as there can be. */
+  #takePlace(): number {
+    const { maxEntries } = this.#kernelPods.info;
+    const place = this.#places < maxEntries ? this.#places++ : this.#freePlaces.shift();
+    if (place === undefined) throw new Error(`no more than ${maxEntries} pods can be guarded on a node`);
+    return place;
   }
 
   #setNumber(): number {

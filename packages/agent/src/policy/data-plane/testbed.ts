@@ -62,6 +62,8 @@ export class Testbed {
     this.node = this.#namespace('node');
     using netlink = Rtnetlink.open(this.node);
     sysctl.set(this.node, 'net.ipv4.ip_forward', 1);
+    // What comes with the node's own address is left for the programs to judge.
+    sysctl.set(this.node, 'net.ipv4.conf.all.accept_local', 1);
     const lo = netlink.link('lo')!.index;
     netlink.execute([
       setLink('lo', { up: true }),
@@ -134,6 +136,8 @@ export class Testbed {
       ns.close();
       NetNamespace.delete(name);
     });
+    // Only what a test sends is to be counted, not what the kernel tells neighbours and multicast routers.
+    for (const link of ['all', 'default']) sysctl.set(ns, `net.ipv6.conf.${link}.disable_ipv6`, 1);
     return ns;
   }
 }
