@@ -74,6 +74,8 @@ export class Machine {
     }
     await this.#inside('mount', '-t', 'tmpfs', '-o', 'mode=0755,nosuid,nodev', 'node', '/run');
     await this.#inside('mkdir', '-p', '/run/netns', ...folders);
+    // What is pinned there is the machine's own, and goes with it.
+    await this.#inside('mount', '-t', 'bpf', '-o', 'mode=0700', 'bpf', '/sys/fs/bpf');
     // As an init makes it: containers may ask to see what is mounted later. Nothing of it reaches the host.
     await this.#inside('mount', '--make-rshared', '/');
     await this.#inside('hostname', hostName);

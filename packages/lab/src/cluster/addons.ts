@@ -2,10 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { applyObjects, type KubeClient } from '@enid/kube';
 import { parseAllDocuments } from 'yaml';
+import { until } from '../base/until.ts';
 import { NODE_EC2_ENDPOINT } from '../cloud/node-endpoints.ts';
-import { awsEnvironment } from '../lab/aws-environment.ts';
 
-const MANIFESTS = ['deploy/aws-node.yaml', 'deploy/kube-proxy.yaml', 'packages/lab/src/cluster/coredns.yaml'];
+const DEFINITIONS = ['clusternetworkpolicies', 'clusterpolicyendpoints', 'policyendpoints'];
+const DEFINED = '/apis/networking.k8s.aws/v1alpha1';
+const MANIFESTS = [
+  ...DEFINITIONS.map((plural) => `deploy/crds/${plural}.yaml`),
+  'deploy/aws-node.yaml',
+  'deploy/kube-proxy.yaml',
+  'packages/lab/src/cluster/coredns.yaml',
+];
 
 type Variable = { name: string; value: string };
 type Manifest = {
@@ -24,16 +31,12 @@ export async function applyAddons(
   options: {
     root: string;
     lab: string;
-    region: string;
-    vpcId: string;
     env: Readonly<Record<string, string>>;
     apiServer: string;
   },
 ): Promise<void> {
   const added: Record<string, Record<string, string>> = {
     'aws-node': { AWS_ENDPOINT_URL_EC2: NODE_EC2_ENDPOINT, CLUSTER_NAME: options.lab, ...options.env },
-    // A pod off the host network is beyond the hop limit of instance metadata: it gets keys of its own, as by IRSA.
-    controller: { ...awsEnvironment(options.region), CLUSTER_NAME: options.lab, VPC_ID: options.vpcId },
     'kube-proxy': { KUBERNETES_SERVICE_HOST: options.apiServer, KUBERNETES_SERVICE_PORT: '443' },
   };
   for (const file of MANIFESTS) {
@@ -49,4 +52,9 @@ export async function applyAddons(
     }
     await applyObjects(client, manifests, 'eks');
   }
+  await until(
+    () => client.get<{ resources: { name: string }[] }>(DEFINED).catch(() => ({ resources: [] })),
+    ({ resources }) => DEFINITIONS.every((plural) => resources.some(({ name }) => name === plural)),
+    'the definitions of network policies',
+  );
 }

@@ -9,11 +9,12 @@ import {
 } from '@enid/kube';
 import { NetNamespace } from '@enid/linux';
 import type { LabDirectory } from '../base/directory.ts';
-import { LabProcesses } from '../base/processes.ts';
+import { LabProcesses, release } from '../base/processes.ts';
 import type { Host, LabRecord, NodeRecord } from '../base/record.ts';
 import { until } from '../base/until.ts';
 import { serviceNamespaceName } from '../fabric/names.ts';
 import type { PreparedImages } from '../images/index.ts';
+import { awsEnvironment } from '../lab/aws-environment.ts';
 import { openPki, type Pki } from '../pki/index.ts';
 import { applyAddons } from './addons.ts';
 import { ADDRESS, type ControlPlaneAddress, type ControlPlaneReady } from './control-plane.ts';
@@ -21,7 +22,10 @@ import { kubeconfig } from './kubeconfig.ts';
 import { ClusterNode } from './node.ts';
 
 const CONTROL_PLANE = 'control-plane';
+const CONTROLLER = 'controller';
 const KUBECONFIG = 'kubeconfig';
+/** As the control plane itself reaches the API server. */
+const CONTROLLER_KUBECONFIG = 'controller-kubeconfig';
 /** In milliseconds. */
 const READY_TIMEOUT = 60_000;
 const IMAGE_CACHE = '/var/cache/enid';
@@ -62,6 +66,10 @@ export class Cluster {
     return this.#processes.get(CONTROL_PLANE) !== undefined;
   }
 
+  get isControllerRunning(): boolean {
+    return this.#processes.get(CONTROLLER) !== undefined;
+  }
+
   /**
    * Gives the control plane its interface in the VPC, starts it, and adds what EKS adds.
    * @param lab of which the AWS APIs and the VPC are there.
@@ -82,12 +90,36 @@ export class Cluster {
     const { root } = this.#host;
     const client = this.client();
     try {
-      const { region, topology } = lab;
-      const { vpcId } = topology;
-      await applyAddons(client, { root, lab: this.#directory.lab, region, vpcId, env, apiServer: address });
+      await applyAddons(client, { root, lab: this.#directory.lab, env, apiServer: address });
     } finally {
       client.close();
     }
+    const inVpc = kubeconfig(name, {
+      server: `https://${address}`,
+      authority: pki.authority.certificate,
+      ...admin,
+    });
+    this.#directory.writeText(inVpc, CONTROLLER_KUBECONFIG);
+    this.startController(lab);
+  }
+
+  /** Starts the controller where EKS runs that of network policies: beside the API server, and so on no node. */
+  startController({ region, topology }: Pick<LabRecord, 'region' | 'topology'>): void {
+    const { namespace } = this.#directory.read<ControlPlaneAddress>(ADDRESS)!;
+    using inside = NetNamespace.named(namespace);
+    const { child } = this.#processes.start({
+      name: CONTROLLER,
+      command: [...this.#host.enid, 'controller'],
+      env: {
+        PATH: process.env.PATH,
+        ...awsEnvironment(region),
+        CLUSTER_NAME: this.#directory.lab,
+        VPC_ID: topology.vpcId,
+        KUBECONFIG: this.#directory.file(CONTROLLER_KUBECONFIG),
+      },
+      namespace: inside,
+    });
+    release(child);
   }
 
   /** Starts the control plane, which goes on with what it knew. */

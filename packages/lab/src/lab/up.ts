@@ -181,6 +181,10 @@ export async function labResume(name: string, host: Host): Promise<string[]> {
     await cluster.start();
     started.push('the control plane');
   }
+  if (!cluster.isControllerRunning) {
+    cluster.startController(lab.record);
+    started.push('the controller');
+  }
   const down = lab.record.nodes.filter((record) => !cluster.node(record).isRunning);
   await Promise.all(down.map((record) => cluster.node(record).start()));
   await cluster.ready(lab.record.nodes);
