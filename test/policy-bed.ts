@@ -44,10 +44,11 @@ export class PolicyBed implements AsyncDisposable {
   }
 
   /** @param settings of the agents, `NAME=value`. */
-  static async open(...settings: string[]): Promise<PolicyBed> {
+  static async open(instanceType: string, ...settings: string[]): Promise<PolicyBed> {
     await run('lab', 'down', '--name', NAME);
     const set = settings.flatMap((setting) => ['--set', setting]);
-    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2', ...set);
+    const type = ['--instance-type', instanceType];
+    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2', ...type, ...set);
     assert.equal(up.status, 0, up.stderr);
     const { stdout } = await run('lab', 'status', '--name', NAME, '--json');
     return new PolicyBed(JSON.parse(stdout));
@@ -153,6 +154,23 @@ export class PolicyBed implements AsyncDisposable {
     );
     await this.clear();
     await Promise.all(policies.map((policy, i) => this.client.create(paths[i]!, policy)));
+  }
+
+  /** Waits until what was written before is in force: a policy that was made and taken away after it has been. */
+  async settled(): Promise<void> {
+    const path = '/apis/networking.k8s.io/v1/namespaces/green/networkpolicies';
+    const to = this.pods.find(({ pod }) => pod.metadata!.namespace === 'green')!;
+    const from = this.nodes.find(({ node }) => node !== to.node)!;
+    const probes = [{ from, to, protocol: 'TCP' as const, port: 80 }];
+    await this.client.create<object>(path, {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'marker' },
+      spec: { podSelector: {}, policyTypes: ['Ingress'] },
+    });
+    await this.expect(probes, () => false);
+    await this.client.delete(`${path}/marker`);
+    await this.expect(probes, () => true);
   }
 
   async clear(): Promise<void> {

@@ -1,0 +1,336 @@
+/** Network policies on a whole cluster: what users write, and who reaches whom. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { KubeObject, Pod } from '@enid/kube';
+import fc from 'fast-check';
+import type {
+  ClusterNetworkPolicy,
+  NetworkPolicy,
+} from '../packages/controller/src/network-policy/objects.ts';
+import { allowed } from '../packages/controller/src/network-policy/oracle.fixture.ts';
+import {
+  clusterNetworkPolicies,
+  labels,
+  networkPolicies,
+} from '../packages/controller/src/network-policy/policies.fixture.ts';
+import { tracesOf } from './enid.ts';
+import { NAME, NAMESPACES, type Place, PolicyBed, until } from './policy-bed.ts';
+import type { Probe } from './probes.ts';
+
+/** How many random sets of policies are tried. */
+const SETS = Number(process.env.ENID_POLICY_SETS || 40);
+/** How many pods start at once, more or less. */
+const STARTERS = 200;
+const SEED = Number(process.env.ENID_TEST_SEED || 1);
+
+let bed: PolicyBed;
+
+before(async () => {
+  // A type that takes hundreds of pods, by prefixes.
+  const prefixes = ['ENABLE_PREFIX_DELEGATION=true', 'WARM_PREFIX_TARGET=7'];
+  bed = await PolicyBed.open('m5.4xlarge', ...prefixes);
+  const http = { name: 'http', protocol: 'TCP', containerPort: 80 };
+  const other = { name: 'http', protocol: 'TCP', containerPort: 8080 };
+  const dns = { name: 'dns', protocol: 'UDP', containerPort: 81 };
+  await bed.populate([
+    ['red', 'node-1', {}, [http, dns]],
+    ['red', 'node-2', {}, [other]],
+    ['blue', 'node-1', {}, [http]],
+    ['blue', 'node-2', {}, [dns]],
+    ['green', 'node-1', {}, [other, dns]],
+    ['green', 'node-2'],
+    ['red', 'node-1'],
+  ]);
+});
+after(async () => {
+  await bed?.[Symbol.asyncDispose]();
+  assert.deepEqual(tracesOf(NAME), []);
+});
+
+type Labels = Record<string, string>;
+
+/** Sets the labels `app` and `tier` of all pods and namespaces. */
+async function relabel(pods: readonly Labels[], namespaces: readonly Labels[]): Promise<void> {
+  const patch = ({ app = null, tier = null }: Record<string, string | null>) => ({
+    metadata: { labels: { app, tier } },
+  });
+  await Promise.all([
+    ...bed.pods.map(({ pod }, i) =>
+      bed.client.patch(
+        `/api/v1/namespaces/${pod.metadata!.namespace}/pods/${pod.metadata!.name}`,
+        patch(pods[i] ?? {}),
+      ),
+    ),
+    ...NAMESPACES.map((name, i) =>
+      bed.client.patch(`/api/v1/namespaces/${name}`, patch(namespaces[i] ?? {})),
+    ),
+  ]);
+}
+
+test('who reaches whom is what the specification says, for random policies on random labels', async (t) => {
+  const pairs = bed.pairs();
+  const addresses = bed.pods.map(({ address }) => address);
+  const blocks = [
+    { cidr: '10.0.0.0/8' },
+    { cidr: '0.0.0.0/0', except: [`${addresses[1]}/32`, `${addresses[2]}/32`] },
+    { cidr: `${addresses[0]}/32` },
+    { cidr: '10.0.0.0/16', except: [`${bed.nodes[0]!.address}/32`] },
+    { cidr: `${addresses[3]!.replace(/\.\d+$/, '.0')}/24`, except: [`${addresses[3]}/32`] },
+  ];
+  const sets = fc.sample(
+    fc.record({
+      pods: fc.array(labels, { minLength: bed.pods.length, maxLength: bed.pods.length }),
+      namespaces: fc.array(labels, { minLength: NAMESPACES.length, maxLength: NAMESPACES.length }),
+      policies: fc.array(networkPolicies(blocks), { minLength: 1, maxLength: 4 }),
+      cluster: fc.array(clusterNetworkPolicies(['10.0.0.0/16', '0.0.0.0/0', `${addresses[5]}/32`]), {
+        maxLength: 2,
+      }),
+    }),
+    { seed: SEED, numRuns: SETS },
+  );
+  const took: number[] = [];
+  let closed = 0;
+  for (const set of sets) {
+    const policies = set.policies.map(
+      (policy, i): NetworkPolicy => ({
+        ...policy,
+        ...kind('networking.k8s.io/v1', 'NetworkPolicy', { ...policy.metadata, name: `policy-${i}` }),
+      }),
+    );
+    const cluster = set.cluster.map(
+      (policy, i): ClusterNetworkPolicy => ({
+        ...policy,
+        ...kind('networking.k8s.aws/v1alpha1', 'ClusterNetworkPolicy', { name: `policy-${i}` }),
+        // Of two with one priority the specification does not say which comes first.
+        spec: { ...policy.spec, priority: 2 * Math.floor(policy.spec.priority / 2) + i },
+      }),
+    );
+    const namespaces = new Map(NAMESPACES.map((name, i) => [name, set.namespaces[i]!]));
+    const now = new Map(
+      bed.pods.map(({ name, pod }, i) => [
+        name,
+        { ...pod, metadata: { ...pod.metadata, labels: set.pods[i]! } } satisfies Pod,
+      ]),
+    );
+    const side = ({ name, address }: Probe['from']) => ({ ip: address, pod: now.get(name) });
+    const opens = ({ from, to, protocol, port }: Probe) =>
+      isOwnNode(from as Place, to as Place) ||
+      allowed(policies, cluster, { from: side(from), to: side(to), protocol, port }, namespaces);
+    await Promise.all([relabel(set.pods, set.namespaces), bed.apply([...policies, ...cluster])]);
+    took.push(await bed.expect(pairs, opens, { told: JSON.stringify({ ...set, policies, cluster }) }));
+    closed += pairs.filter((probe) => !opens(probe)).length;
+  }
+  took.sort((a, b) => a - b);
+  t.diagnostic(
+    `${sets.length} sets, ${pairs.length} connections each, ${closed} of them closed; ${Math.round(took[took.length >> 1]!)} ms a set`,
+  );
+  assert.ok(closed > (sets.length * pairs.length) / 10, 'policies that close nothing tell nothing');
+});
+
+const kind = (apiVersion: string, name: string, metadata: object) => ({ apiVersion, kind: name, metadata });
+const isOwnNode = (from: Place, to: Place) => !from.pod && from.node === to.node;
+
+const policy = (namespace: string, name: string, spec: object): KubeObject => ({
+  ...kind('networking.k8s.io/v1', 'NetworkPolicy', { namespace, name }),
+  ...{ spec },
+});
+
+/** The examples of https://kubernetes.io/docs/concepts/services-networking/network-policies/, on our names. */
+test('the scenarios of the documentation', async (t) => {
+  await bed.clear();
+  // red-0 is the database, red-6 the front end; the project is blue; green is nobody.
+  await relabel(
+    [{ app: 'db' }, {}, {}, {}, { app: 'frontend' }, {}, { app: 'frontend' }],
+    [{}, { tier: 'myproject' }, {}],
+  );
+  const pairs = bed.pairs();
+  const namespaceOf = (name: string) => name.split('-')[0]!;
+  const inRed = (name: string) => namespaceOf(name) === 'red';
+  const podOf = (side: Probe['from']) => (side as Place).pod !== undefined;
+  const check = async (
+    name: string,
+    policies: readonly KubeObject[],
+    opens: (probe: Probe & { readonly own: boolean }) => boolean,
+  ) =>
+    t.test(name, async () => {
+      await bed.apply(policies);
+      await bed.expect(pairs, (probe) => {
+        const own = isOwnNode(probe.from as Place, probe.to as Place);
+        return own || opens({ ...probe, own });
+      });
+    });
+  const isRedPod = (side: Probe['from']) => podOf(side) && inRed(side.name);
+  const deny = { podSelector: {}, policyTypes: ['Ingress'] };
+
+  await check('no policy: everybody reaches everybody', [], () => true);
+  await check('default deny all ingress traffic', [policy('red', 'deny', deny)], ({ to }) => !isRedPod(to));
+  await check(
+    'allow all ingress traffic',
+    [
+      policy('red', 'deny', deny),
+      policy('red', 'allow', { podSelector: {}, ingress: [{}], policyTypes: ['Ingress'] }),
+    ],
+    () => true,
+  );
+  await check(
+    'default deny all egress traffic',
+    [policy('red', 'deny', { podSelector: {}, policyTypes: ['Egress'] })],
+    ({ from }) => !isRedPod(from),
+  );
+  await check(
+    'allow all egress traffic',
+    [
+      policy('red', 'deny', { podSelector: {}, policyTypes: ['Egress'] }),
+      policy('red', 'allow', { podSelector: {}, egress: [{}], policyTypes: ['Egress'] }),
+    ],
+    () => true,
+  );
+  await check(
+    'default deny all ingress and all egress traffic',
+    [policy('red', 'deny', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] })],
+    ({ from, to }) => !isRedPod(from) && !isRedPod(to),
+  );
+  const block = { cidr: '10.0.0.0/8', except: [`${bed.pod('green-5').address}/32`] };
+  await check(
+    'the NetworkPolicy resource: blocks, a namespace, pods, and ports in both directions',
+    [
+      policy('red', 'test-network-policy', {
+        podSelector: { matchLabels: { app: 'db' } },
+        policyTypes: ['Ingress', 'Egress'],
+        ingress: [
+          {
+            from: [
+              { ipBlock: { cidr: `${bed.pod('green-5').address}/32` } },
+              { namespaceSelector: { matchLabels: { tier: 'myproject' } } },
+              { podSelector: { matchLabels: { app: 'frontend' } } },
+            ],
+            ports: [{ protocol: 'TCP', port: 80 }],
+          },
+        ],
+        egress: [{ to: [{ ipBlock: block }], ports: [{ protocol: 'TCP', port: 81 }] }],
+      }),
+    ],
+    ({ from, to, protocol, port }) => {
+      if (to.name === 'red-0') {
+        const peer = ['green-5', 'blue-2', 'blue-3', 'red-6'].includes(from.name);
+        return peer && protocol === 'TCP' && port === 80;
+      }
+      if (from.name === 'red-0') return to.name !== 'green-5' && protocol === 'TCP' && port === 81;
+      return true;
+    },
+  );
+  const from = (peers: object[]) =>
+    policy('red', 'from', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: peers }] });
+  const project = { matchLabels: { tier: 'myproject' } };
+  const frontend = { matchLabels: { app: 'frontend' } };
+  await check(
+    'namespaceSelector and podSelector in one entry: both',
+    [from([{ namespaceSelector: {}, podSelector: frontend }])],
+    ({ from, to }) => to.name !== 'red-0' || ['green-4', 'red-6'].includes(from.name),
+  );
+  await check(
+    'namespaceSelector and podSelector in two entries: either',
+    [from([{ namespaceSelector: project }, { podSelector: frontend }])],
+    ({ from, to }) => to.name !== 'red-0' || ['blue-2', 'blue-3', 'red-6'].includes(from.name),
+  );
+  await check(
+    'targeting a range of ports',
+    [
+      policy('red', 'range', {
+        podSelector: { matchLabels: { app: 'db' } },
+        policyTypes: ['Egress'],
+        egress: [
+          {
+            to: [{ ipBlock: { cidr: '10.0.0.0/8' } }],
+            ports: [{ protocol: 'TCP', port: 81, endPort: 9000 }],
+          },
+        ],
+      }),
+    ],
+    ({ from, protocol, port }) => from.name !== 'red-0' || (protocol === 'TCP' && port >= 81),
+  );
+  await check(
+    'targeting a namespace by its name',
+    [from([{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'green' } } }])],
+    ({ from, to }) => to.name !== 'red-0' || ['green-4', 'green-5'].includes(from.name),
+  );
+  await check(
+    'a named port is each pod’s own',
+    [
+      policy('red', 'named', {
+        podSelector: {},
+        ingress: [{ ports: [{ port: 'http' }] }],
+      }),
+    ],
+    ({ to, protocol, port }) =>
+      !isRedPod(to) ||
+      (protocol === 'TCP' &&
+        ((to.name === 'red-0' && port === 80) || (to.name === 'red-1' && port === 8080))),
+  );
+  await check('and free again, when the last policy goes', [], () => true);
+});
+
+/** Runs so many pods that connect to a pod when they start. @returns how often each status they ended with came. */
+async function start(count: number, app: string, script: string): Promise<Map<number, number>> {
+  const path = '/api/v1/namespaces/red/pods';
+  const labelSelector = `app=${app}`;
+  for (let n = 0; n < count; n++) {
+    await bed.client.create<object>(path, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: `${app}-${n}`, labels: { app } },
+      spec: {
+        restartPolicy: 'Never',
+        terminationGracePeriodSeconds: 0,
+        nodeName: bed.lab.node(n % 2 ? 'node-1' : 'node-2').record.dnsName,
+        containers: [{ name: 'starter', image: 'busybox', command: ['sh', '-c', script] }],
+      },
+    });
+  }
+  const ended = await until(async () => {
+    const { items } = await bed.client.get<{ items: Pod[] }>(path, { labelSelector });
+    const statuses = items.map(
+      ({ status }) => status?.containerStatuses?.[0]?.state?.terminated?.exitCode as number,
+    );
+    const running = statuses.filter((status) => status === undefined).length;
+    assert.equal(running, 0, `${running} of ${count} pods have not ended`);
+    return statuses;
+  }, 180_000);
+  await bed.client.request('DELETE', path, { query: { labelSelector } });
+  await until(async () => {
+    const { items } = await bed.client.get<{ items: Pod[] }>(path, { labelSelector });
+    assert.equal(items.length, 0, 'pods are gone');
+  }, 60_000);
+  const counts = new Map<number, number>();
+  for (const status of ended) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return counts;
+}
+
+test('no pod has an unguarded instant, nor one in which it is shut off', async (t) => {
+  await bed.clear();
+  const target = bed.pod('blue-3').address;
+  const egress = (app: string, rules: object[]) =>
+    policy('red', app, { podSelector: { matchLabels: { app } }, policyTypes: ['Egress'], egress: rules });
+  await bed.apply([
+    egress('denied', []),
+    egress('allowed', [{ to: [{ ipBlock: { cidr: `${target}/32` } }], ports: [{ port: 80 }] }]),
+  ]);
+  await bed.settled();
+  await t.test(`${STARTERS} pods that are denied from the start: none gets through`, async () => {
+    const script = `for n in 1 2 3; do nc -w 1 ${target} 80 </dev/null >/dev/null && exit 7; done; exit 0`;
+    assert.deepEqual(await start(STARTERS, 'denied', script), new Map([[0, STARTERS]]));
+  });
+  await t.test(`${STARTERS} pods that are allowed from the start: none is refused`, async () => {
+    // A first SYN that is lost is sent again after a second, when it is too late.
+    const script = `nc -w 1 ${target} 80 </dev/null >/dev/null || exit 9`;
+    assert.deepEqual(await start(STARTERS, 'allowed', script), new Map([[0, STARTERS]]));
+  });
+  await t.test(`${STARTERS} pods that the other side must let in: none is refused`, async () => {
+    const ingress = [{ from: [{ podSelector: { matchLabels: { app: 'client' } } }] }];
+    await bed.apply([policy('red', 'server', { podSelector: { matchLabels: { app: 'server' } }, ingress })]);
+    await relabel([{}, { app: 'server' }], []);
+    await bed.settled();
+    const script = `nc -w 3 ${bed.pod('red-1').address} 80 </dev/null >/dev/null || exit 9`;
+    assert.deepEqual(await start(STARTERS, 'client', script), new Map([[0, STARTERS]]));
+  });
+});
