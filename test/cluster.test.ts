@@ -369,7 +369,7 @@ describe('its processes', { skip: GIVEN !== undefined }, () => {
     const resumed = await run('lab', 'resume', '--name', NAME);
     assert.match(
       resumed.stderr,
-      /started the AWS APIs, the control plane, containerd and the kubelet of node-1/,
+      /started the AWS APIs, the control plane, the controller, containerd and the kubelet of node-1/,
     );
     await until(async () => assert.equal(await pods(), before));
     await kubectl.run('scale', 'deployment/net', '--replicas=3');
