@@ -1,7 +1,7 @@
 /** Network policies on a whole cluster: what users write, and who reaches whom. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { KubeObject, Pod } from '@enid/kube';
+import type { DaemonSet, KubeObject, Pod } from '@enid/kube';
 import fc from 'fast-check';
 import type {
   ClusterNetworkPolicy,
@@ -13,8 +13,9 @@ import {
   labels,
   networkPolicies,
 } from '../packages/controller/src/network-policy/policies.fixture.ts';
+import { agentIn } from './agents.ts';
 import { tracesOf } from './enid.ts';
-import { NAME, NAMESPACES, type Place, PolicyBed, until } from './policy-bed.ts';
+import { NAME, NAMESPACES, NODES, type Place, PolicyBed, until } from './policy-bed.ts';
 import type { Probe } from './probes.ts';
 
 /** How many random sets of policies are tried. */
@@ -333,4 +334,103 @@ test('no pod has an unguarded instant, nor one in which it is shut off', async (
     const script = `nc -w 3 ${bed.pod('red-1').address} 80 </dev/null >/dev/null || exit 9`;
     assert.deepEqual(await start(STARTERS, 'client', script), new Map([[0, STARTERS]]));
   });
+});
+
+const AWS_NODE = '/apis/apps/v1/namespaces/kube-system/daemonsets/aws-node';
+const agents = () => bed.nodes.map(({ ns }) => agentIn(ns, 'agent'));
+
+/** Changes the pods of aws-node and waits until all are new. */
+async function rollOut(template: object): Promise<void> {
+  const { metadata } = await bed.client.patch<DaemonSet>(AWS_NODE, { spec: { template } }, 'strategic');
+  await until(async () => {
+    const { status } = await bed.client.get<DaemonSet>(AWS_NODE);
+    assert.ok(status!.observedGeneration! >= metadata!.generation!);
+    assert.deepEqual([status!.updatedNumberScheduled, status!.numberReady], [NODES.length, NODES.length]);
+  }, 60_000);
+}
+const setting = (name: string, value: string) => ({
+  spec: { containers: [{ name: 'aws-node', env: [{ name, value }] }] },
+});
+
+/** Three policies: one for who comes in, one for what goes out, and one for both. */
+const THREE = [
+  policy('red', 'in', {
+    podSelector: {},
+    ingress: [
+      { from: [{ namespaceSelector: { matchLabels: { tier: 'myproject' } } }], ports: [{ port: 80 }] },
+    ],
+  }),
+  policy('green', 'out', {
+    podSelector: {},
+    policyTypes: ['Egress'],
+    egress: [{ ports: [{ port: 81 }, { protocol: 'UDP', port: 81 }] }],
+  }),
+  policy('blue', 'both', {
+    podSelector: {},
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: [{ from: [{ namespaceSelector: {} }] }],
+    egress: [{ to: [{ namespaceSelector: {} }], ports: [{ port: 80 }] }],
+  }),
+];
+
+test('what is in force stays in force while agents are killed, start again and are replaced', async (t) => {
+  await bed.clear();
+  await relabel([], [{}, { tier: 'myproject' }, {}]);
+  await bed.apply(THREE);
+  const opens = ({ from, to, protocol, port }: Probe) => {
+    if (isOwnNode(from as Place, to as Place)) return true;
+    const [namespace, target] = [from, to].map(({ name }) => name.split('-')[0]);
+    const isPod = (from as Place).pod !== undefined;
+    const toPod = (to as Place).pod !== undefined;
+    if (target === 'red' && !(namespace === 'blue' && protocol === 'TCP' && port === 80)) return false;
+    if (namespace === 'green' && !(port === 81 && protocol !== 'SCTP')) return false;
+    if (namespace === 'blue' && !(toPod && protocol === 'TCP' && port === 80)) return false;
+    return !(target === 'blue' && !isPod);
+  };
+  const pairs = bed.pairs();
+  await bed.expect(pairs, opens);
+  let isOver = false;
+  let rounds = 0;
+  const load = (async () => {
+    for (; !isOver; rounds++) await bed.expect(pairs, opens, { patience: 0, told: `in round ${rounds}` });
+  })();
+  load.catch(() => {});
+  await t.test('killed', async () => {
+    const before = agents();
+    for (const pid of before) process.kill(pid, 'SIGKILL');
+    await until(async () => {
+      const now = agents();
+      assert.equal(now.filter((pid) => before.includes(pid)).length, 0);
+      const { status } = await bed.client.get<DaemonSet>(AWS_NODE);
+      assert.equal(status!.numberReady, NODES.length);
+    }, 60_000);
+  });
+  await t.test('replaced', () => rollOut({ metadata: { annotations: { replaced: 'yes' } } }));
+  // Those that came last have looked at everything.
+  const at = rounds;
+  await until(async () => assert.ok(rounds > at + 5));
+  isOver = true;
+  await load;
+  t.diagnostic(`${rounds} times ${pairs.length} connections`);
+  // And they follow what changes.
+  await bed.clear();
+  await bed.expect(pairs, () => true);
+});
+
+test('in strict mode nobody is open whom no policy opens', async (t) => {
+  await bed.clear();
+  t.after(() => rollOut(setting('NETWORK_POLICY_ENFORCING_MODE', 'standard')));
+  await rollOut(setting('NETWORK_POLICY_ENFORCING_MODE', 'strict'));
+  const pairs = bed.pairs();
+  const own = ({ from, to }: Probe) => isOwnNode(from as Place, to as Place);
+  await bed.expect(pairs, own);
+  // Both ends must be open: red and blue are, to each other.
+  const both = { podSelector: {}, policyTypes: ['Ingress', 'Egress'], ingress: [{}], egress: [{}] };
+  await bed.apply([policy('red', 'open', both), policy('blue', 'open', both)]);
+  const isOpen = (side: Probe['from']) => (side as Place).pod === undefined || !side.name.startsWith('green');
+  await bed.expect(pairs, (probe) => own(probe) || (isOpen(probe.from) && isOpen(probe.to)));
+  const script = (target: string) =>
+    `for n in 1 2 3; do nc -w 1 ${target} 80 </dev/null >/dev/null && exit 7; done; exit 0`;
+  await bed.apply([]);
+  assert.deepEqual(await start(20, 'strict', script(bed.nodes[0]!.address)), new Map([[0, 20]]));
 });
