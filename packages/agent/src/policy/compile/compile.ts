@@ -1,5 +1,5 @@
 import type { Decision, Direction, DirectionRules } from '../rules.ts';
-import { type Line, linesOf } from './lines.ts';
+import { digest, type Line, linesOf } from './lines.ts';
 import { type PortClass, type PortClasses, portEntries } from './port-class.ts';
 import { firstOf, lastOf, type Prefix, ROOTS } from './prefix.ts';
 
@@ -18,6 +18,10 @@ export function* compiling(
   direction: Direction,
   classes: PortClasses,
 ): Generator<void, Peers> {
+  for (const policy of [...rules.admin, ...rules.networkPolicies, ...rules.baseline]) {
+    digest(policy);
+    yield;
+  }
   const { lines, marks } = linesOf(rules, direction);
   const changes = new Interner();
   const changeAt = new Map<Prefix, number>(Object.values(ROOTS).map((root) => [root, 0]));

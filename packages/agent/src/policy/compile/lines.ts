@@ -71,7 +71,8 @@ export function linesOf(rules: DirectionRules, direction: Direction): { lines: L
 
 const TIERS: readonly RuleRef['tier'][] = ['Always', 'Admin', 'NetworkPolicy', 'Baseline'];
 
-function digest(policy: PolicyRules): Digest {
+/** Reads the addresses of a policy, if that has not been done before. */
+export function digest(policy: PolicyRules): Digest {
   let known = digests.get(policy);
   if (known) return known;
   const peers: PeerRule[] = [];

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type TestContext, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { fromNumber } from '@enid/ip';
@@ -286,8 +285,17 @@ test('100,000 blocks come and change while other pods are guarded and the proces
   );
   const guard = (policies: readonly PolicyRules[]) =>
     dataPlane.guard([a, b].map(({ ifindex }) => ({ ifindex, rules: rules({ egress: policies }) })));
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  delay.enable();
+  // By the thread's time on a processor: what else the machine does is not counted.
+  let longest = 0;
+  let isOver = false;
+  const watch = (async () => {
+    for (let from = process.threadCpuUsage(); !isOver; ) {
+      await setImmediate();
+      const turn = process.threadCpuUsage(from);
+      longest = Math.max(longest, (turn.user + turn.system) / 1e3);
+      from = process.threadCpuUsage();
+    }
+  })();
   const large = guard(chunks);
   // It does not wait for the others.
   let isLarge = false;
@@ -308,13 +316,15 @@ test('100,000 blocks come and change while other pods are guarded and the proces
   for (let i = 0; i < 100_000; i += 997) assert.equal(says(a, i)?.verdict, 'allow');
   const [changed, ...same] = chunks;
   await guard([policy({ cidr: cidr(0) }, { cidr: '192.0.2.0/24' }), ...same]);
-  delay.disable();
+  isOver = true;
+  await watch;
   assert.deepEqual(
     [says(b, 0)?.verdict, says(b, 1)?.verdict, says(b, 200)?.verdict],
     ['allow', 'deny', 'allow'],
   );
   assert.equal(changed!.peers.length, 200);
-  assert.ok(delay.max < 150e6, `the event loop stood still for ${delay.max / 1e6} ms`);
+  t.diagnostic(`the longest turn of the event loop took ${longest} ms of a processor`);
+  assert.ok(longest < 150, `the event loop stood still for ${longest} ms`);
 });
 
 test('events say who decided, those of a flood are counted as lost, and nothing is said of pods that are not to be logged', async (t) => {
