@@ -108,7 +108,9 @@ export default function lab(program: Command): void {
   command('exec <target> <command...>', 'run a command inside a node or a pod, in "vpc" or in "internet"')
     .passThroughOptions()
     .action(async (target: string, words: string[], options: { name: string }) => {
-      const argv = words[0] === '--' ? words.slice(1) : words;
+      const [first = '', ...rest] = words[0] === '--' ? words.slice(1) : words;
+      // A checkout is on no PATH.
+      const argv: [string, ...string[]] = first === 'enid' ? [...host.enid, ...rest] : [first, ...rest];
       const { Lab } = await import('@enid/lab');
       const child = Lab.open(options.name, host).spawn(target, argv, 'inherit');
       // The terminal sends Ctrl-C to both; the command decides what it means.

@@ -20,7 +20,10 @@ export async function createInternetHost(directory: LabDirectory): Promise<void>
 }
 
 /** A command as it is to be called in the internet's network namespace. */
-export function onInternetHost(directory: LabDirectory, command: readonly string[]): readonly string[] {
+export function onInternetHost(
+  directory: LabDirectory,
+  command: readonly [string, ...string[]],
+): readonly [string, ...string[]] {
   const mounts = directory.file(...MOUNTS);
   if (!existsSync(mounts)) return command;
   return ['nsenter', `--mount=${mounts}`, `--wdns=${process.cwd()}`, '--', ...command];

@@ -73,18 +73,23 @@ export class Lab {
   }
 
   /**
-   * Runs a command in the network namespace of a node, of a pod (`name` or `namespace/name`), of the VPC (`vpc`)
-   * or of the internet (`internet`).
+   * Runs a command on a node of a cluster, among that machine's files, or in the network namespace of another node, of a
+   * pod (`name` or `namespace/name`), of the VPC (`vpc`) or of the internet (`internet`).
    * @throws {LabError} when the target is none of these.
    */
-  spawn(target: string, command: readonly string[], stdio: StdioOptions): ChildProcess {
+  spawn(target: string, command: readonly [string, ...string[]], stdio: StdioOptions): ChildProcess {
+    const machine = this.#machineOf(target);
+    if (machine) {
+      const [file, ...args] = machine.command(command);
+      return spawn(file, args, { stdio });
+    }
     using namespace = this.#namespaceOf(target);
     const [file, ...args] = target === 'internet' ? onInternetHost(this.directory, command) : command;
-    return namespace.run(() => spawn(file!, args, { stdio }));
+    return namespace.run(() => spawn(file, args, { stdio }));
   }
 
   /** Runs a command to its end, as {@link spawn} does, and collects what it prints. */
-  async run(target: string, command: readonly string[]): Promise<Output> {
+  async run(target: string, command: readonly [string, ...string[]]): Promise<Output> {
     return await collect(this.spawn(target, command, ['ignore', 'pipe', 'pipe']));
   }
 
@@ -98,6 +103,11 @@ export class Lab {
 
   #findNode(name: string): LabNode | undefined {
     return this.nodes.find(({ record }) => [record.name, record.instanceId, record.dnsName].includes(name));
+  }
+
+  #machineOf(target: string): Machine | undefined {
+    const node = this.#findNode(target);
+    return node && this.cluster?.node(node.record).machine;
   }
 
   #namespaceOf(target: string): NetNamespace {

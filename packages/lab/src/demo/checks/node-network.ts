@@ -7,7 +7,8 @@ export const nodeNetwork: Check = {
     for (let n = 2; n <= 6; n++) await pods.add(red.record, `red-${n}`);
     const sixth = await pods.find('red-6');
 
-    const run = async (target: string, ...command: string[]) => (await lab.run(target, command)).stdout;
+    const run = async (target: string, ...command: [string, ...string[]]) =>
+      (await lab.run(target, command)).stdout;
     const links = await run('node-1', 'ip', '-o', 'link', 'show', 'type', 'veth');
     const inside = await run('red-1', 'ip', '-o', 'link', 'show', 'dev', 'eth0');
     const short = (text: string) => text.replace(/ qdisc.*$/gm, '');
