@@ -228,6 +228,9 @@ export class WarmPool implements AddressPool {
       if (given) return await this.#keep(given.pool, given.allocation);
       if (!this.#growing || this.#now >= deadline) {
         this.#events.refusals++;
+        // Only what others bring can help: it is looked for.
+        if (!this.#options.settings.provisioning)
+          this.#reconcileAt = Math.min(this.#reconcileAt, this.#now + CHECK_INTERVAL);
         throw new NoAddressError(this.#refusal());
       }
       this.#waiting++;

@@ -1,0 +1,261 @@
+/**
+ * One node through the modes of its pool, as an operator takes it there: subnets found by their tags, limits, ENIs that others
+ * attach, a node that is cordoned, no provisioning, and no EC2 at all.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  AssignPrivateIpAddressesCommand,
+  AttachNetworkInterfaceCommand,
+  CreateNetworkInterfaceCommand,
+  CreateSubnetCommand,
+  DescribeNetworkInterfacesCommand,
+  type EC2Client,
+} from '@aws-sdk/client-ec2';
+import type { AddressMap } from '@enid/agent';
+import { contains, type Ipv4, parseIpv4Cidr } from '@enid/ip';
+import { type DaemonSet, KubeClient, type KubeObject, kubeconfigAccess, type Pod } from '@enid/kube';
+import type { LabStatus } from '@enid/lab/status';
+import { until } from '../packages/lab/src/base/until.ts';
+import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
+import { run, tracesOf } from './enid.ts';
+
+const NAME = 'modes';
+const PODS = '/api/v1/namespaces/default/pods';
+const AWS_NODE = '/apis/apps/v1/namespaces/kube-system/daemonsets/aws-node';
+const INTERNET_HOST = '198.51.100.10';
+const FOR_PODS = parseIpv4Cidr('10.0.64.0/20');
+/** Of the primary ENI of a t3.xlarge, besides its own and those of CoreDNS. */
+const ROOM = 12;
+
+let client: KubeClient;
+let ec2: EC2Client;
+let status: LabStatus;
+
+before(async () => {
+  await run('lab', 'down', '--name', NAME);
+  const settings = ['WARM_IP_TARGET=1', 'MAX_ENI=1', 'ADDITIONAL_ENI_TAGS={"team":"network"}'];
+  const set = settings.flatMap((setting) => ['--set', setting]);
+  const up = await run('lab', 'up', '--name', NAME, '--nodes', '1', '--instance-type', 't3.xlarge', ...set);
+  assert.equal(up.status, 0, up.stderr);
+  status = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
+  client = new KubeClient(kubeconfigAccess(status.kubernetes!.kubeconfig));
+  ec2 = ec2Client({ ec2Endpoint: status.ec2Endpoint!, region: 'us-east-1' });
+});
+after(async () => {
+  client?.close();
+  ec2?.destroy();
+  await run('lab', 'down', '--name', NAME);
+  assert.deepEqual(tracesOf(NAME), []);
+});
+
+const exec = async (target: string, ...command: string[]): Promise<string> =>
+  (await run('lab', 'exec', '--name', NAME, target, '--', ...command)).stdout;
+const mapOf = async (): Promise<AddressMap> => JSON.parse(await exec('node-1', 'enid', 'ips', '--json'));
+const reaches = async (pod: string, target: string): Promise<boolean> =>
+  / 0% packet loss/.test(await exec(`default/${pod}`, 'ping', '-c1', '-W2', target));
+
+/** Makes pods without waiting for them. */
+async function create(...names: string[]): Promise<void> {
+  for (const name of names)
+    await client.create<object>(PODS, {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name },
+      spec: {
+        terminationGracePeriodSeconds: 0,
+        tolerations: [{ operator: 'Exists' }],
+        containers: [{ name, image: 'registry.k8s.io/pause:3.9' }],
+      },
+    });
+}
+
+async function runs(name: string): Promise<Ipv4> {
+  const pod = await until(
+    () => client.get<Pod>(`${PODS}/${name}`),
+    ({ status }) => status?.phase === 'Running',
+    `${name} to run`,
+    60_000,
+  );
+  return pod.status!.podIP as Ipv4;
+}
+
+type Event = KubeObject & { involvedObject: { name: string }; reason: string; message: string };
+
+const eventOf = async (object: string, reason: string): Promise<Event> => {
+  const find = async () => {
+    const { items } = await client.get<{ items: Event[] }>('/api/v1/events');
+    return items.find((event) => event.involvedObject.name === object && event.reason === reason);
+  };
+  return (await until(find, (event) => event !== undefined, `${reason} on ${object}`))!;
+};
+
+/** Changes variables of the agent; `null` takes one away. Resolves when the new one is ready. */
+async function configure(variables: Record<string, string | null>): Promise<void> {
+  const env = Object.entries(variables).map(([name, value]) =>
+    value === null ? { name, $patch: 'delete' } : { name, value },
+  );
+  const template = { spec: { containers: [{ name: 'aws-node', env }] } };
+  const { metadata } = await client.patch<DaemonSet>(AWS_NODE, { spec: { template } }, 'strategic');
+  await until(
+    () => client.get<DaemonSet>(AWS_NODE),
+    ({ status }) =>
+      status!.observedGeneration! >= metadata!.generation! &&
+      status!.updatedNumberScheduled === 1 &&
+      status!.numberReady === 1,
+    'the new agent',
+    60_000,
+  );
+}
+
+async function enis() {
+  const Filters = [{ Name: 'attachment.instance-id', Values: [status.nodes[0]!.instanceId] }];
+  const { NetworkInterfaces = [] } = await ec2.send(new DescribeNetworkInterfacesCommand({ Filters }));
+  return NetworkInterfaces.sort((a, b) => a.Attachment!.DeviceIndex! - b.Attachment!.DeviceIndex!);
+}
+
+type Tags = Readonly<Record<string, string>>;
+const tagged = (ResourceType: 'subnet' | 'network-interface', tags: Tags) => [
+  { ResourceType, Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })) },
+];
+
+/** Makes an ENI as somebody else would. @returns its id and its secondary addresses. */
+async function makeEni(addresses: number, tags: Tags, Description = 'made by hand') {
+  const [primary] = await enis();
+  const { NetworkInterface: eni } = await ec2.send(
+    new CreateNetworkInterfaceCommand({
+      Description,
+      SubnetId: primary!.SubnetId!,
+      Groups: primary!.Groups!.map(({ GroupId }) => GroupId!),
+      ...(addresses && { SecondaryPrivateIpAddressCount: addresses }),
+      TagSpecifications: tagged('network-interface', tags),
+    }),
+  );
+  const secondary = eni!.PrivateIpAddresses!.filter(({ Primary }) => !Primary);
+  return {
+    id: eni!.NetworkInterfaceId!,
+    addresses: secondary.map(({ PrivateIpAddress }) => PrivateIpAddress as Ipv4),
+  };
+}
+
+async function attach(device: number, addresses: number, tags: Tags) {
+  const eni = await makeEni(addresses, tags);
+  const { instanceId: InstanceId } = status.nodes[0]!;
+  await ec2.send(
+    new AttachNetworkInterfaceCommand({ DeviceIndex: device, InstanceId, NetworkInterfaceId: eni.id }),
+  );
+  return eni;
+}
+
+/** That a pod waits for its address, and goes on waiting. @param reason why, as the event says. */
+async function waits(pod: string, reason: string): Promise<Event> {
+  const event = await eventOf(pod, reason);
+  await sleep(3_000);
+  assert.equal((await client.get<Pod>(`${PODS}/${pod}`)).status!.phase, 'Pending');
+  return event;
+}
+
+const pods = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `pod-${from + i}`);
+
+test('MAX_ENI is kept, and named to those who wait', async () => {
+  await create(...pods(1, ROOM));
+  await Promise.all(pods(1, ROOM).map(runs));
+  await create('pod-13');
+  const { message } = await waits('pod-13', 'ENILimit');
+  assert.match(message, /MAX_ENI allows 1 ENIs of the 4 that t3\.xlarge takes: raise it/);
+  const { node } = await mapOf();
+  assert.match((await eventOf(node, 'ENILimit')).message, /MAX_ENI allows 1/);
+  assert.equal((await enis()).length, 1);
+});
+
+test('the next ENI is in the subnet tagged for pods that has most free addresses, and has the tags', async () => {
+  const { Subnet } = await ec2.send(
+    new CreateSubnetCommand({
+      VpcId: status.vpcId!,
+      AvailabilityZone: 'us-east-1a',
+      CidrBlock: FOR_PODS,
+      TagSpecifications: tagged('subnet', { 'kubernetes.io/role/cni': '1' }),
+    }),
+  );
+  await configure({ MAX_ENI: null });
+  const address = await runs('pod-13');
+  assert.ok(contains(FOR_PODS, address), address);
+  const [, second, third] = await enis();
+  assert.equal(third, undefined);
+  assert.equal(second!.SubnetId, Subnet!.SubnetId);
+  const tags = new Map(second!.TagSet!.map(({ Key, Value }) => [Key, Value]));
+  assert.equal(tags.get('team'), 'network');
+  assert.equal(tags.get('node.k8s.amazonaws.com/instance_id'), status.nodes[0]!.instanceId);
+  assert.ok(await reaches('pod-1', address), 'pods of two subnets reach each other');
+  assert.ok(await reaches('pod-13', await runs('pod-1')));
+});
+
+test('a cordoned node is given nothing more, unless AWS_MANAGE_ENIS_NON_SCHEDULABLE', async () => {
+  const { node } = await mapOf();
+  const cordon = (unschedulable: boolean) =>
+    client.patch(`/api/v1/nodes/${node}`, { spec: { unschedulable } }, 'merge');
+  await cordon(true);
+  await create('pod-14', 'pod-15');
+  await until(mapOf, ({ counts }) => counts.warm === 0, 'the warm address to be taken');
+  await sleep(3_000);
+  const { items } = await client.get<{ items: Pod[] }>(PODS);
+  assert.equal(items.filter(({ status }) => status?.phase === 'Pending').length, 1);
+  await configure({ AWS_MANAGE_ENIS_NON_SCHEDULABLE: 'true' });
+  await Promise.all(['pod-14', 'pod-15'].map(runs));
+  await cordon(false);
+});
+
+test('without provisioning nothing is brought; what others attach is used, but for what is not to be managed', async () => {
+  await configure({ DISABLE_NETWORK_RESOURCE_PROVISIONING: 'true' });
+  await until(mapOf, ({ counts }) => counts.warm === 1, 'one address to be warm');
+  await create('pod-16');
+  await runs('pod-16');
+  await create('pod-17');
+  await waits('pod-17', 'FailedAssignIP');
+  assert.equal((await enis()).length, 2);
+  const foreign = await attach(2, 2, { 'node.k8s.amazonaws.com/no_manage': 'true' });
+  await waits('pod-17', 'FailedAssignIP');
+  const ours = await attach(3, 2, {});
+  const address = await runs('pod-17');
+  assert.ok(ours.addresses.includes(address), address);
+  assert.ok(await reaches('pod-17', INTERNET_HOST));
+  const map = JSON.stringify(await mapOf());
+  for (const address of foreign.addresses) assert.ok(!map.includes(`"${address}"`), map);
+});
+
+test('in IMDS-only mode EC2 is never called, and addresses that others assign are found', async () => {
+  await configure({ DISABLE_NETWORK_RESOURCE_PROVISIONING: null, ENABLE_IMDS_ONLY_MODE: 'true' });
+  const { counts } = await mapOf();
+  const some = pods(18, 17 + counts.warm);
+  const last = `pod-${18 + counts.warm}`;
+  await create(...some);
+  await Promise.all(some.map(runs));
+  await create(last);
+  await waits(last, 'FailedAssignIP');
+  const [, second] = await enis();
+  const { AssignedPrivateIpAddresses: given } = await ec2.send(
+    new AssignPrivateIpAddressesCommand({
+      NetworkInterfaceId: second!.NetworkInterfaceId!,
+      SecondaryPrivateIpAddressCount: 1,
+    }),
+  );
+  assert.equal(await runs(last), given![0]!.PrivateIpAddress);
+  const metrics = await exec('node-1', 'curl', '-s', '127.0.0.1:61678/metrics');
+  assert.match(metrics, new RegExp(`^awscni_assigned_ip_addresses ${counts.total + 1}$`, 'm'));
+  assert.deepEqual(metrics.match(/^awscni_ec2api_req_count\{.*/gm), null);
+});
+
+test('an ENI that an agent of this node left behind is deleted by the next, those of others are not', async () => {
+  const { instanceId } = status.nodes[0]!;
+  const tags = { 'node.k8s.amazonaws.com/instance_id': instanceId };
+  const left = await makeEni(0, tags, `aws-K8S-${instanceId}`);
+  const foreign = await makeEni(0, tags);
+  await configure({ ENABLE_IMDS_ONLY_MODE: null });
+  const remaining = async () => {
+    const { NetworkInterfaces = [] } = await ec2.send(new DescribeNetworkInterfacesCommand({}));
+    return NetworkInterfaces.map(({ NetworkInterfaceId }) => NetworkInterfaceId);
+  };
+  await until(remaining, (ids) => !ids.includes(left.id), 'what was left behind to be deleted');
+  assert.ok((await remaining()).includes(foreign.id));
+});
