@@ -6,6 +6,7 @@
  */
 import { AddressError, type Ipv4Cidr, parseIpv4Cidr } from '@enid/ip';
 import { z } from 'zod';
+import { CNI_SOCKET } from './socket-paths.ts';
 
 /** A variable has a value that is not allowed, or asks for what this release does not do. */
 export class ConfigError extends Error {
@@ -185,7 +186,11 @@ const inForce = z.object({
   NETWORK_POLICY_LOG: oneOf('none', 'denied', 'all').default('denied'),
   NETWORK_POLICY_LOG_FILE: text.default('/var/log/aws-routed-eni/network-policy-agent.log'),
   NETWORK_POLICY_BPF_DIR: text.default('/sys/fs/bpf/enid'),
-  ENID_CNI_SOCKET: text.default('/var/run/aws-node/enid.sock'),
+  ENID_CNI_SOCKET: text.default(CNI_SOCKET),
+  /** Both beside the socket of the CNI executable unless given. */
+  ENID_CONTROL_SOCKET: text.optional(),
+  ENID_IPAMD_SOCKET: text.optional(),
+  CONTAINER_RUNTIME_ENDPOINT: text.default('unix:///run/containerd/containerd.sock'),
   HOST_CNI_BIN_PATH: text.default('/opt/cni/bin'),
   HOST_CNI_CONFDIR_PATH: text.default('/etc/cni/net.d'),
   DISABLE_INTROSPECTION: flag.default(false),

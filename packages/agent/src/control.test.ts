@@ -12,10 +12,11 @@ import { pino } from 'pino';
 import { type AddressMap, addressMap } from './address-map.ts';
 import { mapOf } from './address-map-source.ts';
 import { readConfig } from './config.ts';
-import { controlSocket, serveControl } from './control.ts';
+import { serveControl } from './control.ts';
 import { FakeCloud, IDENTITY } from './pool/fake-cloud.ts';
 import { WarmPool } from './pool/warm-pool.ts';
 import type { Assignment, SandboxKey } from './seams.ts';
+import { controlSocket } from './socket-paths.ts';
 import { TestClock } from './test-clock.ts';
 
 const log = pino({ level: 'silent' });

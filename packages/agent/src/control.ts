@@ -4,7 +4,6 @@
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { contains, type Ipv4, type Ipv4Cidr, networkOf, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import { addressesOf, eniOf } from '@enid/ipam';
@@ -45,11 +44,6 @@ export type ControlSeams = ControlOptions & {
   /** Of these, the assignments whose sandbox the kernel does not have. */
   readonly kernel?: (assignments: readonly Assignment[]) => Assignment[];
 };
-
-/** Beside the socket of the CNI executable, unless ENID_CONTROL_SOCKET says otherwise. */
-export function controlSocket(env: NodeJS.ProcessEnv, cniSocket: string): string {
-  return env.ENID_CONTROL_SOCKET || join(dirname(cniSocket), 'enid-control.sock');
-}
 
 /** @throws when another agent answers on the socket. */
 export async function serveControl(path: string, seams: ControlSeams): Promise<AsyncDisposable> {

@@ -1,5 +1,6 @@
 /** The configuration as people ask for it: every variable, its value, and where that came from. */
 import { ConfigError, isWithoutEffect, mustBe, readConfig, variables } from './config.ts';
+import { backendSocket, controlSocket, type SocketPath } from './socket-paths.ts';
 
 /** A variable as the agent takes it. */
 export type Setting = {
@@ -66,6 +67,9 @@ function impliedBy(
 ): { readonly value: string; readonly because: string } | undefined {
   if (name === 'POD_MTU' && from === 'default')
     return { value: textOf(read('AWS_VPC_ENI_MTU')), because: 'as AWS_VPC_ENI_MTU' };
+  const socket = SOCKETS.get(name);
+  if (socket && from === 'default')
+    return { value: socket({}, read('ENID_CNI_SOCKET') as string), because: 'beside ENID_CNI_SOCKET' };
   if (
     name === 'DISABLE_NETWORK_RESOURCE_PROVISIONING' &&
     read('ENABLE_IMDS_ONLY_MODE') === true &&
@@ -74,6 +78,11 @@ function impliedBy(
     return { value: 'true', because: 'ENABLE_IMDS_ONLY_MODE is true' };
   return undefined;
 }
+
+const SOCKETS: ReadonlyMap<Name, SocketPath> = new Map<Name, SocketPath>([
+  ['ENID_CONTROL_SOCKET', controlSocket],
+  ['ENID_IPAMD_SOCKET', backendSocket],
+]);
 
 const PROVISIONING: ReadonlySet<Name> = new Set<Name>([
   'WARM_ENI_TARGET',
@@ -113,6 +122,11 @@ function ignoredFor(name: Name, { value }: Setting, read: Read): string | undefi
     case 'AWS_VPC_K8S_CNI_RANDOMIZESNAT':
     case 'AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS':
       return on('AWS_VPC_K8S_CNI_EXTERNALSNAT') ? 'AWS_VPC_K8S_CNI_EXTERNALSNAT is true' : undefined;
+    case 'NETWORK_POLICY_ENFORCING_MODE':
+    case 'NETWORK_POLICY_LOG':
+    case 'NETWORK_POLICY_LOG_FILE':
+    case 'NETWORK_POLICY_BPF_DIR':
+      return on('ENABLE_NETWORK_POLICY') ? undefined : 'ENABLE_NETWORK_POLICY is not true';
     case 'INTROSPECTION_BIND_ADDRESS':
       return on('DISABLE_INTROSPECTION') ? 'DISABLE_INTROSPECTION is true' : undefined;
     default:

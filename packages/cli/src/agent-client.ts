@@ -1,8 +1,8 @@
 /** How the command line talks to the agent of this node. */
 import { request } from 'node:http';
-import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { AddressMap } from '@enid/agent';
+import { CNI_SOCKET, controlSocket } from '@enid/agent/socket-paths';
 
 const TIMEOUT = 10_000;
 
@@ -21,11 +21,11 @@ export async function addressMap(env: NodeJS.ProcessEnv = process.env): Promise<
     if (!isAbsent(error)) throw error;
   }
   try {
-    return (await call({ socketPath: controlSocket(env) }, 'GET', '/v1/ips')) as AddressMap;
+    return (await call({ socketPath: socketOf(env) }, 'GET', '/v1/ips')) as AddressMap;
   } catch (error) {
     if (!isAbsent(error)) throw error;
     throw new Error(
-      `no agent answers at ${at} or on ${controlSocket(env)}: run this on a node, or name one of a cluster by --node (with KUBECONFIG)`,
+      `no agent answers at ${at} or on ${socketOf(env)}: run this on a node, or name one of a cluster by --node (with KUBECONFIG)`,
     );
   }
 }
@@ -39,7 +39,7 @@ export async function command(
   body: object,
   env = process.env,
 ): Promise<Record<string, unknown>> {
-  const socketPath = controlSocket(env);
+  const socketPath = socketOf(env);
   try {
     return (await call({ socketPath }, 'POST', path, body)) as Record<string, unknown>;
   } catch (error) {
@@ -53,10 +53,8 @@ export async function command(
   }
 }
 
-function controlSocket(env: NodeJS.ProcessEnv): string {
-  const beside = env.ENID_CNI_SOCKET?.trim() || '/var/run/aws-node/enid.sock';
-  return env.ENID_CONTROL_SOCKET || join(dirname(beside), 'enid-control.sock');
-}
+const socketOf = (env: NodeJS.ProcessEnv): string =>
+  controlSocket(env, env.ENID_CNI_SOCKET?.trim() || CNI_SOCKET);
 
 const isAbsent = (error: unknown): boolean =>
   ['ECONNREFUSED', 'ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '');

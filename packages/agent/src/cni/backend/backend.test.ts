@@ -9,11 +9,12 @@ import type { Ipv4Cidr } from '@enid/ip';
 import { type Client, credentials, type Metadata, makeClientConstructor, status } from '@grpc/grpc-js';
 import { loadProto } from '../../grpc/grpc.ts';
 import type { Pods } from '../../network/pods.ts';
+import { backendSocket } from '../../socket-paths.ts';
 import { MemoryPool } from '../memory-pool.fixture.ts';
 import type { PodIdentity } from '../observer.ts';
 import { CniPlugin } from '../plugin.ts';
 import { CniBackend } from './backend.ts';
-import { backendSocket, CniBackendServer, REFUSAL_TRAILER } from './server.ts';
+import { CniBackendServer, REFUSAL_TRAILER } from './server.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever was answered
 type Outcome = { reply: any; trailers: Metadata };

@@ -4,7 +4,6 @@
  * The agent listens from the start, and loads gRPC when somebody connects for the first time.
  */
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
 import type { ConnectionInjector, Server, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { loadGrpc, loadProto } from '../../grpc/grpc.ts';
 import type { Logger } from '../../log.ts';
@@ -17,11 +16,6 @@ export const REFUSAL_TRAILER = 'enid-refusal';
 const STOP_WAIT = 2_000;
 
 type Loaded = { readonly server: Server; readonly injector: ConnectionInjector };
-
-/** Beside the socket of our own executable, `/var/run/aws-node/ipamd.sock`, unless ENID_IPAMD_SOCKET says otherwise. */
-export function backendSocket(env: NodeJS.ProcessEnv, cniSocket: string): string {
-  return env.ENID_IPAMD_SOCKET || join(dirname(cniSocket), 'ipamd.sock');
-}
 
 export class CniBackendServer implements AsyncDisposable {
   readonly #path: string;
