@@ -104,7 +104,7 @@ export class Prober implements AsyncDisposable {
         const answered =
           probe.protocol === 'UDP'
             ? station.ask(probe, `${round}-${i}`)
-            : station.sctp.begin(probe.to.address, probe.port);
+            : station.sctp.begin(probe.to.address, probe.port).acknowledged;
         checks.push(() => {
           passed[i] ||= answered();
         });

@@ -11,37 +11,56 @@ const c = {
     'long sendto(int fd, const void *bytes, ulong length, int flags, const void *to, uint32_t size)',
   ),
   recv: libc.func('long recv(int fd, _Out_ void *bytes, ulong length, int flags)'),
+  setsockopt: libc.func('int setsockopt(int fd, int level, int name, const int *value, uint32_t length)'),
   close: libc.func('int close(int fd)'),
 };
 const [AF_INET, SOCK_RAW, SOCK_CLOEXEC, IPPROTO_SCTP, MSG_DONTWAIT] = [2, 3, 0o2000000, 132, 0x40];
+const [IPPROTO_IP, IP_RECVERR] = [0, 11];
 const [INIT, INIT_ACK] = [1, 2];
+
+/** An association that is begun. */
+export type Association = { readonly tag: number; readonly acknowledged: () => boolean };
 
 /** One address that begins associations, and answers to those that others begin on some of its ports. */
 export class SctpEndpoint {
   readonly #fd: number;
   readonly #ports: ReadonlySet<number>;
   readonly #acknowledged = new Set<number>();
+  /** Who has begun associations here, by tag: as this end sees them. */
+  readonly begun = new Map<number, string>();
+  /** Whether an ICMP error has come, where they are asked for. */
+  isRefused = false;
   readonly #buffer = new Uint8Array(2048);
 
-  constructor(ns: NetNamespace, address: string, ports: readonly number[]) {
+  /** @param errors whether ICMP errors are told. */
+  constructor(
+    ns: NetNamespace,
+    address: string,
+    ports: readonly number[],
+    { errors = false }: { readonly errors?: boolean } = {},
+  ) {
     this.#ports = new Set(ports);
     this.#fd = ns.run(() => c.socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_SCTP));
     if (this.#fd < 0) throw new Error('no raw socket for SCTP');
     c.bind(this.#fd, addressOf(address), 16);
+    if (errors) c.setsockopt(this.#fd, IPPROTO_IP, IP_RECVERR, [1], 4);
   }
 
-  /** Sends an INIT. @returns whether it has been acknowledged, as far as {@link poll} has seen. */
-  begin(to: string, port: number): () => boolean {
+  /** Sends an INIT. @returns its tag, and whether it has been acknowledged, as far as {@link poll} has seen. */
+  begin(to: string, port: number): Association {
     const tag = randomInt(1, 2 ** 32);
     this.#send(to, { from: 1024 + randomInt(60_000), to: port, tag: 0, chunk: INIT, own: tag });
-    return () => this.#acknowledged.delete(tag);
+    return { tag, acknowledged: () => this.#acknowledged.delete(tag) };
   }
 
   /** Takes what has come, and answers it. */
   poll(): void {
     for (;;) {
       const length = Number(c.recv(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT));
-      if (length <= 0) return;
+      if (length <= 0) {
+        this.isRefused ||= length < 0 && koffi.errno() === koffi.os.errno.ECONNREFUSED;
+        return;
+      }
       const packet = new DataView(this.#buffer.buffer, 0, length);
       const at = (packet.getUint8(0) & 15) * 4;
       if (length < at + 20) continue;
@@ -51,6 +70,7 @@ export class SctpEndpoint {
       if (chunk !== INIT || !this.#ports.has(to)) continue;
       const sender = [12, 13, 14, 15].map((offset) => packet.getUint8(offset)).join('.');
       const own = randomInt(1, 2 ** 32);
+      this.begun.set(packet.getUint32(at + 16), sender);
       this.#send(sender, { from: to, to: from, tag: packet.getUint32(at + 16), chunk: INIT_ACK, own });
     }
   }

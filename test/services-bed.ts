@@ -12,6 +12,7 @@ import { bindUdp, connectTcp, NetNamespace, sysctl } from '@enid/linux';
 import { host } from '../packages/cli/src/host.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { run } from './enid.ts';
+import { SctpEndpoint } from './sctp.ts';
 
 export const NAME = 'servicetest';
 export const NODES = ['node-1', 'node-2'] as const;
@@ -261,6 +262,40 @@ async function askUdp(
     return { by, sees: (await flow.ask('clientip', timeout)).split(':')[0]! };
   } finally {
     flow.close();
+  }
+}
+
+/** Backends of SCTP, by name. The kernel has no SCTP, so they are the test's own. */
+export class SctpBackends implements Disposable {
+  readonly #ends: ReadonlyMap<string, SctpEndpoint>;
+
+  constructor(places: readonly Place[], port: number) {
+    this.#ends = new Map(
+      places.map(({ name, ns, address }) => [name, new SctpEndpoint(ns, address, [port])]),
+    );
+  }
+
+  /** Begins an association. Of several at a time from one place it is not told which is refused. */
+  async ask({ ns, kind }: Place, address: string, port: number, timeout: number): Promise<Outcome> {
+    const client = new SctpEndpoint(ns, kind === 'internet' ? INTERNET : '0.0.0.0', [], { errors: true });
+    try {
+      const { tag, acknowledged } = client.begin(address, port);
+      for (const end = performance.now() + timeout; performance.now() < end; ) {
+        for (const backend of this.#ends.values()) backend.poll();
+        client.poll();
+        if (client.isRefused) return 'refused';
+        if (acknowledged())
+          for (const [by, { begun }] of this.#ends) if (begun.has(tag)) return { by, sees: begun.get(tag)! };
+        await sleep(2);
+      }
+      return 'timeout';
+    } finally {
+      client.close();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const end of this.#ends.values()) end.close();
   }
 }
 

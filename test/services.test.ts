@@ -1,10 +1,11 @@
 /** Services of a whole cluster, on the wire: from pods, nodes and the internet to backends that tell whom they see. */
 import assert from 'node:assert/strict';
-import { closeSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp } from '@enid/ip';
 import { listenTcp, Nftables } from '@enid/linux';
+import { agentIn } from './agents.ts';
 import { run, tracesOf } from './enid.ts';
 import {
   ask,
@@ -20,6 +21,7 @@ import {
   type NodeName,
   type Outcome,
   type Place,
+  SctpBackends,
   type ServiceSpec,
   UdpFlow,
   until,
@@ -54,6 +56,7 @@ after(async () => {
 });
 
 const POLICIES = ['Cluster', 'Local'] as const;
+const SCTP_PORT = 8082;
 const BACKENDS = {
   everywhere: { selector: { net: 'yes' }, pods: ['a', 'c', 'far'] },
   'on node-1': { selector: { on: 'node-1' }, pods: ['a', 'far'] },
@@ -116,6 +119,7 @@ test('who answers whom, and whom it sees: every type, policy, affinity, protocol
               ports: [
                 { name: 'http', port: 1000 + number, targetPort: 8080 },
                 { name: 'udp', port: 1000 + number, targetPort: 8081, protocol: 'UDP' },
+                { name: 'sctp', port: 1000 + number, targetPort: SCTP_PORT, protocol: 'SCTP' },
               ],
             },
             [{ ip: LOAD_BALANCER_IP }],
@@ -134,6 +138,11 @@ test('who answers whom, and whom it sees: every type, policy, affinity, protocol
   const clients = ['client-1', 'a', 'far', 'client-2', 'c', 'node-1', 'node-2', 'internet'];
   const wrong: string[] = [];
   let cells = 0;
+  using sctp = new SctpBackends(
+    ['a', 'c', 'far'].map((name) => bed.place(name)),
+    SCTP_PORT,
+  );
+  const bySctp = new Map<string, (() => Promise<void>)[]>(clients.map((name) => [name, []]));
   const tasks = combinations.flatMap(({ spec, ...combination }) =>
     clients.flatMap((name) =>
       FRONTENDS.flatMap((frontend) => {
@@ -148,54 +157,50 @@ test('who answers whom, and whom it sees: every type, policy, affinity, protocol
           externalIP: outside ? bed.publicAddress : EXTERNAL_IP,
           LoadBalancer: LOAD_BALANCER_IP,
         };
-        return (['tcp', 'udp'] as const).map((protocol, at) => async () => {
+        const [tcp, udp, last] = (['tcp', 'udp', 'sctp'] as const).map((protocol, at) => async () => {
           const { port, nodePort } = spec.ports[at]!;
-          const wanted = expected(cell);
-          const found = await observe(
-            client,
-            protocol,
-            addresses[frontend],
-            frontend.startsWith('NodePort') ? nodePort! : port,
-            wanted,
-            cell.affinity,
-          );
+          const target = frontend.startsWith('NodePort') ? nodePort! : port;
+          const attempt = (timeout: number) =>
+            protocol === 'sctp'
+              ? sctp.ask(client, addresses[frontend], target, timeout)
+              : ask(client, protocol, addresses[frontend], target, { timeout });
+          const found = await observe(attempt, expected(cell), cell.affinity);
           cells++;
           if (found) wrong.push(`${cell.name}: ${protocol} from ${name} to ${frontend}: ${found}`);
         });
+        bySctp.get(name)!.push(last!);
+        return [tcp!, udp!];
       }),
     ),
   );
   const began = performance.now();
   await inParallel(40, tasks);
+  // One at a time of each client.
+  await Promise.all([...bySctp.values()].map((one) => inParallel(1, one)));
   t.diagnostic(`${cells} combinations in ${Math.round(performance.now() - began)} ms`);
   assert.deepEqual(wrong, []);
 });
 
 /** Asks until all who may answer have, and nobody else did. @returns what is wrong. */
 async function observe(
-  client: Place,
-  protocol: 'tcp' | 'udp',
-  address: string,
-  port: number,
+  attempt: (timeout: number) => Promise<Outcome>,
   wanted: Expected,
   affinity: boolean,
 ): Promise<string | undefined> {
   if (typeof wanted === 'string') {
-    const outcome = await ask(client, protocol, address, port, {
-      timeout: wanted === 'timeout' ? 300 : 5000,
-    });
+    const outcome = await attempt(wanted === 'timeout' ? 300 : 5000);
     return outcome === wanted ? undefined : `${JSON.stringify(outcome)} instead of ${wanted}`;
   }
   const answered = new Set<string>();
   // Of three who answer at random, one would be missed in 60 attempts once in 10^10.
-  for (let attempt = 1; attempt <= 60; attempt++) {
-    const outcome = await ask(client, protocol, address, port);
+  for (let count = 1; count <= 60; count++) {
+    const outcome = await attempt(5000);
     if (typeof outcome === 'string') return `${outcome} instead of ${[...wanted.keys()]}`;
     const sees = wanted.get(outcome.by);
     if (sees === undefined) return `${outcome.by} answers, not ${[...wanted.keys()]}`;
     if (sees !== outcome.sees) return `${outcome.by} sees ${outcome.sees} instead of ${sees}`;
     answered.add(outcome.by);
-    if (affinity ? attempt === 5 : answered.size === wanted.size) break;
+    if (affinity ? count === 5 : answered.size === wanted.size) break;
   }
   if (affinity) return answered.size === 1 ? undefined : `${[...answered]} answer one client`;
   return answered.size === wanted.size ? undefined : `of ${[...wanted.keys()]} only ${[...answered]} answer`;
@@ -464,6 +469,53 @@ test('endpoints count as their slices say, and changes are in force at once', as
   assert.equal(await ask(bed.place('node-1'), 'tcp', left.clusterIP, 80, { timeout: 300 }), 'timeout');
 });
 
+test('clients stay near where a Service wants them to, and pods that are not ready are published when it says so', async () => {
+  const ports = [{ port: 80, targetPort: 8080 }];
+  const near = await Promise.all(
+    ['PreferSameZone', 'PreferSameNode', 'PreferClose'].map((trafficDistribution) =>
+      bed.service(`near-${trafficDistribution.toLowerCase()}`, {
+        ...{ selector: { net: 'yes' }, ports, trafficDistribution },
+      }),
+    ),
+  );
+  // The nodes are in two zones.
+  await until(async () => {
+    for (const { clusterIP } of near) {
+      const by = async (from: string, times: number) => {
+        const asks = Array.from({ length: times }, () => ask(bed.place(from), 'tcp', clusterIP, 80));
+        const outcomes = await Promise.all(asks);
+        return [...new Set(outcomes.map((one) => (typeof one === 'object' ? one.by : one)))].sort();
+      };
+      assert.deepEqual([await by('client-1', 20), await by('client-2', 8)], [['a', 'far'], ['c']]);
+    }
+  });
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'never-ready', labels: { app: 'never-ready' } },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      containers: [
+        {
+          name: 'net',
+          image: 'registry.k8s.io/e2e-test-images/agnhost:2.53',
+          args: ['netexec'],
+          readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 },
+        },
+      ],
+    },
+  };
+  await bed.client.create<object>('/api/v1/namespaces/default/pods', pod);
+  const selector = { app: 'never-ready' };
+  const hidden = await bed.service('hidden', { selector, ports });
+  const published = await bed.service('published', { selector, ports, publishNotReadyAddresses: true });
+  await until(async () => {
+    const outcome = await ask(bed.place('node-2'), 'tcp', published.clusterIP, 80, { timeout: 300 });
+    assert.ok(typeof outcome === 'object' && outcome.by === 'never-ready', String(outcome));
+  });
+  assert.equal(await ask(bed.place('node-2'), 'tcp', hidden.clusterIP, 80, { timeout: 300 }), 'refused');
+});
+
 const deployment = (revision: string) => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
@@ -582,21 +634,4 @@ test('a deployment under load', async (t) => {
 });
 
 /** The process of the service proxy of a node. */
-function kubeProxyOf(node: NodeName): number {
-  const { inode } = bed.place(node).ns;
-  const found = new Map<string, string>();
-  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      if (!command.includes('agent --module services')) continue;
-      if (statSync(`/proc/${entry}/ns/net`, { bigint: true }).ino !== inode) continue;
-      found.set(entry, /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${entry}/status`, 'utf8'))![1]!);
-    } catch {
-      // It has ended meanwhile.
-    }
-  }
-  // A program that it has just started looks like itself for a moment.
-  const [pid, ...others] = [...found].filter(([, parent]) => !found.has(parent)).map(([pid]) => pid);
-  assert.ok(pid && others.length === 0, `kube-proxy of ${node}: ${[...found.keys()]}`);
-  return Number(pid);
-}
+const kubeProxyOf = (node: NodeName): number => agentIn(bed.place(node).ns, 'agent --module services');
