@@ -6,9 +6,14 @@ const enid = fileURLToPath(new URL('../enid', import.meta.url));
 
 export type Result = { status: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string };
 
+export type Started = { child: ChildProcess; result: Promise<Result> };
+
 /** Starts the `enid` command as a user would. */
-export function start(...args: string[]): { child: ChildProcess; result: Promise<Result> } {
-  const child = spawn(enid, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+export const start = (...args: string[]): Started => startWith({}, ...args);
+
+/** The same with more in the environment. */
+export function startWith(env: NodeJS.ProcessEnv, ...args: string[]): Started {
+  const child = spawn(enid, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -28,6 +33,10 @@ export function start(...args: string[]): { child: ChildProcess; result: Promise
 export function run(...args: string[]): Promise<Result> {
   return start(...args).result;
 }
+
+/** The same with more in the environment. */
+export const runWith = (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> =>
+  startWith(env, ...args).result;
 
 /** The ids of the processes that a lab keeps running. */
 export function processesOf(lab: string): number[] {

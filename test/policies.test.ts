@@ -1,5 +1,6 @@
 /** Network policies on a whole cluster: what users write, and who reaches whom. */
 import assert from 'node:assert/strict';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import type { DaemonSet, KubeObject, Pod } from '@enid/kube';
 import fc from 'fast-check';
@@ -14,7 +15,7 @@ import {
   networkPolicies,
 } from '../packages/controller/src/network-policy/policies.fixture.ts';
 import { agentIn } from './agents.ts';
-import { tracesOf } from './enid.ts';
+import { runWith, startWith, tracesOf } from './enid.ts';
 import { NAME, NAMESPACES, NODES, type Place, PolicyBed, until } from './policy-bed.ts';
 import type { Probe } from './probes.ts';
 
@@ -415,6 +416,80 @@ test('what is in force stays in force while agents are killed, start again and a
   // And they follow what changes.
   await bed.clear();
   await bed.expect(pairs, () => true);
+});
+
+test('who decides is explained, and told as it happens', async (t) => {
+  await bed.clear();
+  await relabel([], [{}, { tier: 'myproject' }, {}]);
+  await bed.apply(THREE);
+  await bed.settled();
+  const env = { KUBECONFIG: bed.kubeconfig };
+  const explain = async (from: string, to: string, port: number) => {
+    const ends = ['--from', from, '--to', to, '--port', `${port}`];
+    const { stdout, stderr, status } = await runWith(env, 'policy', 'explain', ...ends, '--json');
+    assert.equal(status, 0, stderr);
+    const { verdict, sides } = JSON.parse(stdout);
+    const by = ({ direction, decidedBy }: { direction: string; decidedBy: object }) => [
+      direction,
+      ...Object.values(decidedBy),
+    ];
+    return [verdict, ...sides.map(by)];
+  };
+  assert.deepEqual(await explain('blue/blue-3', 'red/red-0', 80), [
+    'allow',
+    ['egress', 'NetworkPolicy', 'NetworkPolicy blue/both', 0],
+    ['ingress', 'NetworkPolicy', 'NetworkPolicy red/in', 0],
+  ]);
+  assert.deepEqual(await explain('green/green-4', bed.pod('red-0').address, 81), [
+    'deny',
+    ['egress', 'NetworkPolicy', 'NetworkPolicy green/out', 0],
+    ['ingress', 'NetworkPolicy', 'NetworkPolicy red/in'],
+  ]);
+  assert.deepEqual(await explain('red/red-0', '198.51.100.10', 443), ['allow', ['egress', 'Default']]);
+  const nobody = await runWith(
+    env,
+    'policy',
+    'explain',
+    '--from',
+    'red/x',
+    '--to',
+    'red/red-0',
+    '--port',
+    '1',
+  );
+  assert.deepEqual([nobody.status, nobody.stderr.trim()], [1, 'enid: there is no pod red/x']);
+
+  const { child, result } = startWith(env, 'ebpf', 'trace', '--pod', 'red/red-0', '--json');
+  t.after(() => child.kill('SIGKILL'));
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const [from, denied, to] = ['blue-3', 'red-1', 'red-0'].map((name) => bed.pod(name));
+  const probes = [from!, denied!].map((peer) => ({
+    from: peer,
+    to: to!,
+    protocol: 'TCP' as const,
+    port: 80,
+  }));
+  let isOver = false;
+  const load = (async () => {
+    while (!isOver) await bed.expect(probes, (probe) => probe.from === from);
+  })();
+  const told = new Map<string, object>();
+  while (told.size < 2) {
+    const { value, done } = await lines.next();
+    assert.ok(!done, 'the trace has ended');
+    const { time, source, destination, ...rest } = JSON.parse(value);
+    assert.ok(Math.abs(Date.parse(time) - Date.now()) < 10_000, time);
+    assert.deepEqual(destination, { address: to!.address, port: 80, pod: 'red/red-0' });
+    if (rest.direction === 'ingress') told.set(source.address, rest);
+  }
+  isOver = true;
+  await load;
+  const common = { direction: 'ingress', pod: 'red/red-0', protocol: 'TCP', tier: 'NetworkPolicy' };
+  const policyName = 'NetworkPolicy red/in';
+  assert.deepEqual(told.get(from!.address), { verdict: 'allow', ...common, policy: policyName, rule: 0 });
+  assert.deepEqual(told.get(denied!.address), { verdict: 'deny', ...common, policy: policyName });
+  child.kill('SIGINT');
+  assert.equal((await result).status, 0);
 });
 
 test('in strict mode nobody is open whom no policy opens', async (t) => {

@@ -29,13 +29,15 @@ export type Place = PodPlace | (Peer & { readonly node: string; readonly pod?: u
 
 export class PolicyBed implements AsyncDisposable {
   readonly client: KubeClient;
+  readonly kubeconfig: string;
   readonly lab: Lab;
   readonly pods: PodPlace[] = [];
   readonly nodes: Place[] = [];
   #prober: Prober | undefined;
 
   private constructor(status: LabStatus) {
-    this.client = new KubeClient(kubeconfigAccess(status.kubernetes!.kubeconfig));
+    this.kubeconfig = status.kubernetes!.kubeconfig;
+    this.client = new KubeClient(kubeconfigAccess(this.kubeconfig));
     this.lab = Lab.open(NAME, host);
     for (const { name, enis } of status.nodes) {
       const ns = NetNamespace.named(this.lab.node(name).record.namespace);

@@ -2,6 +2,7 @@
 import type { PrintedConfig } from './print-config.ts';
 
 export type { AddressMap, MappedAddress, MappedEni, MappedSlot } from './address-map.ts';
+export type { PolicyAnswer, PolicyQuestion, VerdictLine } from './policy/index.ts';
 export type { PrintedConfig, Setting } from './print-config.ts';
 
 /** See `agent.ts`. */

@@ -1,5 +1,6 @@
 /** How the command line talks to the agent of this node. */
-import { request } from 'node:http';
+import { existsSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { AddressMap } from '@enid/agent';
 import { CNI_SOCKET, controlSocket } from '@enid/agent/socket-paths';
@@ -43,15 +44,49 @@ export async function command(
   try {
     return (await call({ socketPath }, 'POST', path, body)) as Record<string, unknown>;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EACCES') throw new Error(`${socketPath} is for root alone: use sudo`);
-    if (isAbsent(error))
-      throw new Error(
-        `no agent listens on ${socketPath}: run this on the node (in its aws-node pod), or set ENID_CONTROL_SOCKET`,
-      );
-    throw error;
+    throw explained(error, socketPath);
   }
 }
+
+function explained(error: unknown, socketPath: string): unknown {
+  if ((error as NodeJS.ErrnoException).code === 'EACCES')
+    return new Error(`${socketPath} is for root alone: use sudo`);
+  if (!isAbsent(error)) return error;
+  return new Error(
+    `no agent listens on ${socketPath}: run this on the node (in its aws-node pod), or set ENID_CONTROL_SOCKET`,
+  );
+}
+
+/**
+ * What the agent of this node goes on telling, until the signal.
+ * @param chunk is given it as it comes.
+ * @throws as {@link command} does.
+ */
+export async function follow(
+  path: string,
+  chunk: (bytes: Buffer) => void,
+  signal: AbortSignal,
+  env = process.env,
+): Promise<void> {
+  const socketPath = socketOf(env);
+  try {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      request({ socketPath, path, signal }, resolve).once('error', reject).end();
+    });
+    if (response.statusCode !== 200) {
+      const answer = parse(await text(response)) as { error?: string } | undefined;
+      throw new Error(answer?.error ?? `the agent answers with ${response.statusCode}`);
+    }
+    for await (const bytes of response) chunk(bytes);
+    if (!signal.aborted) throw new Error('the agent has ended');
+  } catch (error) {
+    if (signal.aborted) return;
+    throw explained(error, socketPath);
+  }
+}
+
+/** Whether an agent of this machine has a control socket here. */
+export const isHere = (env = process.env): boolean => existsSync(socketOf(env));
 
 const socketOf = (env: NodeJS.ProcessEnv): string =>
   controlSocket(env, env.ENID_CNI_SOCKET?.trim() || CNI_SOCKET);

@@ -10,3 +10,9 @@ export function upTo(most: number): (text: string) => number {
     return value;
   };
 }
+
+/** Reads `namespace/name`, or a name in the namespace `default`. */
+export function podName(text: string): string {
+  if (!/^[^/\s]+(\/[^/\s]+)?$/.test(text)) throw new InvalidArgumentError('It takes NAMESPACE/NAME.');
+  return text.includes('/') ? text : `default/${text}`;
+}

@@ -23,11 +23,20 @@ const ERROR = 3;
 const PROTOCOL = 'v4.channel.k8s.io';
 const TIMEOUT = 30_000;
 
+/** For a command that goes on. */
+export type ExecStream = {
+  /** Is given what the command writes, as it comes; the result has none of it. */
+  readonly stdout: (chunk: Buffer) => void;
+  /** Ends the connection, and with it the call. */
+  readonly signal: AbortSignal;
+};
+
 /**
- * Runs a command in a container, as `kubectl exec` does without a terminal or input, and waits for its end.
+ * Runs a command in a container, as `kubectl exec` does without a terminal or input, and waits for its end, for 30 s unless
+ * what it writes is taken as a stream.
  * @throws {ApiError} when the server refuses; other errors when the connection breaks or the command cannot be started.
  */
-export async function exec(access: ApiAccess, target: ExecTarget): Promise<ExecResult> {
+export async function exec(access: ApiAccess, target: ExecTarget, stream?: ExecStream): Promise<ExecResult> {
   const { namespace, pod, container, command } = target;
   const url = new URL(access.server);
   url.pathname = `${url.pathname.replace(/\/$/, '')}/api/v1/namespaces/${namespace}/pods/${pod}/exec`;
@@ -39,18 +48,28 @@ export async function exec(access: ApiAccess, target: ExecTarget): Promise<ExecR
   ]).toString();
   const { socket, head } = await upgrade(url, access);
   const output = { [STDOUT]: [] as Buffer[], [STDERR]: [] as Buffer[], [ERROR]: [] as Buffer[] };
+  const end = () => socket.destroy();
+  if (stream) {
+    socket.setTimeout(0);
+    stream.signal.addEventListener('abort', end);
+  }
   try {
     for await (const message of messages(socket, head)) {
       const channel = message[0] as keyof typeof output;
-      output[channel]?.push(message.subarray(1));
+      if (stream && channel === STDOUT) stream.stdout(message.subarray(1));
+      else output[channel]?.push(message.subarray(1));
     }
+  } catch (error) {
+    if (!stream?.signal.aborted) throw error;
   } finally {
+    stream?.signal.removeEventListener('abort', end);
     socket.destroy();
   }
-  const [stdout, stderr, end] = [STDOUT, STDERR, ERROR].map((channel) =>
+  if (stream?.signal.aborted) return { stdout: '', stderr: '', exitCode: 0 };
+  const [stdout, stderr, status] = [STDOUT, STDERR, ERROR].map((channel) =>
     Buffer.concat(output[channel as keyof typeof output]).toString(),
   ) as [string, string, string];
-  return { stdout, stderr, exitCode: exitCodeOf(end, `${namespace}/${pod}`) };
+  return { stdout, stderr, exitCode: exitCodeOf(status, `${namespace}/${pod}`) };
 }
 
 type EndStatus = Omit<Status, 'details'> & {

@@ -10,7 +10,8 @@ import {
   type ObjectKind,
   Owners,
 } from '@enid/ebpf';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
+import { podName } from '../arguments.ts';
 
 /** `enid ebpf`: what of eBPF is loaded on this machine, whoever loaded it. One JSON object a line. */
 export default function register(program: Command): void {
@@ -41,6 +42,22 @@ export default function register(program: Command): void {
     .command('features')
     .description('tell what this kernel can do, by trying it')
     .action(() => print(features()));
+  ebpf
+    .command('trace')
+    .option(
+      '--pod <namespace/name>',
+      'of this pod alone; outside of its node the agent there is asked (KUBECONFIG)',
+      podName,
+    )
+    .option('--json', 'a JSON object a line')
+    .addOption(new Option('--beat').hideHelp())
+    .description('show what network policies decide, as it happens: whose rule, and of which policy')
+    .action(async (options: { pod?: string; json?: boolean; beat?: boolean }) => {
+      const { traceVerdicts } = await import('../policy-trace.ts');
+      const stop = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+      await traceVerdicts(options, (line) => console.log(line), stop.signal);
+    });
   ebpf
     .command('stats')
     .option('--seconds <n>', 'how long to count', Number, 1)

@@ -1,16 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AddressMap } from '@enid/agent';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { podName } from '../arguments.ts';
 
 type Options = { json?: boolean; pod?: string; watch?: boolean; node?: string[]; allNodes?: boolean };
 
 /** How often a map that is watched is read. */
 const INTERVAL = 1_000;
-
-const podName = (text: string): string => {
-  if (!/^[^/\s]+(\/[^/\s]+)?$/.test(text)) throw new InvalidArgumentError('It takes NAMESPACE/NAME.');
-  return text.includes('/') ? text : `default/${text}`;
-};
 
 export default function ips(program: Command): void {
   const group = program
