@@ -4,7 +4,7 @@
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp } from '@enid/ip';
 import { bindUdp, connectTcp, listenTcp, type NetNamespace } from '@enid/linux';
@@ -28,6 +28,7 @@ const QUIET = 150;
 class Station implements AsyncDisposable {
   readonly sctp: SctpEndpoint;
   readonly #listeners: (Server | UdpSocket)[] = [];
+  readonly #accepted = new Set<Socket>();
   readonly #client: UdpSocket;
   readonly #answered = new Set<string>();
 
@@ -43,7 +44,11 @@ class Station implements AsyncDisposable {
     const station = new Station(peer, ports);
     const address = parseIp(peer.address);
     for (const port of ports) {
-      const server = createServer((socket) => socket.on('error', () => {}).end('here'));
+      const server = createServer((socket) => {
+        // Of some it is never heard that the other side is gone: a policy may have come in between.
+        station.#accepted.add(socket.on('close', () => station.#accepted.delete(socket)));
+        socket.on('error', () => {}).end('here');
+      });
       server.listen({ fd: listenTcp(peer.ns, address, port) });
       const echo = createSocket('udp4').bind({ fd: bindUdp(peer.ns, address, port) });
       echo.on('message', (text, { address: to, port: at }) => echo.send(text, at, to, () => {}));
@@ -64,6 +69,7 @@ class Station implements AsyncDisposable {
     this.sctp.close();
     this.#client.close();
     for (const listener of this.#listeners) listener.close();
+    for (const socket of this.#accepted) socket.destroy();
   }
 }
 
