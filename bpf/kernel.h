@@ -23,6 +23,7 @@ static long (*map_update)(void *map, const void *key, const void *value, __u64 f
 static long (*map_delete)(void *map, const void *key) = (void *)3;
 static __u64 (*ktime_get_ns)(void) = (void *)5;
 static long (*skb_load_bytes)(const void *skb, __u32 offset, void *to, __u32 length) = (void *)26;
+static __u64 (*ktime_get_coarse_ns)(void) = (void *)160;
 static void *(*ringbuf_reserve)(void *map, __u64 size, __u64 flags) = (void *)131;
 static void (*ringbuf_submit)(void *record, __u64 flags) = (void *)132;
 

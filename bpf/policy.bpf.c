@@ -23,7 +23,18 @@ enum parsed { READ, BROKEN, NEIGHBOURS };
 
 __inline __u32 clock(void)
 {
-	return ktime_get_ns() >> 30;
+	return ktime_get_coarse_ns() >> 30;
+}
+
+/* Copies from a packet, as a rule from where its headers are, without a call. */
+__inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
+{
+	const __u8 *from = (const __u8 *)(long)skb->data + offset;
+
+	if (from + length > (const __u8 *)(long)skb->data_end)
+		return skb_load_bytes(skb, offset, to, length);
+	__builtin_memcpy(to, from, length);
+	return 0;
 }
 
 __inline void set_address(__u8 *to, __u32 ipv4)
@@ -75,24 +86,24 @@ __inline int parse_l4(struct __sk_buff *skb, struct packet *packet, __u32 direct
 
 	switch (packet->key.protocol) {
 	case TCP:
-		if (skb_load_bytes(skb, packet->l4, &l4, sizeof(l4.tcp)))
+		if (load(skb, packet->l4, &l4, sizeof(l4.tcp)))
 			return BROKEN;
 		packet->opens = (l4.tcp.flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 		packet->closes = l4.tcp.flags & (TCP_FIN | TCP_RST);
 		break;
 	case UDP:
-		if (skb_load_bytes(skb, packet->l4, &l4, sizeof(l4.ports)))
+		if (load(skb, packet->l4, &l4, sizeof(l4.ports)))
 			return BROKEN;
 		break;
 	case SCTP:
-		if (skb_load_bytes(skb, packet->l4, &l4, sizeof(l4.sctp)))
+		if (load(skb, packet->l4, &l4, sizeof(l4.sctp)))
 			return BROKEN;
 		packet->opens = l4.sctp.chunk == SCTP_INIT;
 		packet->closes = l4.sctp.chunk == SCTP_ABORT || l4.sctp.chunk == SCTP_SHUTDOWN_COMPLETE;
 		break;
 	case ICMP:
 	case ICMPV6:
-		if (skb_load_bytes(skb, packet->l4, &l4, sizeof(l4.icmp)))
+		if (load(skb, packet->l4, &l4, sizeof(l4.icmp)))
 			return BROKEN;
 		return parse_icmp(packet, &l4, direction);
 	default:
@@ -107,7 +118,7 @@ __inline int parse_ipv4(struct __sk_buff *skb, struct packet *packet, __u32 dire
 	struct iphdr ip;
 	__u16 fragment;
 
-	if (skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	if (load(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return BROKEN;
 	set_address(packet->key.remote_address, direction == EGRESS ? ip.destination : ip.source);
 	packet->key.protocol = ip.protocol;
@@ -131,13 +142,13 @@ __inline int parse_ipv6(struct __sk_buff *skb, struct packet *packet, __u32 dire
 	struct ipv6hdr ip;
 	__u8 option[2];
 
-	if (skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	if (load(skb, ETH_HLEN, &ip, sizeof(ip)))
 		return BROKEN;
 	__builtin_memcpy(packet->key.remote_address, direction == EGRESS ? ip.destination : ip.source, 16);
 	packet->key.protocol = ip.next_header;
 	packet->l4 = ETH_HLEN + sizeof(ip);
 	if (unlikely(ip.next_header == HOP_BY_HOP)) {
-		if (skb_load_bytes(skb, packet->l4, option, sizeof(option)))
+		if (load(skb, packet->l4, option, sizeof(option)))
 			return BROKEN;
 		packet->key.protocol = option[0];
 		packet->l4 += 8 + option[1] * 8;

@@ -49,12 +49,14 @@ export default function bench(program: Command): void {
     .description(
       'what network policies cost traffic, beside a list of nftables, and how soon they are in force',
     )
+    .option('--rounds <n>', 'how often each way is measured, in turns', upTo(1000), 25)
     .option('--json', 'print the figures as JSON and nothing else on stdout')
-    .action(async (options: { json?: boolean }) => {
+    .action(async ({ rounds, ...options }: { rounds: number; json?: boolean }) => {
       requireRoot('enid bench');
       const { interruptible } = await import('@enid/lab');
       const { policy } = await import('../../../../bench/policy.ts');
-      const result = await interruptible('bench', () => policy(host, (line) => console.error(line)));
+      const say = (line: string) => console.error(line);
+      const result = await interruptible('bench', () => policy(host, say, rounds));
       if (options.json) {
         console.log(JSON.stringify(result));
         return;
