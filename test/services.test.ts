@@ -388,6 +388,7 @@ test('what cannot be is an event of its Service, and others go on', async (t) =>
   await until(async () =>
     assert.deepEqual([...(await told())].sort(), [
       'held NodePortInUse',
+      'long LargeAnnotations',
       'outside EndpointOutsideNetwork',
       'younger OverlappingPort',
     ]),

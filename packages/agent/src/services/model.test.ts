@@ -54,6 +54,32 @@ test('ports are found by name and protocol, in all slices, and an endpoint count
   assert.deepEqual(targets, [['10.0.0.1:8080', '10.0.0.1:8081', '10.0.0.2:8080'], ['10.0.0.3:5353']]);
 });
 
+test('slices of any writing are read: no names, no conditions, the same twice, both families', () => {
+  const both = service('web', {
+    clusterIP: '172.20.0.10',
+    clusterIPs: ['172.20.0.10', 'fd00::10'],
+    ports: [{ port: 80, name: null as never }],
+  });
+  const bare = (address: string): SliceEndpoint => ({ addresses: [address], conditions: null as never });
+  const unnamed = (one: EndpointSlice): EndpointSlice => ({
+    ...one,
+    ports: [{ name: null as never, port: 8080 }],
+  });
+  const v4 = unnamed(slice('web', 8080, [bare('10.0.0.1'), bare('10.0.0.1'), elsewhere('10.0.0.2')]));
+  const v6 = unnamed(slice('web', 8080, [bare('fd00::1')], { addressType: 'IPv6' }));
+  const empty = { ...v4, endpoints: null, ports: null };
+  const names = { ...slice('web', 8080, [], { addressType: 'FQDN' }), endpoints: [bare('example.com')] };
+  const { ports, problems } = modelOf(both, [v4, v4, empty, v6, names], NODE, {
+    ...options,
+    families: [4, 6],
+  });
+  assert.deepEqual(
+    ports.map(({ endpoints }) => addresses(endpoints.cluster)),
+    [['10.0.0.1', '10.0.0.2'], ['fd00::1']],
+  );
+  assert.deepEqual(problems, []);
+});
+
 test('hints count when they are complete and somebody is meant for this node', () => {
   const hinted = (address: string, zones: string[], nodes: string[] = []): SliceEndpoint =>
     elsewhere(address, {

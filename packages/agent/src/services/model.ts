@@ -83,22 +83,42 @@ const DEFAULT_AFFINITY_SECONDS = 10_800;
 /** Addresses that no connection can be sent on to: this host, loopback, link-local, multicast. */
 const UNUSABLE = /^(0|127|169\.254|22[4-9]|2[3-5]\d)\.|^(::1?$|fe[89ab]|ff)/;
 
-/** What cannot be used is left out and named in `problems`: the rest of the Service works. */
+/** Characters of annotations from which on a Service is a burden to the nodes, all of which read all of it. */
+const LARGE_ANNOTATIONS = 65_536;
+
+/** What cannot be used is left out and named in `problems`: the rest of the Service works. Never throws. */
 export function modelOf(
   service: Service,
   slices: readonly EndpointSlice[],
   node: NodeFacts,
   options: ModelOptions,
 ): ServiceModel {
-  const problems = new Problems(nameOf(service));
-  const ports = isProxied(service) ? portsOf(service, slices, node, options, problems) : [];
-  return {
-    name: nameOf(service),
-    created: service.metadata?.creationTimestamp ? +new Date(service.metadata.creationTimestamp) : 0,
-    ports,
-    healthCheck: healthCheckOf(service, ports, node),
-    problems: problems.list,
-  };
+  const name = nameOf(service);
+  const problems = new Problems(name);
+  const created = +new Date(service.metadata?.creationTimestamp ?? 0) || 0;
+  try {
+    const ports = isProxied(service) ? portsOf(service, slices, node, options, problems) : [];
+    if (ports.length > 0) weigh(service, problems);
+    const healthCheck = healthCheckOf(service, ports, node);
+    return { name, created, ports, healthCheck, problems: problems.list };
+  } catch (error) {
+    // What the API server should not have let pass keeps no other Service from its rules.
+    problems.add(
+      'InvalidService',
+      `it or one of its EndpointSlices cannot be read, so it is not served: ${(error as Error).message}`,
+    );
+    return { name, created, ports: [], healthCheck: undefined, problems: problems.list };
+  }
+}
+
+function weigh({ metadata }: Service, problems: Problems): void {
+  const annotations = Object.entries(metadata?.annotations ?? {});
+  const size = annotations.reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+  if (size <= LARGE_ANNOTATIONS) return;
+  problems.add(
+    'LargeAnnotations',
+    `annotations of ${Math.round(size / 1024)} KiB go to every node whenever the Service changes: keep them elsewhere`,
+  );
 }
 
 function isProxied(service: Service): boolean {
@@ -124,10 +144,9 @@ function portsOf(
   const addresses = addressesOf(service, problems);
   const ranges = sourceRanges(spec.loadBalancerSourceRanges, problems);
   const { sessionAffinity, sessionAffinityConfig } = spec;
-  const affinity =
-    sessionAffinity === 'ClientIP'
-      ? (sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
-      : undefined;
+  const seconds = sessionAffinityConfig?.clientIP?.timeoutSeconds;
+  const sticky = Number.isInteger(seconds) && seconds! > 0 ? seconds : DEFAULT_AFFINITY_SECONDS;
+  const affinity = sessionAffinity === 'ClientIP' ? sticky : undefined;
   return options.families.flatMap((family) =>
     (spec.ports ?? []).flatMap((port) => {
       const protocol = (port.protocol ?? 'TCP').toLowerCase();
@@ -153,7 +172,8 @@ function portsOf(
       }));
       // Of a family that the Service has no address in, its node ports are not either.
       if (!ofFamily.some(({ kind }) => kind === 'cluster')) return [];
-      if (port.nodePort) frontends.push({ address: undefined, port: port.nodePort, external: true });
+      if (isPort(port.nodePort)) frontends.push({ address: undefined, port: port.nodePort, external: true });
+      else if (port.nodePort) problems.add('InvalidPort', `nodePort ${port.nodePort} is none`);
       const endpoints = endpointsOf(port, protocol, family, own, options.endpointCidrs, problems);
       return [
         {
@@ -217,7 +237,7 @@ function sourceRanges(texts: readonly string[] | undefined, problems: Problems):
 
 /** The endpoints of one port, each address and port once: during a change a pod may be in two slices. */
 function endpointsOf(
-  { name = '' }: ServicePortSpec,
+  { name }: ServicePortSpec,
   protocol: Protocol,
   family: 4 | 6,
   slices: readonly EndpointSlice[],
@@ -228,7 +248,7 @@ function endpointsOf(
   for (const slice of slices) {
     if (slice.addressType !== (family === 4 ? 'IPv4' : 'IPv6')) continue;
     for (const port of slice.ports ?? []) {
-      if ((port.name ?? '') !== name || (port.protocol ?? 'TCP').toLowerCase() !== protocol) continue;
+      if ((port.name ?? '') !== (name ?? '') || (port.protocol ?? 'TCP').toLowerCase() !== protocol) continue;
       if (!isPort(port.port)) continue;
       for (const written of slice.endpoints ?? []) {
         const address = endpointAddress(written, family, cidrs, problems);

@@ -492,10 +492,12 @@ test('what cannot be is reported once, and everything else works', async (t) => 
     [
       'default/far EndpointOutsideNetwork',
       'default/host NodePortInUse',
+      'default/older LargeAnnotations',
       'default/web InvalidAddress',
       'default/web InvalidEndpoint',
       'default/web InvalidPort',
       'default/web UnknownProtocol',
+      'default/younger LargeAnnotations',
       'default/younger OverlappingPort',
     ],
     JSON.stringify(problems, undefined, 1),

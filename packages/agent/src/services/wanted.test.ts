@@ -131,3 +131,50 @@ test('a frontend that two Services want belongs to the older one alone', async (
   assert.equal(wanted.get(slot), '10.0.0.1 . 8080');
   assert.deepEqual(wanted.problems, []);
 });
+
+test('whatever stands in one Service and its slices, the others are served', async () => {
+  const junk = fc.jsonValue({ maxDepth: 2 });
+  const orJunk = <T>(...values: T[]) => fc.oneof(fc.constantFrom(...values), junk);
+  const port = fc.record({ name: junk, port: orJunk(80), protocol: orJunk('TCP', 'UDP'), nodePort: junk });
+  const spec = fc.record(
+    {
+      type: orJunk('NodePort'),
+      clusterIP: orJunk('172.20.0.9'),
+      clusterIPs: orJunk(['172.20.0.9']),
+      externalIPs: orJunk([['192.0.2.1']]),
+      ports: fc.oneof(fc.array(port), junk),
+      loadBalancerSourceRanges: junk,
+      sessionAffinity: orJunk('ClientIP'),
+      sessionAffinityConfig: junk,
+      externalTrafficPolicy: orJunk('Local'),
+      healthCheckNodePort: junk,
+    },
+    { requiredKeys: ['ports', 'clusterIP'] },
+  );
+  const endpoint = fc.record({
+    addresses: orJunk(['10.0.0.3']),
+    conditions: junk,
+    hints: junk,
+    nodeName: junk,
+  });
+  const parts = fc.record({
+    endpoints: fc.oneof(fc.array(endpoint), junk),
+    ports: fc.oneof(fc.array(port), junk),
+  });
+  const good = service('good', { clusterIP: '172.20.0.1', ports: [{ port: 80 }] });
+  const slices = [slice('good', 8080, ['10.0.0.1'])];
+  let reported = 0;
+  await fc.assert(
+    fc.asyncProperty(spec, parts, junk, async (spec, parts, status) => {
+      const odd = { ...service('odd', {}), spec, status } as unknown as Service;
+      const of = { ...slice('odd', 8080, []), ...parts } as unknown as EndpointSlice;
+      const wanted = new Wanted(options);
+      await wanted.update({ services: [odd, good], endpointSlices: [of, ...slices], node: NODE });
+      assert.equal(wanted.get('ip endpoints-tcp 172.20.0.1 . 80 . 0'), '10.0.0.1 . 8080');
+      assert.ok(wanted.problems.every(({ service }) => service === 'default/odd'));
+      reported += wanted.problems.length;
+    }),
+    { numRuns: 500 },
+  );
+  assert.ok(reported > 100, `${reported} problems were reported`);
+});
