@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import type { Ip } from '@enid/ip';
 import { Nftables } from '@enid/linux';
 import type { ServiceSpec } from './kubernetes.ts';
 import { TABLE } from './layout.ts';
@@ -15,7 +14,6 @@ import {
   elsewhere,
   makeBed,
   NODE_IP,
-  NODE_IP_2,
   open,
   serveTcp,
   serveUdp,
@@ -77,83 +75,6 @@ test('a ClusterIP is balanced in equal shares, for pods and the node itself', as
     assert.equal((seen as { sees: string }).sees, address);
   }
   assert.deepEqual(problems, []);
-});
-
-/** What clients see of every kind of Service: who answers, and as whom they are seen. */
-test('every combination of frontend, policy, affinity, family and client', async (t) => {
-  const { bed, pods, proxy, problems } = await start(t, { families: [4, 6] });
-  const combinations = ['Cluster', 'Local'].flatMap((policy) =>
-    [false, true].map((sticky) => ({ policy, sticky, name: `${policy.toLowerCase()}-${sticky}` })),
-  );
-  const services = combinations.map(({ policy, sticky, name }, index) =>
-    service(
-      name,
-      {
-        type: 'LoadBalancer',
-        clusterIP: `172.20.1.${index}`,
-        clusterIPs: [`172.20.1.${index}`, v6Of(`172.20.1.${index}`)],
-        externalIPs: [VIPS[0], v6Of(VIPS[0])],
-        ports: [{ port: 81 + index, nodePort: 30_000 + index }],
-        internalTrafficPolicy: policy,
-        externalTrafficPolicy: policy,
-        sessionAffinity: sticky ? 'ClientIP' : 'None',
-      },
-      { status: { loadBalancer: { ingress: [{ ip: VIPS[1], ipMode: 'VIP' }, { ip: v6Of(VIPS[1]) }] } } },
-    ),
-  );
-  const slices = combinations.flatMap(({ name }) => [
-    slice(name, 8080, everywhere),
-    slice(name, 8080, [v6Of(POD_A), v6Of(POD_B), elsewhere(v6Of(POD_C))], { addressType: 'IPv6' }),
-  ]);
-  await bring(proxy, services, slices);
-  assert.deepEqual(problems, []);
-
-  const clients = {
-    pod: [pods.a, POD_A],
-    node: [bed.node, NODE_IP],
-    outside: [bed.outside, CLIENT],
-  } as const;
-  const failures: string[] = [];
-  for (const family of [4, 6] as const) {
-    const as = (address: string): string => (family === 4 ? address : v6Of(address));
-    const nodeAddresses = [NODE_IP, NODE_IP_2].map(as);
-    for (const [index, { policy, sticky }] of combinations.entries()) {
-      const frontends = {
-        cluster: [as(`172.20.1.${index}`), 81 + index],
-        external: [as(VIPS[0]), 81 + index],
-        loadBalancer: [as(VIPS[1]), 81 + index],
-        nodePort: [as(NODE_IP), 30_000 + index],
-        otherNodePort: [as(NODE_IP_2), 30_000 + index],
-      } as const;
-      for (const [kind, [address, port]] of Object.entries(frontends)) {
-        for (const [client, [ns, source]] of Object.entries(clients)) {
-          if (kind === 'cluster' && client === 'outside') continue; // No route leads there.
-          const local = policy === 'Local' && (kind === 'cluster' || client === 'outside');
-          const backends = local ? ['a', 'b'] : ['a', 'b', 'c'];
-          // Of concurrent first connections each may be given another endpoint: the first is made alone.
-          const connect = () =>
-            call(ns, address, port, client === 'outside' ? { localAddress: as(source) as Ip } : {});
-          await connect();
-          const outcomes = await Promise.all(Array.from({ length: 40 }, connect));
-          // The node stands in for clients outside, so that answers come back by it, and for pods that reach themselves.
-          const masqueraded =
-            kind !== 'cluster' && (policy === 'Cluster' || client === 'node') ? nodeAddresses : undefined;
-          const wrong = outcomes.filter((outcome) => {
-            if (typeof outcome === 'string' || !backends.includes(outcome.by)) return true;
-            const own = client === 'node' ? nodeAddresses : [as(source)];
-            const expected = masqueraded ?? (client === 'pod' && outcome.by === 'a' ? nodeAddresses : own);
-            return !expected.includes(outcome.sees);
-          });
-          const by = new Set(outcomes.map((outcome) => (outcome as { by: string }).by));
-          if (wrong.length > 0 || by.size !== (sticky ? 1 : backends.length)) {
-            const cell = `IPv${family} ${policy} ${sticky ? 'ClientIP' : 'None'} ${kind} from ${client}`;
-            failures.push(`${cell}: ${[...by]} ${JSON.stringify(wrong.slice(0, 2))}`);
-          }
-        }
-      }
-    }
-  }
-  assert.deepEqual(failures, []);
 });
 
 test('UDP is balanced, and a pod that reaches itself sees the node', async (t) => {
