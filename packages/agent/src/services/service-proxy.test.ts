@@ -1,11 +1,13 @@
 /** Services as clients see them, over real sockets in network namespaces. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { Nftables } from '@enid/linux';
 import type { ServiceSpec } from './kubernetes.ts';
 import { TABLE } from './layout.ts';
 import type { Problem } from './model.ts';
+import { removeServiceTables } from './tables.ts';
 import {
   ask,
   bring,
@@ -14,6 +16,7 @@ import {
   elsewhere,
   makeBed,
   NODE_IP,
+  NODE_IP_2,
   open,
   serveTcp,
   serveUdp,
@@ -163,6 +166,22 @@ test('policy Local without a local endpoint drops, except what comes from the no
   assert.deepEqual(await call(pods.a, NODE_IP, 30_080), { by: 'c', sees: POD_A });
   assert.deepEqual(await call(bed.node, NODE_IP, 30_080), { by: 'c', sees: NODE_IP });
   assert.deepEqual(await call(pods.a, CLUSTER_IP, 80), { by: 'c', sees: POD_A });
+});
+
+test('NodePorts are at those addresses of the node alone that are configured', async (t) => {
+  const families = [4, 6] as const;
+  const nodePortCidrs = [`${NODE_IP}/32`, `${v6Of(NODE_IP)}/128`] as never[];
+  const { bed, pods, proxy } = await start(t, { families, nodePortCidrs });
+  const ports = [{ port: 80, nodePort: 30_080 }];
+  const clusterIPs = [CLUSTER_IP, v6Of(CLUSTER_IP)];
+  const v6 = slice('web', 8080, [v6Of(POD_B)], { addressType: 'IPv6' });
+  await bring(proxy, [web({ type: 'NodePort', clusterIPs, ports })], [slice('web', 8080, [POD_B]), v6]);
+  for (const as of [(address: string) => address, v6Of]) {
+    for (const from of [bed.outside, bed.node, pods.a]) {
+      assert.equal(((await call(from, as(NODE_IP), 30_080)) as { by: string }).by, 'b');
+      assert.equal(await call(from, as(NODE_IP_2), 30_080), 'ECONNREFUSED');
+    }
+  }
 });
 
 test('a client stays with its endpoint for its time, and is given another when that goes', async (t) => {
@@ -360,17 +379,46 @@ test('a restart takes up what is there: no connection fails, no endpoint moves, 
   assert.notEqual(await call(pods.b, '172.20.0.99', 80, { timeout: 200 }), 'ECONNREFUSED');
 });
 
-test('what somebody else deletes comes back, and tables of others stay', async (t) => {
+test('what somebody else deletes comes back', async (t) => {
   const { bed, pods, proxy, problems } = await start(t);
-  const nftables = new Nftables(bed.node);
   await bring(proxy, [web()], [slice('web', 8080, [POD_B])]);
-  await nftables.apply('add table ip kube-proxy\nadd chain ip kube-proxy services\n');
-  await nftables.apply(`delete table ip ${TABLE}`);
+  await new Nftables(bed.node).apply(`delete table ip ${TABLE}`);
   // The next change is refused, and finds out.
   await bring(proxy, [web()], [slice('web', 8080, [POD_A, POD_B])]);
   assert.deepEqual(Object.keys(await spread(40, () => call(pods.b, CLUSTER_IP, 80))).sort(), ['a', 'b']);
-  assert.ok(await nftables.list({ family: 'ip', name: 'kube-proxy' }));
   assert.deepEqual(problems, []);
+});
+
+test('tables of kube-proxy, in either mode, are never touched', async (t) => {
+  const { bed, proxy } = await start(t);
+  const nftables = new Nftables(bed.node);
+  await nftables.apply(`table ip kube-proxy {
+    map service-ips {
+      type ipv4_addr . inet_proto . inet_service : verdict
+      elements = { 172.20.9.9 . tcp . 80 : goto service }
+    }
+    chain service { meta l4proto tcp dnat to 10.0.1.1:8080; }
+    chain services { type nat hook prerouting priority dstnat; ip daddr . meta l4proto . th dport vmap @service-ips; }
+  }`);
+  for (const args of [
+    ['-N', 'KUBE-SERVICES'],
+    ['-A', 'PREROUTING', '-m', 'comment', '--comment', 'kubernetes service portals', '-j', 'KUBE-SERVICES'],
+    ['-A', 'KUBE-SERVICES', '-d', '172.20.9.8/32', '-p', 'tcp', '-j', 'MARK', '--set-mark', '0x4000'],
+  ]) {
+    const { status, stderr } = bed.node.run(() => spawnSync('iptables-nft', ['-t', 'nat', ...args]));
+    assert.equal(status, 0, String(stderr));
+  }
+  const theirs = async () =>
+    Promise.all(['kube-proxy', 'nat'].map((name) => nftables.list({ family: 'ip', name })));
+  const before = await theirs();
+  assert.ok(before.every((listing) => listing!.length > 3));
+  await bring(proxy, [web()], [slice('web', 8080, everywhere)]);
+  await nftables.apply(`delete table ip ${TABLE}`);
+  await bring(proxy, [web({ type: 'NodePort', ports: [{ port: 80, nodePort: 30_080 }] })], []);
+  await bring(proxy, [], []);
+  await proxy.stop();
+  await removeServiceTables(bed.node);
+  assert.deepEqual(await theirs(), before);
 });
 
 test('what cannot be is reported once, and everything else works', async (t) => {
