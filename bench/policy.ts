@@ -14,6 +14,7 @@ import { DataPlane } from '../packages/agent/src/policy/data-plane/index.ts';
 import { type DirectionRules, unbound } from '../packages/agent/src/policy/rules.ts';
 import { enforce } from './policy-enforce.ts';
 import { makePath, type Path } from './policy-path.ts';
+import { streams } from './streams.ts';
 import { type Kind, measure } from './traffic.ts';
 
 /** What a measurement is repeated, unless told otherwise. */
@@ -80,13 +81,19 @@ async function cost(progress: (line: string) => void, rounds: number): Promise<[
       }
     }
     // Of what was measured one after the other: the machine is not the same all the time.
-    return (of: Way, over: Way) => {
-      const ratios = rates.get(of)!.map((rate, round) => rate / rates.get(over)![round]!);
-      return Number(ratios.toSorted((a, b) => a - b)[rounds >> 1]!.toFixed(3));
-    };
+    return (of: Way, over: Way) => ratioOf(rates.get(of)!, rates.get(over)!);
   };
-  const [stream, rr, crr] = [
-    await time('stream', ['open', 'few', 'listFew']),
+  const stream = await (async () => {
+    const names: readonly Way[] = ['open', 'few', 'listFew'];
+    progress(`stream: ${rounds} times, in turns`);
+    const rates = await streams(
+      names.map((name) => ways[name]),
+      9_999,
+      20 * rounds,
+    );
+    return (of: Way, over: Way) => ratioOf(rates[names.indexOf(of)]!, rates[names.indexOf(over)]!);
+  })();
+  const [rr, crr] = [
     await time('rr', ['open', 'few', 'listFew']),
     await time('crr', ['open', 'few', 'listFew']),
   ];
@@ -99,6 +106,11 @@ async function cost(progress: (line: string) => void, rounds: number): Promise<[
   });
   return [ratios('few', 'many'), ratios('listFew', 'listMany')];
 }
+
+const ratioOf = (of: readonly number[], over: readonly number[]): number => {
+  const ratios = of.map((rate, turn) => rate / over[turn]!).sort((a, b) => a - b);
+  return Number(ratios[ratios.length >> 1]!.toFixed(3));
+};
 
 /** So many blocks, none of them the pods'; the last rule lets them reach each other. */
 function blocks(count: number): Cidr[] {

@@ -32,9 +32,13 @@ export class FlowLog implements AsyncDisposable {
     this.#writing ??= this.#flush();
   }
 
-  /** Waits until all is written. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Resolves when all is written. */
+  async written(): Promise<void> {
     await this.#writing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.written();
   }
 
   async #flush(): Promise<void> {
