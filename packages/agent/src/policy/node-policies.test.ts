@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ClusterPolicyEndpoint, Pod, PolicyEndpoint } from '@enid/kube';
+import { NodePolicies } from './node-policies.ts';
+
+const pod = (name: string, labels: Record<string, string> = {}, namespace = 'shop'): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name, namespace, labels },
+});
+
+/** A part of the policy `web`: with its labels, or as the pods that it names. */
+const part = (name: string, spec: Partial<PolicyEndpoint['spec']>): PolicyEndpoint => ({
+  apiVersion: 'networking.k8s.aws/v1alpha1',
+  kind: 'PolicyEndpoint',
+  metadata: { name, namespace: 'shop' },
+  spec: { policyRef: { namespace: 'shop', name: 'web' }, podIsolation: ['Ingress'], ...spec },
+});
+const from = (cidr: string) => ({ ingress: [{ cidr, rule: 0 }] });
+const peersOf = (policies: NodePolicies, one: Pod) =>
+  policies
+    .rulesOf(one)
+    .ingress.networkPolicies.flatMap(({ peers }) => peers.map(({ cidr }) => String(cidr)))
+    .sort();
+
+test('a policy in parts binds by all that are there, and one that is gone no more', () => {
+  const policies = new NodePolicies('standard');
+  const web = pod('web', { app: 'web' });
+  const podSelector = { matchLabels: { app: 'web' } };
+  const [one, two] = [
+    part('web-1', { podSelector, ...from('10.0.1.1/32') }),
+    part('web-2', { podSelector, ...from('10.0.2.1/32') }),
+  ];
+  assert.deepEqual(policies.rulesOf(web).ingress.networkPolicies, []);
+  policies.setEndpoint(undefined, one);
+  policies.setEndpoint(undefined, two);
+  assert.deepEqual(peersOf(policies, web), ['10.0.1.1/32', '10.0.2.1/32']);
+  assert.deepEqual(policies.policiesOf(web, 'ingress'), [
+    { kind: 'NetworkPolicy', namespace: 'shop', name: 'web' },
+  ]);
+  // It is isolated in the one direction, and only in its namespace.
+  assert.deepEqual(policies.rulesOf(web).egress.networkPolicies, []);
+  assert.deepEqual(policies.rulesOf(pod('web', { app: 'web' }, 'other')).ingress.networkPolicies, []);
+  policies.setEndpoint(one, undefined);
+  assert.deepEqual(peersOf(policies, web), ['10.0.2.1/32']);
+  policies.setEndpoint(two, undefined);
+  assert.deepEqual(policies.rulesOf(web).ingress, policies.unknown.ingress);
+});
+
+test('without labels the pods that are named are bound, and no others', () => {
+  const policies = new NodePolicies('standard');
+  const named = { hostIP: '10.0.1.4', podIP: '10.0.1.9', namespace: 'shop', name: 'web' };
+  policies.setEndpoint(undefined, part('web', { podSelectorEndpoints: [named], ...from('10.0.1.1/32') }));
+  assert.deepEqual(peersOf(policies, pod('web')), ['10.0.1.1/32']);
+  assert.deepEqual(peersOf(policies, pod('other')), []);
+  assert.equal(policies.podAt('10.0.1.9'), 'shop/web');
+  assert.equal(policies.podAt('10.0.1.8'), undefined);
+});
+
+test('cluster policies bind by the labels of namespaces, which may change, in tiers', () => {
+  const policies = new NodePolicies('standard');
+  const cluster = (tier: 'Admin' | 'Baseline'): ClusterPolicyEndpoint => ({
+    apiVersion: 'networking.k8s.aws/v1alpha1',
+    kind: 'ClusterPolicyEndpoint',
+    metadata: { name: tier.toLowerCase() },
+    spec: {
+      policyRef: { name: tier.toLowerCase() },
+      priority: 5,
+      tier,
+      subject: { namespaces: { matchLabels: { team: 'a' } } },
+      ingress: [{ cidr: '10.0.0.0/8', rule: 0, action: 'Deny' }],
+    } as ClusterPolicyEndpoint['spec'],
+  });
+  for (const tier of ['Admin', 'Baseline'] as const) policies.setClusterEndpoint(undefined, cluster(tier));
+  const tiers = () => {
+    const { admin, baseline } = policies.rulesOf(pod('web')).ingress;
+    return [admin.length, baseline.length];
+  };
+  assert.deepEqual(tiers(), [0, 0], 'of the namespace nothing is known');
+  policies.setNamespace('shop', { team: 'a' });
+  assert.deepEqual(tiers(), [1, 1]);
+  policies.setNamespace('shop', { team: 'b' });
+  assert.deepEqual(tiers(), [0, 0]);
+});
+
+test('who is bound by nothing is open in standard mode and closed in strict mode', () => {
+  for (const [mode, verdict] of [
+    ['standard', 'allow'],
+    ['strict', 'deny'],
+  ] as const) {
+    const policies = new NodePolicies(mode);
+    for (const rules of [policies.unknown, policies.rulesOf(pod('web'))])
+      assert.deepEqual([rules.ingress.default, rules.egress.default], [verdict, verdict]);
+  }
+});
