@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { type BpfValue, bytesCodec, type Codec } from '../btf/codec.ts';
 import { Mapping, watch } from '../syscalls.ts';
 import type { BpfMap } from './map.ts';
@@ -88,6 +89,20 @@ export class RingBuffer<T = BpfValue> implements AsyncIterable<T>, Disposable {
       const records = this.read(256);
       if (records.length === 0) await this.readable();
       yield* records;
+    }
+  }
+
+  /**
+   * The same by the batch: what has come within `pause` milliseconds of the first record. Many records cost few wake-ups then, and each
+   * may be that much later.
+   */
+  async *batches(pause: number): AsyncGenerator<T[]> {
+    for (;;) {
+      await this.readable();
+      await setTimeout(pause);
+      if (!this.#positions) return;
+      const records = this.read();
+      if (records.length > 0) yield records;
     }
   }
 

@@ -1,0 +1,65 @@
+/** A pod that sends nothing but what is denied, as fast as it can: what telling of it costs the node. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import { makePath } from '../bench/policy-path.ts';
+import { measure } from '../bench/traffic.ts';
+import { DataPlane } from '../packages/agent/src/policy/data-plane/index.ts';
+import { FlowLog } from '../packages/agent/src/policy/flow-log.ts';
+import { unbound } from '../packages/agent/src/policy/rules.ts';
+import { Verdicts } from '../packages/agent/src/policy/verdicts.ts';
+
+const FLOOD_MS = 6_000;
+
+test('a flood of denied packets costs at most 3 % of a core to log, and is counted whole', async (t) => {
+  await using stack = new AsyncDisposableStack();
+  const { node, client, server } = makePath(stack);
+  const directory = mkdtempSync(join(tmpdir(), 'enid-flood-'));
+  execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
+  stack.defer(() => {
+    execFileSync('umount', [directory]);
+    rmdirSync(directory);
+  });
+  const logs = mkdtempSync(join(tmpdir(), 'enid-flood-log-'));
+  stack.defer(() => rmSync(logs, { recursive: true }));
+  const plane = await DataPlane.open({ directory: join(directory, 'policy'), ns: node });
+  stack.defer(() => plane.close());
+  const file = join(logs, 'flows.log');
+  const log = new FlowLog({ file, onError: assert.ifError });
+  stack.use(log);
+  const verdicts = new Verdicts(plane, {
+    podOf: () => 'default/flood',
+    podAt: () => undefined,
+    log: pino({ level: 'silent' }),
+  });
+  verdicts.listen((line) => log.write(JSON.stringify(line)));
+  const policy = { kind: 'NetworkPolicy', namespace: 'default', name: 'closed' } as const;
+  const closed = { ...unbound('allow'), networkPolicies: [{ policy, peers: [] }] };
+  const rules = { ingress: closed, egress: closed };
+  await plane.guard([{ ifindex: client.ifindex, rules, log: 'denied' }]);
+
+  const flood = measure('packets', client, server, 9_000, FLOOD_MS);
+  // What is compiled while the process is young is no cost of the flood.
+  await sleep(FLOOD_MS / 3);
+  const [began, from] = [process.threadCpuUsage(), performance.now()];
+  await sleep(FLOOD_MS / 2);
+  const { user, system } = process.threadCpuUsage(began);
+  const share = (user + system) / 1e3 / (performance.now() - from);
+  const rate = await flood;
+  await sleep(100);
+  await log.written();
+  const lines = readFileSync(file, 'utf8').trim().split('\n').length;
+  const { packets, lostEvents } = plane.counters();
+  t.diagnostic(
+    `${rate.toFixed(0)} packets a second, ${lines} logged, ${lostEvents} more counted, ${(100 * share).toFixed(2)} % of a core`,
+  );
+  assert.ok(rate > 50_000, `${rate} packets a second are no flood`);
+  assert.ok(share < 0.03, `logging takes ${share} of a core`);
+  assert.ok(lines >= 1000 * (FLOOD_MS / 1000) && lines < 1000 * (FLOOD_MS / 1000 + 2), `${lines} lines`);
+  assert.equal(packets.egress.deny, lines + lostEvents);
+});
