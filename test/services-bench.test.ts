@@ -6,9 +6,9 @@ import { run } from './enid.ts';
 test('10,000 Services start in seconds, change in milliseconds, and cost a connection nothing', async () => {
   const { status, stdout, stderr } = await run('bench', 'services', '--json');
   assert.equal(status, 0, stderr);
-  const { start_s, restart_s, endpoint_ms, connect_ratio } = JSON.parse(stdout) as ServicesResult;
+  const { start_s, restart_s, endpoint_ms, idle_ms, connect_ratio } = JSON.parse(stdout) as ServicesResult;
   assert.ok(start_s < 10 && restart_s < 10, stdout);
-  // Roomy, as the machine may be busy with other tests.
-  assert.ok(endpoint_ms.p50 < 100, stdout);
-  assert.ok(connect_ratio < 1.15, stdout);
+  // On a machine that is busy otherwise, 1 in 100 runs of any program takes longer.
+  assert.ok(endpoint_ms.p99 < Math.max(100, 5 * idle_ms.p99), stdout);
+  assert.ok(connect_ratio < 1.05, stdout);
 });

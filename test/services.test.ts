@@ -435,16 +435,21 @@ test('endpoints count as their slices say, and changes are in force at once', as
     });
   await until(async () => assert.equal(await answering('node-2'), 'a'));
   const times: number[] = [];
+  const idle: number[] = [];
   for (let round = 0; round < 20; round++) {
     const name = round % 2 ? 'a' : 'c';
     await put(endpoint(name));
     const began = performance.now();
     while ((await answering('node-2')) !== name) await sleep(1);
-    times.push(performance.now() - began);
+    const inForce = performance.now();
+    times.push(inForce - began);
+    await answering('node-2');
+    idle.push(performance.now() - inForce);
   }
-  times.sort((a, b) => a - b);
+  for (const samples of [times, idle]) samples.sort((a, b) => a - b);
   t.diagnostic(`in force after ${times[10]!.toFixed(0)} ms at the median, ${times[19]!.toFixed(0)} at most`);
-  assert.ok(times[10]! < 100, `${times}`);
+  // Where the machine is busy otherwise, a mere connection tells how much.
+  assert.ok(times[10]! < Math.max(100, 10 * idle[10]!), `${times}, connections alone ${idle}`);
   // A change is timed when the kernel has taken it, so a packet may be ahead of its figure.
   await until(async () => {
     const metrics = await bed.lab.run('node-2', ['curl', '-s', '127.0.0.1:10249/metrics']);

@@ -4,7 +4,7 @@ import { get } from 'node:http';
 import { test } from 'node:test';
 import { parseIp } from '@enid/ip';
 import type { NetNamespace } from '@enid/linux';
-import { connectTcp } from '@enid/linux';
+import { connectTcp, Nftables } from '@enid/linux';
 import { Registry } from 'prom-client';
 import { systemClock } from '../clock.ts';
 import { LAST_CHANGE } from './kubernetes.ts';
@@ -178,6 +178,8 @@ test('of many updates the last one counts, and a new endpoint is in force within
   await bring(proxy, services, slices);
   // Each of 100 Services is given the pod, while another change is at any stage of being done.
   const times: number[] = [];
+  const idle: number[] = [];
+  const nftables = new Nftables(bed.node);
   let current = slices;
   const give = (index: number) => {
     current = current.with(index, slice(`s${index}`, 8080, [POD_A]));
@@ -189,15 +191,19 @@ test('of many updates the last one counts, and a new endpoint is in force within
     const began = performance.now();
     give(round);
     await proxy.settled();
-    times.push(performance.now() - began);
+    const settled = performance.now();
+    times.push(settled - began);
+    await nftables.list({ family: 'ip', name: 'nothing' });
+    idle.push(performance.now() - settled);
     for (const index of [round, 999 - round]) {
       assert.equal(typeof (await call(bed.node, services[index]!.spec!.clusterIP!, 80)), 'object');
     }
   }
-  times.sort((a, b) => a - b);
-  t.diagnostic(`median ${times[50]!.toFixed(1)} ms, 99th ${times[98]!.toFixed(1)} ms`);
-  // The rarest ones are shown only: they tell what else runs on the machine.
-  assert.ok(times[50]! < 100, `median ${times[50]} ms`);
+  for (const samples of [times, idle]) samples.sort((a, b) => a - b);
+  const told = `median ${times[49]!.toFixed(1)} ms, 99th ${times[98]!.toFixed(1)} ms; a run of nft that changes nothing ${idle[49]!.toFixed(1)} ms, ${idle[98]!.toFixed(1)} ms`;
+  t.diagnostic(told);
+  // The rarest ones tell what else runs on the machine, so they are measured by what changes nothing.
+  assert.ok(times[49]! < Math.max(100, 5 * idle[49]!), told);
 });
 
 test('pods are replaced under load, and no connection fails', async (t) => {
