@@ -1,4 +1,4 @@
-/** Large clusters: how long a start and a change take, and that a connection costs what it costs with one Service. */
+/** Large clusters: how long a start, a restart and a change take. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Nftables } from '@enid/linux';
@@ -36,29 +36,13 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
-test('10,000 Services with 50,000 endpoints: start, restart, changes, connections', async (t) => {
+test('10,000 Services with 50,000 endpoints: start, restart, changes', async (t) => {
   const bed = makeBed(t);
   const pod = bed.pod(POD);
   serveTcp(t, pod, POD, 8080, 'pod');
-  const small = cluster(1);
   const large = cluster(10_000);
-  /** Milliseconds for 100 connections, of the quickest of some runs: the others tell what else the machine does. */
-  const connections = async () => {
-    const runs: number[] = [];
-    for (let run = 0; run < 6; run++) {
-      const connect = async () => {
-        for (let i = 0; i < 100; i++) assert.equal(typeof (await call(bed.node, clusterIp(0), 80)), 'object');
-      };
-      runs.push(await timed(connect));
-    }
-    return Math.min(...runs);
-  };
   const first = await startProxy(t, bed, { healthPort: null });
-  await bring(first, small.services, small.slices);
-  const withOne = await connections();
-
   const start = await timed(() => bring(first, large.services, large.slices));
-  const withMany = await connections();
   await first.stop();
   const listed = await new Nftables(bed.node).list({ family: 'ip', name: TABLE });
   const elements = (name: string) =>
@@ -77,10 +61,9 @@ test('10,000 Services with 50,000 endpoints: start, restart, changes, connection
     assert.equal(typeof outcome, 'object', String(outcome));
   }
   changes.sort((a, b) => a - b);
-  const report = { start, restart, change: [changes[15], changes[29]], withOne, withMany };
+  const report = { start, restart, change: [changes[15], changes[29]] };
   t.diagnostic(JSON.stringify(report, (_, value) => (typeof value === 'number' ? Math.round(value) : value)));
   assert.ok(start < 10_000 && restart < 10_000, JSON.stringify(report));
   // With the pause between two changes. Roomy, as the machine may be busy with other tests.
   assert.ok(changes[15]! < 300, JSON.stringify(report));
-  assert.ok(withMany < 1.5 * withOne, JSON.stringify(report));
 });
