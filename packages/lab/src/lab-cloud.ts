@@ -4,6 +4,7 @@ import { Cloud } from './cloud/cloud.ts';
 import { Fabric } from './fabric/index.ts';
 import { InternetServer } from './internet/server.ts';
 import { CREDENTIALS } from './lab/credentials.ts';
+import { LoadBalancers } from './load-balancers/index.ts';
 
 /** What the cloud's process tells the one that started it. */
 export type CloudReady = { readonly ec2Endpoint: string; readonly region: string };
@@ -29,8 +30,12 @@ export async function runLabCloud(lab: string): Promise<void> {
   const log = pino();
   const before = directory.read<CloudReady>(READY);
   const fabric = new Fabric({ prefix: directory.prefix });
-  const cloud = new Cloud({
+  const loadBalancers: LoadBalancers = new LoadBalancers(directory.prefix, (report) =>
+    cloud.reportHealth([report]),
+  );
+  const cloud: Cloud = new Cloud({
     fabric,
+    loadBalancers,
     credentials: CREDENTIALS,
     stateDir: directory.path,
     seed: lab,
@@ -45,6 +50,7 @@ export async function runLabCloud(lab: string): Promise<void> {
   log.info(ready, 'the lab is up');
   process.send?.(ready);
   await new Promise((resolve) => process.once('SIGTERM', resolve).once('SIGINT', resolve));
+  loadBalancers[Symbol.dispose]();
   await internet.close();
   await cloud.stop();
   fabric.close();
