@@ -142,39 +142,42 @@ test('who answers whom, and whom it sees: every type, policy, affinity, protocol
     ['a', 'c', 'far'].map((name) => bed.place(name)),
     SCTP_PORT,
   );
+  const sequences: (() => Promise<void>)[] = [];
   const bySctp = new Map<string, (() => Promise<void>)[]>(clients.map((name) => [name, []]));
-  const tasks = combinations.flatMap(({ spec, ...combination }) =>
-    clients.flatMap((name) =>
-      FRONTENDS.flatMap((frontend) => {
-        const client = bed.place(name);
-        const cell = { ...combination, client, frontend };
-        const outside = client.kind === 'internet';
-        if (outside && frontend !== 'NodePort node-1' && frontend !== 'externalIP') return [];
-        const addresses = {
-          ClusterIP: spec.clusterIP,
-          'NodePort node-1': outside ? bed.publicAddress : bed.addressOf('node-1'),
-          'NodePort node-2': bed.addressOf('node-2'),
-          externalIP: outside ? bed.publicAddress : EXTERNAL_IP,
-          LoadBalancer: LOAD_BALANCER_IP,
+  for (const { spec, ...combination } of combinations) {
+    for (const name of clients) {
+      const client = bed.place(name);
+      const outside = client.kind === 'internet';
+      const addresses = {
+        ClusterIP: spec.clusterIP,
+        'NodePort node-1': outside ? bed.publicAddress : bed.addressOf('node-1'),
+        'NodePort node-2': bed.addressOf('node-2'),
+        externalIP: outside ? bed.publicAddress : EXTERNAL_IP,
+        LoadBalancer: LOAD_BALANCER_IP,
+      };
+      const frontends = outside ? (['NodePort node-1', 'externalIP'] as const) : FRONTENDS;
+      for (const [at, protocol] of (['tcp', 'udp', 'sctp'] as const).entries()) {
+        const { port, nodePort } = spec.ports[at]!;
+        // One after the other: the first connection of a client decides with whom it stays.
+        const sequence = async () => {
+          for (const frontend of frontends) {
+            const cell = { ...combination, client, frontend };
+            const target = frontend.startsWith('NodePort') ? nodePort! : port;
+            const attempt = (timeout: number) =>
+              protocol === 'sctp'
+                ? sctp.ask(client, addresses[frontend], target, timeout)
+                : ask(client, protocol, addresses[frontend], target, { timeout });
+            const found = await observe(attempt, expected(cell), cell.affinity);
+            cells++;
+            if (found) wrong.push(`${cell.name}: ${protocol} from ${name} to ${frontend}: ${found}`);
+          }
         };
-        const [tcp, udp, last] = (['tcp', 'udp', 'sctp'] as const).map((protocol, at) => async () => {
-          const { port, nodePort } = spec.ports[at]!;
-          const target = frontend.startsWith('NodePort') ? nodePort! : port;
-          const attempt = (timeout: number) =>
-            protocol === 'sctp'
-              ? sctp.ask(client, addresses[frontend], target, timeout)
-              : ask(client, protocol, addresses[frontend], target, { timeout });
-          const found = await observe(attempt, expected(cell), cell.affinity);
-          cells++;
-          if (found) wrong.push(`${cell.name}: ${protocol} from ${name} to ${frontend}: ${found}`);
-        });
-        bySctp.get(name)!.push(last!);
-        return [tcp!, udp!];
-      }),
-    ),
-  );
+        (protocol === 'sctp' ? bySctp.get(name)! : sequences).push(sequence);
+      }
+    }
+  }
   const began = performance.now();
-  await inParallel(40, tasks);
+  await inParallel(40, sequences);
   // One at a time of each client.
   await Promise.all([...bySctp.values()].map((one) => inParallel(1, one)));
   t.diagnostic(`${cells} combinations in ${Math.round(performance.now() - began)} ms`);
