@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { NetNamespace } from '@enid/linux';
-import koffi from 'koffi';
+import { AF_INET, c, MSG_NOSIGNAL, must, SOCK_STREAM, sockaddr } from './sockets.ts';
 import type { End } from './traffic.ts';
 
 type Pair = { readonly client: End; readonly server: End };
@@ -39,30 +39,8 @@ export async function streams(
   return rates as number[][];
 }
 
-const libc = koffi.load(null);
-const c = {
-  socket: libc.func('int socket(int domain, int type, int protocol)'),
-  bind: libc.func('int bind(int fd, const void *address, uint32_t length)'),
-  listen: libc.func('int listen(int fd, int backlog)'),
-  accept: libc.func('int accept(int fd, void *address, void *length)'),
-  connect: libc.func('int connect(int fd, const void *address, uint32_t length)'),
-  send: libc.func('long send(int fd, const void *bytes, ulong length, int flags)'),
-  recv: libc.func('long recv(int fd, void *bytes, ulong length, int flags)'),
-  poll: libc.func('int poll(_Inout_ void *fds, ulong count, int timeout)'),
-  close: libc.func('int close(int fd)'),
-};
-const [AF_INET, SOCK_STREAM, POLLIN, MSG_NOSIGNAL] = [2, 1, 1, 0x4000];
+const POLLIN = 1;
 const BUFFER = new Uint8Array(256 * 1024);
-
-function sockaddr(address: string, port: number): Uint8Array {
-  const bytes = [AF_INET, 0, port >> 8, port & 255, ...address.split('.').map(Number), ...Array(8).fill(0)];
-  return Uint8Array.from(bytes);
-}
-
-function must(what: string, result: number): number {
-  if (result < 0) throw new Error(`${what}: error ${koffi.errno()}`);
-  return result;
-}
 
 /** A socket of each pair, made in its namespace. */
 function sockets({ role, pairs }: Task, make: (pair: Pair, fd: number) => void): number[] {

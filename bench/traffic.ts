@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { NetNamespace } from '@enid/linux';
-import koffi from 'koffi';
+import { AF_INET, c, MSG_NOSIGNAL, must, SOCK_DGRAM, SOCK_STREAM, sockaddr } from './sockets.ts';
 
 /** A namespace by its name, and an address in it. */
 export type End = { readonly namespace: string; readonly address: string };
@@ -48,39 +48,12 @@ export async function measure(
   return rate;
 }
 
-const libc = koffi.load(null);
-const c = {
-  socket: libc.func('int socket(int domain, int type, int protocol)'),
-  bind: libc.func('int bind(int fd, const void *address, uint32_t length)'),
-  listen: libc.func('int listen(int fd, int backlog)'),
-  accept: libc.func('int accept(int fd, void *address, void *length)'),
-  connect: libc.func('int connect(int fd, const void *address, uint32_t length)'),
-  send: libc.func('long send(int fd, const void *bytes, ulong length, int flags)'),
-  sendto: libc.func(
-    'long sendto(int fd, const void *bytes, ulong length, int flags, const void *to, uint32_t size)',
-  ),
-  recv: libc.func('long recv(int fd, void *bytes, ulong length, int flags)'),
-  setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
-  close: libc.func('int close(int fd)'),
-  sched_setaffinity: libc.func('int sched_setaffinity(int pid, ulong size, const void *mask)'),
-};
-const [AF_INET, SOCK_STREAM, SOCK_DGRAM] = [2, 1, 2];
 const [SOL_SOCKET, SO_REUSEADDR, SO_LINGER] = [1, 2, 13];
-const [IPPROTO_TCP, TCP_NODELAY, MSG_NOSIGNAL] = [6, 1, 0x4000];
+const [IPPROTO_TCP, TCP_NODELAY] = [6, 1];
 const ON = Uint8Array.from([1, 0, 0, 0]);
 /** Closes by a reset, so that ports are free again at once. */
 const NO_LINGER = Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 0]);
 const DATAGRAM = new Uint8Array(64);
-
-function sockaddr(address: string, port: number): Uint8Array {
-  const bytes = [AF_INET, 0, port >> 8, port & 255, ...address.split('.').map(Number), ...Array(8).fill(0)];
-  return Uint8Array.from(bytes);
-}
-
-function must(what: string, result: number): number {
-  if (result < 0) throw new Error(`${what}: error ${koffi.errno()}`);
-  return result;
-}
 
 if (!isMainThread) {
   const task = workerData as Task;
