@@ -1,0 +1,110 @@
+/** Annotations with a common prefix, read by type. The errors name the whole annotation and what it may be. */
+import { InvalidObject } from './model/errors.ts';
+
+export class Annotations {
+  readonly #object: string;
+  readonly #prefix: string;
+  readonly #values: Readonly<Record<string, string>>;
+
+  /** @param object for messages: `Service shop/web`. @param prefix `alb.ingress.kubernetes.io/`. */
+  constructor(object: string, prefix: string, values: Readonly<Record<string, string>> | undefined) {
+    this.#object = object;
+    this.#prefix = prefix;
+    this.#values = values ?? {};
+  }
+
+  has(name: string): boolean {
+    return Object.hasOwn(this.#values, this.#prefix + name);
+  }
+
+  /** What follows the prefix in the keys of all annotations that begin with `start`. */
+  names(start: string): string[] {
+    const whole = this.#prefix + start;
+    return Object.keys(this.#values)
+      .filter((key) => key.startsWith(whole))
+      .map((key) => key.slice(this.#prefix.length));
+  }
+
+  /** Without the white space around it; undefined when there is none or nothing in it. */
+  text(name: string): string | undefined {
+    return (this.has(name) && this.#values[this.#prefix + name]!.trim()) || undefined;
+  }
+
+  /** One of several words. */
+  oneOf<Value extends string>(name: string, values: readonly Value[]): Value | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const found = values.find((value) => value === text);
+    return found ?? this.refuse(name, `is ${quoted(text)}: it may be ${values.join(', ')}`);
+  }
+
+  flag(name: string): boolean | undefined {
+    const text = this.oneOf(name, ['true', 'false']);
+    return text === undefined ? undefined : text === 'true';
+  }
+
+  /** A whole number within a range. */
+  number(name: string, [from, to]: readonly [number, number]): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= from && value <= to) return value;
+    return this.refuse(name, `is ${quoted(text)}: it may be a whole number from ${from} to ${to}`);
+  }
+
+  /** Parts between commas; an empty list when there is none. */
+  list(name: string): string[] {
+    return (this.text(name) ?? '')
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '');
+  }
+
+  /** `key=value` pairs between commas. */
+  map(name: string): Record<string, string> {
+    return Object.fromEntries(
+      this.list(name).map((pair) => {
+        const equals = pair.indexOf('=');
+        if (equals < 1)
+          return this.refuse(name, `has ${quoted(pair)}: it is a list such as key1=value1,key2=value2`);
+        return [pair.slice(0, equals).trim(), pair.slice(equals + 1).trim()];
+      }),
+    );
+  }
+
+  /** JSON, held to a schema of zod. */
+  json<Value>(name: string, schema: JsonSchema<Value>): Value | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      return this.refuse(name, `is not JSON: ${(error as Error).message}`);
+    }
+    const read = schema.safeParse(value);
+    if (read.success) return read.data;
+    const [issue] = read.error.issues;
+    const path = issue?.path.join('.');
+    return this.refuse(name, `is not as it should be: ${path ? `${path}: ` : ''}${issue?.message}`);
+  }
+
+  /** @throws {InvalidObject} that names the annotation. */
+  refuse(name: string, message: string): never {
+    throw new InvalidObject(this.#object, `annotation ${this.#prefix}${name} ${message}`);
+  }
+}
+
+/** What a schema of zod can do. */
+type JsonSchema<Value> = {
+  safeParse(value: unknown):
+    | { readonly success: true; readonly data: Value }
+    | {
+        readonly success: false;
+        readonly error: {
+          readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
+        };
+      };
+};
+
+const quoted = (text: string) => `"${text.length > 60 ? `${text.slice(0, 60)}...` : text}"`;
