@@ -1,0 +1,3 @@
+/** Load balancers for Services and Ingresses. It loads AWS's SDK, which takes a while: import it where it is used. */
+export * from './targets/objects.ts';
+export { startTargetGroupBindings, type TargetGroupBindingOptions } from './targets/target-group-bindings.ts';

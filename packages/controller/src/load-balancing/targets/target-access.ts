@@ -1,0 +1,95 @@
+/** Keeps the security groups of nodes and pods open for load balancers, for all bindings together. */
+import { DescribeSecurityGroupsCommand, type EC2Client, type SecurityGroup } from '@aws-sdk/client-ec2';
+import { authorizeIngress, ingressRuleKey, ingressRulesOf, revokeIngress } from '../aws/ingress-rules.ts';
+import type { SecurityGroupRule } from '../model/stack.ts';
+import { mergeRules } from './merge-rules.ts';
+
+/** By which rules of ours are known, those of the AWS Load Balancer Controller among them; others are left alone. */
+export const DESCRIPTION = 'elbv2.k8s.aws/targetGroupBinding=shared';
+
+/** What a binding needs of each security group, by the group's id. */
+export type NeededRules = ReadonlyMap<string, readonly SecurityGroupRule[]>;
+
+export type TargetAccessOptions = {
+  readonly ec2: EC2Client;
+  readonly vpcId: string;
+  readonly clusterName: string;
+  /** Whether the needs of all bindings are known: until then nothing is taken away. */
+  readonly isComplete: () => boolean;
+};
+
+export class TargetAccess {
+  readonly #options: TargetAccessOptions;
+  /** By the key of the binding. */
+  readonly #needs = new Map<string, NeededRules>();
+  /** Groups that may have rules too many. */
+  readonly #stale = new Set<string>();
+  #hasLooked = false;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(options: TargetAccessOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Says what a binding needs, and opens the groups before it returns.
+   * @param needs nothing when the binding is gone.
+   * @throws what the SDK throws; all that is missing is made up for by the next call.
+   */
+  need(binding: string, needs: NeededRules): Promise<void> {
+    const old = this.#needs.get(binding);
+    for (const group of old?.keys() ?? []) this.#stale.add(group);
+    if (needs.size > 0) this.#needs.set(binding, needs);
+    else this.#needs.delete(binding);
+    // One after another: two that read the same group at a time would open it twice.
+    const done = this.#turn.then(() => this.#apply(needs));
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  async #apply(needs: NeededRules): Promise<void> {
+    const { isComplete } = this.#options;
+    const clean = isComplete();
+    if (clean && !this.#hasLooked) {
+      // What an earlier process has opened.
+      for (const { GroupId } of await this.#describe(this.#ofCluster)) this.#stale.add(GroupId!);
+      this.#hasLooked = true;
+    }
+    const ids = new Set([...needs.keys(), ...(clean ? this.#stale : [])]);
+    if (ids.size === 0) return;
+    const groups = await this.#describe({ Name: 'group-id', Values: [...ids] });
+    for (const group of groups) await this.#match(group, clean);
+    if (clean) for (const id of ids) this.#stale.delete(id);
+  }
+
+  /** Opens a group for all that is needed of it before it closes what is not. */
+  async #match(group: SecurityGroup, clean: boolean): Promise<void> {
+    const { ec2 } = this.#options;
+    const id = group.GroupId!;
+    const there = ingressRulesOf(group);
+    const wanted = mergeRules([...this.#needs.values()].flatMap((needs) => needs.get(id) ?? []));
+    const have = new Set(there.map(ingressRuleKey));
+    const want = new Set(wanted.map(ingressRuleKey));
+    const missing = wanted.filter((rule) => !have.has(ingressRuleKey(rule)));
+    await authorizeIngress(
+      ec2,
+      id,
+      missing.map((rule) => ({ ...rule, description: DESCRIPTION })),
+    );
+    if (!clean) return;
+    const extra = there.filter((rule) => rule.description === DESCRIPTION && !want.has(ingressRuleKey(rule)));
+    await revokeIngress(ec2, id, extra);
+  }
+
+  get #ofCluster() {
+    return { Name: 'tag-key', Values: [`kubernetes.io/cluster/${this.#options.clusterName}`] };
+  }
+
+  async #describe(filter: { Name: string; Values: string[] }): Promise<SecurityGroup[]> {
+    const { ec2, vpcId } = this.#options;
+    const { SecurityGroups = [] } = await ec2.send(
+      new DescribeSecurityGroupsCommand({ Filters: [{ Name: 'vpc-id', Values: [vpcId] }, filter] }),
+    );
+    return SecurityGroups;
+  }
+}

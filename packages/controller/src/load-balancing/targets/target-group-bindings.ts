@@ -1,0 +1,333 @@
+/** The controller of TargetGroupBindings: keeps target groups at the pods or nodes of a Service. */
+import type { EC2Client } from '@aws-sdk/client-ec2';
+import type { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
+import type { Ipv4Cidr } from '@enid/ip';
+import {
+  type Clock,
+  type EndpointSlice,
+  type EventRecorder,
+  Informer,
+  isConflict,
+  isNotFound,
+  type KubeClient,
+  keyOf,
+  type Node,
+  type Pod,
+  type Service,
+  systemClock,
+  WorkQueue,
+} from '@enid/kube';
+import type { AccountSecurityGroup } from '../model/account.ts';
+import type { SecurityGroupRule } from '../model/stack.ts';
+import { groupForRules, InstanceInterfaces } from './interfaces.ts';
+import {
+  BINDINGS,
+  bindingPath,
+  FINALIZER,
+  GROUP_VERSION,
+  type NetworkingPort,
+  type TargetGroupBinding,
+  type TargetType,
+} from './objects.ts';
+import { isGated, tellReadiness } from './readiness.ts';
+import { TargetAccess } from './target-access.ts';
+import { type RegisteredTargets, TargetGroups } from './target-groups.ts';
+import {
+  instanceOf,
+  nodeTargets,
+  podTargets,
+  servicePort,
+  type Target,
+  targetKey,
+  type WantedTarget,
+} from './wanted-targets.ts';
+
+/** Objects that somebody follows. */
+type Followed<T extends object> = Pick<Informer<T>, 'get' | 'list' | 'onChange'>;
+
+export type TargetGroupBindingOptions = {
+  readonly client: KubeClient;
+  readonly elb: ElasticLoadBalancingV2Client;
+  readonly ec2: EC2Client;
+  readonly vpcId: string;
+  readonly clusterName: string;
+  readonly account: {
+    vpcCidrs(): Promise<readonly Ipv4Cidr[]>;
+    securityGroups(): Promise<readonly AccountSecurityGroup[]>;
+  };
+  /** All of the cluster's, which must have been listed already. */
+  readonly services: Followed<Service>;
+  readonly pods: Followed<Pod>;
+  readonly nodes: Followed<Node>;
+  /** How often a target group is looked at though nothing has changed in the cluster, in milliseconds. */
+  readonly resync?: number;
+  readonly recorder?: EventRecorder;
+  readonly onError?: (error: Error) => void;
+  readonly clock?: Clock;
+  /** Ends the wait for the cluster's state. */
+  readonly signal?: AbortSignal;
+};
+
+/** How soon the health of targets is asked for again while a pod waits for it, at least and at most, in milliseconds. */
+const POLL = [1_000, 15_000] as const;
+const RESYNC = 300_000;
+/** Changes of a Service come in bursts. */
+const SETTLE = 50;
+
+/** Resolves when the cluster's state is known and work has begun; dispose of it to end it. */
+export async function startTargetGroupBindings(options: TargetGroupBindingOptions): Promise<AsyncDisposable> {
+  const { client, elb, ec2, vpcId, clusterName, account, services, pods, nodes, recorder, signal } = options;
+  const { clock = systemClock, onError = console.error, resync = RESYNC } = options;
+  await using stack = new AsyncDisposableStack();
+  const follow = <T extends object, I extends string>(
+    path: string,
+    index: I,
+    by: (object: T) => string[],
+  ) => {
+    const indexes = { [index]: by } as Record<I, (object: T) => string[]>;
+    const informer = new Informer<T, I>({ client, path, clock, onError, indexes });
+    stack.defer(() => informer.stop());
+    return informer;
+  };
+  const bindings = follow<TargetGroupBinding, 'service'>(BINDINGS, 'service', (binding) => [
+    serviceKeyOf(binding),
+  ]);
+  const slices = follow<EndpointSlice, 'service'>(
+    '/apis/discovery.k8s.io/v1/endpointslices',
+    'service',
+    (slice) => [`${slice.metadata?.namespace}/${slice.metadata?.labels?.['kubernetes.io/service-name']}`],
+  );
+  const giveUp = () => {
+    for (const informer of [bindings, slices]) void informer.stop();
+  };
+  signal?.addEventListener('abort', giveUp);
+  stack.defer(() => signal?.removeEventListener('abort', giveUp));
+  if (signal?.aborted) giveUp();
+  await Promise.all([bindings.synced, slices.synced]);
+
+  const groups = new TargetGroups(elb);
+  const interfaces = new InstanceInterfaces(ec2, clock);
+  /** The bindings whose needs of security groups have been told once. */
+  const told = new Set<string>();
+  const isComplete = () => bindings.list().every((binding) => told.has(keyOf(binding)));
+  const access = new TargetAccess({ ec2, vpcId, clusterName, isComplete });
+  const queue = new WorkQueue({
+    clock,
+    concurrency: 8,
+    process: reconcile,
+    onError(key, error) {
+      if (isConflict(error) || isNotFound(error)) return;
+      tell(key, 'Warning', 'FailedReconcile', error.message);
+      onError(new Error(`TargetGroupBinding ${key}: ${error.message}`, { cause: error }));
+    },
+  });
+  stack.defer(() => queue.close());
+  const soon = (key: string) => queue.addAfter(key, SETTLE);
+  const on = (unsubscribe: () => void) => stack.defer(unsubscribe);
+  const onServices = (key: string) => {
+    for (const binding of bindings.by('service', key)) soon(keyOf(binding));
+  };
+  on(bindings.onChange((old, now) => queue.add(keyOf((now ?? old)!))));
+  on(services.onChange((old, now) => onServices(keyOf((now ?? old)!))));
+  on(
+    slices.onChange((old, now) => {
+      const { metadata } = (now ?? old)!;
+      onServices(`${metadata?.namespace}/${metadata?.labels?.['kubernetes.io/service-name']}`);
+    }),
+  );
+  // A pod that waits for its target is in its slice as not ready from the beginning: the slice does not tell of its containers.
+  on(
+    pods.onChange((old, now) => {
+      if (!now || containersReady(old) === containersReady(now)) return;
+      for (const { conditionType } of now.spec?.readinessGates ?? []) {
+        const [prefix, name] = conditionType.split('/');
+        if (prefix === GATE_PREFIX) soon(`${now.metadata?.namespace}/${name}`);
+      }
+    }),
+  );
+  on(
+    nodes.onChange((old, now) => {
+      if (nodeFacts(old) === nodeFacts(now)) return;
+      for (const binding of bindings.list()) soon(keyOf(binding));
+    }),
+  );
+  const owned = stack.move();
+  return { [Symbol.asyncDispose]: () => owned.disposeAsync() };
+
+  async function reconcile(key: string): Promise<void> {
+    const binding = bindings.get(key);
+    if (!binding) {
+      told.delete(key);
+      await access.need(key, new Map());
+      return;
+    }
+    const isLeaving = binding.metadata?.deletionTimestamp !== undefined;
+    if (isLeaving && !binding.metadata?.finalizers?.includes(FINALIZER)) return;
+    const { targetGroupARN, targetGroupName = '' } = binding.spec;
+    const group = await groups.find(targetGroupARN ? { arn: targetGroupARN } : { name: targetGroupName });
+    const registered = group && (await groups.targets(group.arn));
+    if (isLeaving) {
+      if (registered) await groups.deregister(group.arn, [...registered.values()].filter(isServing));
+      told.add(key);
+      await access.need(key, new Map());
+      await keepWith(binding, (finalizers) => finalizers.filter((name) => name !== FINALIZER));
+      return;
+    }
+    if (!group || !registered)
+      throw new Error(
+        `there is no target group ${targetGroupARN ?? targetGroupName}: make it, or delete this TargetGroupBinding`,
+      );
+    if (!binding.metadata?.finalizers?.includes(FINALIZER))
+      await keepWith(binding, (finalizers) => [...finalizers, FINALIZER]);
+
+    const wanted = wantedTargets(binding, group.targetType);
+    await access.need(key, await neededRules(binding, wanted)).finally(() => told.add(key));
+    const isThere = (target: Target) => isServing(registered.get(targetKey(target)));
+    const missing = wanted.filter((target) => !isThere(target));
+    const names = new Set(wanted.map(targetKey));
+    const extra = [...registered.values()].filter(
+      (target) => isServing(target) && !names.has(targetKey(target)),
+    );
+    // First what is new, so that a target group never runs empty between two generations of pods.
+    if (missing.length > 0) await groups.register(group.arn, missing, await account.vpcCidrs());
+    if (extra.length > 0) await groups.deregister(group.arn, extra);
+    const now = missing.length > 0 ? await groups.targets(group.arn) : registered;
+    const waiting = await tellPods(binding, wanted, now);
+    await observed(binding);
+    if (missing.length + extra.length > 0)
+      tell(
+        key,
+        'Normal',
+        'SuccessfullyReconciled',
+        `registered ${missing.length} targets, deregistered ${extra.length}`,
+      );
+    queue.addAfter(key, waiting.length > 0 ? pollAfter(waiting, clock.now()) : resync);
+  }
+
+  function wantedTargets(binding: TargetGroupBinding, targetType: TargetType): WantedTarget[] {
+    const { serviceRef, nodeSelector } = binding.spec;
+    const key = serviceKeyOf(binding);
+    const service = services.get(key);
+    if (!service) return [];
+    const port = servicePort(service, serviceRef.port);
+    if (!port)
+      throw new Error(
+        `Service ${key} has no port ${serviceRef.port}: name one of its ports in spec.serviceRef.port`,
+      );
+    return targetType === 'instance'
+      ? nodeTargets(port, nodeSelector, nodes.list())
+      : podTargets(keyOf(binding).split('/')[1]!, port, slices.by('service', key), (name) => pods.get(name));
+  }
+
+  /** What the security groups of the targets must let in. */
+  async function neededRules(
+    { spec }: TargetGroupBinding,
+    wanted: readonly WantedTarget[],
+  ): Promise<Map<string, SecurityGroupRule[]>> {
+    const needed = new Map<string, SecurityGroupRule[]>();
+    const { ingress = [] } = spec.networking ?? {};
+    if (ingress.length === 0) return needed;
+    const located = wanted.flatMap((target) => {
+      const node = 'node' in target ? target.node : nodes.get(target.pod?.spec?.nodeName ?? '');
+      const instance = node && instanceOf(node);
+      if (!instance) return [];
+      return [{ target, instance, ...('pod' in target && { address: target.id }) }];
+    });
+    const guards = await interfaces.groupsOf(located);
+    const all = await account.securityGroups();
+    for (const { target, instance, address } of located) {
+      const guarding = guards.get(address ?? instance);
+      if (!guarding) continue;
+      const group = groupForRules(guarding, all, clusterName);
+      const rules = needed.get(group) ?? [];
+      needed.set(group, rules);
+      for (const { from, ports } of ingress)
+        for (const { securityGroup, ipBlock } of from)
+          for (const port of ports)
+            rules.push({
+              protocol: port.protocol === 'UDP' ? 'udp' : 'tcp',
+              ports: portRange(port, target),
+              from: securityGroup ? { groupId: securityGroup.groupID } : { cidr: ipBlock!.cidr },
+            });
+    }
+    return needed;
+  }
+
+  /** Tells pods how their targets are. @returns those that have to wait. */
+  async function tellPods(
+    binding: TargetGroupBinding,
+    wanted: readonly WantedTarget[],
+    registered: RegisteredTargets | undefined,
+  ): Promise<Pod[]> {
+    const name = binding.metadata!.name!;
+    const waiting = wanted.map(async (target) => {
+      if (!('pod' in target && target.pod && isGated(target.pod, name))) return [];
+      const health = registered?.get(targetKey(target))?.health;
+      return (await tellReadiness(client, target.pod, name, health, clock.now())) ? [] : [target.pod];
+    });
+    return (await Promise.all(waiting)).flat();
+  }
+
+  async function keepWith(
+    { metadata }: TargetGroupBinding,
+    change: (finalizers: readonly string[]) => readonly string[],
+  ): Promise<void> {
+    const { namespace, name, resourceVersion, finalizers = [] } = metadata!;
+    const patch = { metadata: { resourceVersion, finalizers: change(finalizers) } };
+    await client.patch(bindingPath(namespace!, name), patch);
+  }
+
+  async function observed({ metadata, status }: TargetGroupBinding): Promise<void> {
+    const observedGeneration = metadata?.generation;
+    if (status?.observedGeneration === observedGeneration) return;
+    await client.patch(`${bindingPath(metadata!.namespace!, metadata!.name)}/status`, {
+      status: { observedGeneration },
+    });
+  }
+
+  function tell(key: string, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    const binding = bindings.get(key);
+    const about = { ...binding, apiVersion: GROUP_VERSION, kind: 'TargetGroupBinding' };
+    if (binding) recorder?.event(about, type, reason, message);
+  }
+}
+
+const GATE_PREFIX = 'target-health.elbv2.k8s.aws';
+
+const serviceKeyOf = ({ metadata, spec }: TargetGroupBinding) =>
+  `${metadata?.namespace}/${spec.serviceRef.name}`;
+
+/** Whether a target is registered and does not drain. */
+const isServing = (target: { readonly health: { readonly State?: string | undefined } } | undefined) =>
+  target !== undefined && target.health.State !== 'draining';
+
+const containersReady = (pod: Pod | undefined) =>
+  pod?.status?.conditions?.find(({ type }) => type === 'ContainersReady')?.status;
+
+/** Often while a pod is young, seldom for one that has waited for long. */
+function pollAfter(waiting: readonly Pod[], now: number): number {
+  const ages = waiting.map(({ metadata }) => now - Date.parse(metadata?.creationTimestamp ?? ''));
+  return Math.min(Math.max(Math.min(...ages) / 10, POLL[0]), POLL[1]);
+}
+
+/** What of a node decides whether it is a target. */
+function nodeFacts(node: Node | undefined): string | undefined {
+  if (!node) return undefined;
+  const { metadata, spec, status } = node;
+  const ready = status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+  const taints = spec?.taints?.map(({ key }) => key);
+  return JSON.stringify([metadata?.labels, metadata?.deletionTimestamp, spec?.providerID, taints, ready]);
+}
+
+/** The ports that a rule is for, at a target. */
+function portRange({ port }: NetworkingPort, target: WantedTarget): readonly [number, number] {
+  if (typeof port === 'number') return [port, port];
+  if (port === undefined) return [0, 65535];
+  const containers = ('pod' in target && target.pod?.spec?.containers) || [];
+  const named = containers
+    .flatMap(({ ports = [] }) => ports)
+    .find(({ name }) => name === port)?.containerPort;
+  // The port that the name stands for is the target's, unless the health check has another.
+  const number = named ?? target.port;
+  return [number, number];
+}
