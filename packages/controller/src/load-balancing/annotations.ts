@@ -1,6 +1,15 @@
 /** Annotations with a common prefix, read by type. The errors name the whole annotation and what it may be. */
 import { InvalidObject } from './model/errors.ts';
 
+/** What a user names, as subnets or certificates. */
+export type Named = {
+  /** For messages: `Service shop/web`. */
+  readonly object: string;
+  /** Where, for messages: `annotation alb.ingress.kubernetes.io/subnets`. */
+  readonly source: string;
+  readonly names: readonly string[];
+};
+
 export class Annotations {
   readonly #object: string;
   readonly #prefix: string;
@@ -30,11 +39,16 @@ export class Annotations {
     return (this.has(name) && this.#values[this.#prefix + name]!.trim()) || undefined;
   }
 
-  /** One of several words. */
-  oneOf<Value extends string>(name: string, values: readonly Value[]): Value | undefined {
+  /** One of several words. @param options.anyCase in capital letters or not. */
+  oneOf<Value extends string>(
+    name: string,
+    values: readonly Value[],
+    { anyCase = false } = {},
+  ): Value | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
-    const found = values.find((value) => value === text);
+    const same = (value: string) => anyCase && value.toLowerCase() === text.toLowerCase();
+    const found = values.find((value) => value === text || same(value));
     return found ?? this.refuse(name, `is ${quoted(text)}: it may be ${values.join(', ')}`);
   }
 
@@ -58,6 +72,15 @@ export class Annotations {
       .split(',')
       .map((part) => part.trim())
       .filter((part) => part !== '');
+  }
+
+  /** A {@link list} of what a user names, and where. */
+  named(name: string): Named {
+    return {
+      object: this.#object,
+      source: `annotation ${this.#prefix}${name}`,
+      names: this.list(name),
+    };
   }
 
   /** `key=value` pairs between commas. */

@@ -1,6 +1,6 @@
 /** What stacks are worked out from besides Kubernetes objects: what the AWS account has. All methods may be answered from a short-lived cache. */
 import type { Ipv4Cidr } from '@enid/ip';
-import type { Tags } from './stack.ts';
+import type { Scheme, StackId, Tags } from './stack.ts';
 
 export type AccountSubnet = {
   readonly id: string;
@@ -19,6 +19,14 @@ export type AccountCertificate = {
   readonly importedOrIssuedAt: number;
 };
 
+/** What of a load balancer that there is already decides how it goes on, where its user does not say otherwise. */
+export type AccountLoadBalancer = {
+  readonly scheme: Scheme;
+  readonly subnetIds: readonly string[];
+  /** None: a network load balancer that was made without can never have any. */
+  readonly securityGroupIds: readonly string[];
+};
+
 /** The account's region and VPC of the cluster. Methods throw `AwsError`, with AWS's code and message. */
 export interface Account {
   readonly vpcId: string;
@@ -30,6 +38,8 @@ export interface Account {
   securityGroups(): Promise<readonly AccountSecurityGroup[]>;
   /** Certificates of ACM that are issued. */
   certificates(): Promise<readonly AccountCertificate[]>;
+  /** The load balancer that carries a stack's tags. @returns undefined when there is none. */
+  loadBalancerOf(id: StackId): Promise<AccountLoadBalancer | undefined>;
   /** ARN of the target group of this name. @returns undefined when there is none. */
   targetGroupArn(name: string): Promise<string | undefined>;
 }

@@ -26,14 +26,18 @@ export const emptyStack = (id: StackId): Stack => ({ id, targetGroups: [] });
 
 export type Tags = Readonly<Record<string, string>>;
 
+export type Scheme = 'internal' | 'internet-facing';
+
 export type LoadBalancerSpec = {
   readonly name: string;
   readonly type: 'application' | 'network';
-  readonly scheme: 'internal' | 'internet-facing';
+  readonly scheme: Scheme;
   /** One in each zone. */
   readonly subnets: readonly SubnetSpec[];
   /** `managed` is the stack's own, `backend` the one that all load balancers of the cluster share; others are ids. */
   readonly securityGroups: readonly SecurityGroupRef[];
+  /** Whether they hold for clients that come by PrivateLink, of a network load balancer; left as it is without a word. */
+  readonly inboundRulesOnPrivateLink?: 'on' | 'off';
   /** Those that are to be set; the others are left as they are. */
   readonly attributes: Readonly<Record<string, string>>;
   readonly listeners: readonly ListenerSpec[];
