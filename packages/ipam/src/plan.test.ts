@@ -131,6 +131,16 @@ test('a pod that waits makes the pool low although addresses rest', () => {
   ]);
 });
 
+test('the address that a pod waits for is not given back before the pod has it', () => {
+  const targets = { warmEnis: 0, warmIps: 0, minimumIps: 5 };
+  const pool = withPods(poolOf(5, 1), 5);
+  assert.deepEqual(planned(pool, { targets, waiting: 1 }), []);
+  assert.deepEqual(planned(pool, { targets }), [{ kind: 'free-eni', eniId: 'eni-1' }]);
+  const young = putEni(pool, { ...pool.enis[1]!, since: NOW });
+  assert.deepEqual(planned(young, { targets, waiting: 1 }), []);
+  assert.equal(planned(young, { targets })[0]!.kind, 'unassign-addresses');
+});
+
 const block = (device: number, n: number): Ipv4Cidr => parseIpv4Cidr(`10.${device}.0.${n * 16}/28`);
 
 /** A pool of prefixes: ENIs with so many each, all long attached. */

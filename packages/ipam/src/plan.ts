@@ -125,7 +125,9 @@ function stateOf<A extends Ip>({ pool, targets, bounds, waiting, now }: PlanInpu
   if (hasIpTargets(targets)) {
     const missing = inSlots(Math.max(targets.warmIps - available, targets.minimumIps - total));
     const held = current.length * size - available;
-    const needed = Math.max(inSlots(held + targets.warmIps), inSlots(targets.minimumIps - (assigned - held)));
+    // What pods wait for is not too much, in the moment before they have it.
+    const warm = Math.max(targets.warmIps, waiting);
+    const needed = Math.max(inSlots(held + warm), inSlots(targets.minimumIps - (assigned - held)));
     return { counts, short: short(missing), over: Math.max(Math.min(freeSlots, current.length - needed), 0) };
   }
   const low = available < warmAddresses(pool, targets, bounds);
@@ -215,11 +217,11 @@ function giveBack<A extends Ip>(
 
 /** The ENI that may go: nothing on it is held or rests, and the others satisfy the target without it. */
 function surplusEni<A extends Ip>(
-  { pool, targets, bounds, now }: PlanInput<A>,
+  { pool, targets, bounds, waiting, now }: PlanInput<A>,
   { counts }: State,
 ): PoolEni<A> | undefined {
   const byIps = hasIpTargets(targets);
-  const warm = byIps ? targets.warmIps : warmAddresses(pool, targets, bounds);
+  const warm = Math.max(byIps ? targets.warmIps : warmAddresses(pool, targets, bounds), waiting);
   const byEnis = !byIps && pool.mode === 'address';
   const plenty = !byEnis || counts.available >= (targets.warmEnis + 1) * bounds.slotsPerEni;
   return pool.enis.findLast((eni) => {

@@ -84,6 +84,13 @@ test('calls are counted from the start of the node', () => {
   assert.ok(rest('m5.large', 20, { WARM_IP_TARGET: '1' }).ec2Calls > 20);
 });
 
+test('a pod beyond a target that keeps nothing warm has its address fetched', () => {
+  const found = rest('m5.large', 10, { MINIMUM_IP_TARGET: '8' });
+  assert.deepEqual([found.perEni, found.unused, found.ec2Calls], [[9, 1], 0, 7]);
+  const prefixes = { ENABLE_PREFIX_DELEGATION: 'true', MINIMUM_IP_TARGET: '8' };
+  assert.deepEqual(rest('m5.large', 17, prefixes).perEni, [2]);
+});
+
 test('custom networking leaves the primary ENI empty', () => {
   const found = rest('t3.small', 4, { AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG: 'true' });
   assert.deepEqual([found.perEni, found.unused], [[0, 3, 3], 2]);

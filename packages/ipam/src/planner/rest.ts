@@ -8,6 +8,7 @@ import {
   countsOf,
   dropEni,
   expire,
+  type HolderKey,
   type Pool,
   PREFIX_LENGTH,
   prefixSlotOf,
@@ -28,20 +29,23 @@ export interface SlotSource {
   returnSlots(slots: readonly Slot[]): void;
 }
 
-/** A node whose pool needs nothing. */
+/** A pool at a time, and the calls that were made for it so far. */
 export type Rest = { readonly pool: Pool; readonly now: number; readonly calls: number };
 
 /** No node needs more steps between two changes: each ENI is attached, filled, emptied and freed once at most. */
 const MOST_STEPS = 10_000;
 
-/** Lets time pass and carries out what is planned until nothing is, now or later. */
-export function settle(before: Pool, shape: NodeShape, source: SlotSource, start: number): Rest {
+/**
+ * Lets time pass and carries out what is planned until nothing is, now or later.
+ * @param waiting pods that wait for an address meanwhile.
+ */
+export function settle(from: Rest, shape: NodeShape, source: SlotSource, waiting = 0): Rest {
   const { settings, bounds } = shape;
-  let [pool, now, calls] = [before, start, 0];
+  let { pool, now, calls } = from;
   let lastDecrease: number | undefined;
   for (let step = 0, idle = false; step < MOST_STEPS; step++) {
     pool = expire(pool, now);
-    const actions = plan({ pool, targets: settings.targets, bounds, waiting: 0, lastDecrease, now });
+    const actions = plan({ pool, targets: settings.targets, bounds, waiting, lastDecrease, now });
     let acted = false;
     for (const action of actions) {
       const next = carryOut(pool, shape, source, action, now);
@@ -56,6 +60,23 @@ export function settle(before: Pool, shape: NodeShape, source: SlotSource, start
     if (idle) now += Math.max(MINIMUM_ENI_AGE, DECREASE_INTERVAL, settings.cooldown) + 1;
   }
   throw new Error(`the pool does not come to rest: ${JSON.stringify(settings)} on ${JSON.stringify(bounds)}`);
+}
+
+/**
+ * Gives a pod an address, which is fetched when none is free, and lets the pool come to rest again.
+ * @returns undefined when none can be had.
+ */
+export function settlePod(
+  from: Rest,
+  key: HolderKey,
+  shape: NodeShape,
+  source: SlotSource,
+): Rest | undefined {
+  const give = (rest: Rest) => {
+    const given = assign(rest.pool, key, {}, rest.now);
+    return given && settle({ ...rest, pool: given.pool }, shape, source);
+  };
+  return give(from) ?? give(settle(from, shape, source, 1));
 }
 
 /** @returns the pool after the action, or undefined when EC2 has not what it asks for. */
@@ -126,21 +147,25 @@ export function planToRest(
     );
   }
   const source = endless();
-  let rest = settle(freshPool(shape, 'eni-0'), shape, source, 0);
-  let { calls } = rest;
+  let rest = settle({ pool: freshPool(shape, 'eni-0'), now: 0, calls: 0 }, shape, source);
   for (let pod = 0; pod < pods; pod++) {
-    const key = { network: 'aws-cni', containerId: `${pod}`, ifName: 'eth0' };
-    const given = assign(rest.pool, key, {}, rest.now);
-    if (!given) throw new Error(`a pool at rest has no address for pod ${pod + 1} of ${pods} on ${type}`);
-    rest = settle(given.pool, shape, source, rest.now);
-    calls += rest.calls;
+    const next = settlePod(rest, keyOf(pod), shape, source);
+    if (!next) throw new Error(`no address can be had for pod ${pod + 1} of ${pods} on ${type}`);
+    rest = next;
   }
-  const { pool, now } = rest;
+  const { pool, now, calls } = rest;
   const perEni = pool.enis.map(({ slots }) => slots.length);
   const attached = perEni.reduce((sum, count) => sum + count, 0);
   const { total, assigned } = countsOf(pool, now);
   return { pods, enis: pool.enis.length, perEni, attached, unused: total - assigned, ec2Calls: calls };
 }
+
+/** A pod, by its number, as a pool knows it. */
+export const keyOf = (pod: number): HolderKey => ({
+  network: 'aws-cni',
+  containerId: `${pod}`,
+  ifName: 'eth0',
+});
 
 /** A subnet that never runs dry. */
 function endless(): SlotSource {

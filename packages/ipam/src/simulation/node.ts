@@ -1,14 +1,13 @@
 /** A node in virtual time: its pods, its pool, and the agent's loop that keeps it. */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
 import { type Action, DECREASE_INTERVAL, MINIMUM_ENI_AGE, plan } from '../plan.ts';
-import { attachedEni, callsFor, type NodeShape, slotOfKey } from '../planner/index.ts';
+import { attachedEni, callsFor, keyOf, type NodeShape, slotOfKey } from '../planner/index.ts';
 import {
   addressesPerSlot,
   addSlots,
   assign,
   dropEni,
   expire,
-  type HolderKey,
   markLeaving,
   type Pool,
   putEni,
@@ -312,10 +311,3 @@ export class SimulatedNode {
     return Math.min(rested, Math.ceil((due - this.#phase) / CHECK_INTERVAL) * CHECK_INTERVAL + this.#phase);
   }
 }
-
-/** A simulated pod as a pool knows it. */
-export const keyOf = (pod: number): HolderKey => ({
-  network: 'aws-cni',
-  containerId: `${pod}`,
-  ifName: 'eth0',
-});

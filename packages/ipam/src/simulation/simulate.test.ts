@@ -120,6 +120,11 @@ test('the more is kept, the fewer pods wait and the more is idle', () => {
   }
 });
 
+test('with nothing kept warm each pod that comes waits, and those that were there have their addresses', () => {
+  const { pods } = run({ MINIMUM_IP_TARGET: '1' });
+  assert.ok(pods.waited > 0.9 * pods.added && pods.waited <= pods.added, `${pods.waited} of ${pods.added}`);
+});
+
 test('a pod waits for a call or an ENI, not longer, while EC2 gives', () => {
   const { startDelaySeconds, throttles } = run({ WARM_IP_TARGET: '1' }, { burst: 4 });
   assert.equal(throttles.total, 0);

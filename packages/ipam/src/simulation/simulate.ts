@@ -4,10 +4,18 @@
  * compared before a node has it.
  */
 import type { InstanceSpec } from '../instance-limits.ts';
-import { freshPool, type NodeShape, nodeShape, type PoolSettings, settle } from '../planner/index.ts';
-import { assign } from '../pool.ts';
+import {
+  freshPool,
+  keyOf,
+  type NodeShape,
+  nodeShape,
+  type PoolSettings,
+  settle,
+  settlePod,
+} from '../planner/index.ts';
+import { allocationOf } from '../pool.ts';
 import { Ec2Api } from './ec2-api.ts';
-import { keyOf, SimulatedNode, type World } from './node.ts';
+import { SimulatedNode, type World } from './node.ts';
 import { Random } from './random.ts';
 import { quantileOf, TimeWeighted } from './statistics.ts';
 import { Subnet } from './subnet.ts';
@@ -162,12 +170,13 @@ function startNodes(scenario: Scenario, shape: NodeShape, subnets: Subnet[], wor
   });
   return pools.map(({ subnet, pool }, number) => {
     const pods = [...workload.initial[number]!];
-    let rest = settle(pool, shape, subnet, LONG_AGO);
+    let rest = settle({ pool, now: LONG_AGO, calls: 0 }, shape, subnet);
     while (pods.length > 0) {
-      const given = assign(rest.pool, keyOf(pods[0]!), {}, rest.now);
-      if (!given) break; // The others wait.
-      world.onAssign(pods.shift()!, given.allocation.address, 0);
-      rest = settle(given.pool, shape, subnet, rest.now);
+      const key = keyOf(pods[0]!);
+      const next = settlePod(rest, key, shape, subnet);
+      if (!next) break; // The others wait.
+      rest = next;
+      world.onAssign(pods.shift()!, allocationOf(rest.pool, key)!.address, 0);
     }
     const node = new SimulatedNode(number, world, shape, subnet, rest.pool);
     for (const pod of pods) node.add(pod);
