@@ -19,7 +19,8 @@ import { explainShortage } from './fragmentation.ts';
 
 /** How long metadata may take to show an attached ENI with its addresses. */
 const METADATA_TIMEOUT = 60_000;
-/** How long EC2 may take to detach. */
+/** The least that EC2 takes to detach an ENI, which cannot be deleted before, and the most that is waited for. */
+const DETACH_TIME = 2_000;
 const DETACH_TIMEOUT = 60_000;
 /** An unattached ENI of another node that is younger may be on its way to it. */
 const LEFTOVER_AGE = 5 * 60_000;
@@ -105,7 +106,8 @@ export class EniLifecycle {
     const eni = await ec2.eni(id);
     if (eni?.attachment?.status.startsWith('attach')) await ec2.detachEni(eni.attachment.id);
     faultPoint('eni-detached');
-    if (eni) await this.#delete(id);
+    if (eni?.attachment) await this.#deleteDetached(id);
+    else if (eni) await this.#delete(id);
     faultPoint('eni-deleted');
   }
 
@@ -219,7 +221,7 @@ export class EniLifecycle {
       log.error({ err: error, eni: id }, 'an ENI of no use could not be detached: it will be taken up again');
       return;
     }
-    await this.#delete(id);
+    await this.#deleteDetached(id);
   }
 
   async #untilInMetadata(eni: Ec2Eni): Promise<MetadataEni> {
@@ -236,11 +238,18 @@ export class EniLifecycle {
     }
   }
 
+  /** Deletes an ENI that is being detached; a call that comes too early would only cost one. */
+  async #deleteDetached(id: string): Promise<void> {
+    const { clock, signal } = this.#options;
+    await clock.sleep(DETACH_TIME, signal);
+    await this.#delete(id);
+  }
+
   /** Deletes an ENI as soon as it is detached; what fails is logged and left for a later clean-up. */
   async #delete(id: string): Promise<void> {
     const { ec2, clock, log, signal } = this.#options;
     const deadline = clock.now() + DETACH_TIMEOUT;
-    for (let pause = 250; ; pause = Math.min(pause * 1.5, 5000)) {
+    for (let pause = 1_000; ; pause = Math.min(pause * 1.5, 5_000)) {
       try {
         await ec2.deleteEni(id);
         log.info({ eni: id }, 'ENI deleted');

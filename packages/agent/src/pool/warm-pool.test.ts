@@ -163,8 +163,12 @@ test('idle ENIs are given back once they are old enough, detached and deleted', 
   await Promise.all([...Array(8).keys()].map((pod) => pool.release(keyOf(pod))));
   await clock.advance(29_000);
   assert.deepEqual(enisUp(cloud), [0, 1, 2], 'released addresses rest');
+  cloud.calls.length = 0;
   await clock.advance(120_000);
   assert.deepEqual(enisUp(cloud), [0]);
+  const changes = cloud.calls.filter((call) => /^(Detach|Delete)/.test(call));
+  const [detach, remove] = ['DetachNetworkInterface', 'DeleteNetworkInterface'];
+  assert.deepEqual(changes, [detach, remove, detach, remove], 'no call comes before it can succeed');
   assert.deepEqual([...cloud.enis.keys()], ['eni-primary']);
 });
 

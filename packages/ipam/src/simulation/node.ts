@@ -28,8 +28,8 @@ const DETACH = [2_000, 5_000] as const;
 const CALL = 300;
 /** The agent's pauses after a failure: the first, the longest, and that after a subnet had nothing left. */
 const BACKOFF = { first: 5_000, longest: 60_000, subnetFull: 120_000 };
-/** The agent's pause before it tries again to delete an ENI that is being detached, and how it grows. */
-const DELETE_RETRY = { first: 250, factor: 1.5 };
+/** The agent's pauses before it deletes an ENI that is being detached, then before it tries again, and how those grow. */
+const DELETE_PAUSE = { detaching: 2_000, again: 1_000, factor: 1.5 };
 
 /** What a node lives in. */
 export type World = {
@@ -241,7 +241,9 @@ export class SimulatedNode {
           this.#pool = markLeaving(this.#pool, eni.id, false);
           throw error;
         }
-        yield* this.#delete(this.#now + random.between(...DETACH));
+        const detachedAt = this.#now + random.between(...DETACH);
+        yield DELETE_PAUSE.detaching;
+        yield* this.#delete(detachedAt);
         this.#pool = dropEni(this.#pool, eni.id);
         this.#subnet.returnEni(eni.id, eni.slots);
       }
@@ -273,7 +275,7 @@ export class SimulatedNode {
 
   /** Asks for the deletion of an ENI until it is detached. */
   *#delete(detachedAt: number): Process {
-    for (let pause = DELETE_RETRY.first; ; pause *= DELETE_RETRY.factor) {
+    for (let pause = DELETE_PAUSE.again; ; pause *= DELETE_PAUSE.factor) {
       try {
         yield* this.#world.api.call('DeleteNetworkInterface');
         if (this.#now >= detachedAt) return;
