@@ -20,24 +20,24 @@ type Wanted = {
  * @param endpoint where pods reach the server itself, behind the `kubernetes` service.
  * @param address the first of the services' addresses.
  */
-export function bootstrap(
+export async function bootstrap(
   cluster: Cluster,
   catalog: Catalog,
   call: Call,
   address: string,
   endpoint: Endpoint,
-): void {
+): Promise<void> {
   for (const { apiVersion, plural, namespace = '', object } of wanted(address, endpoint)) {
     const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion];
     const resource = catalog.find(group!, version!, plural)!;
     const name = (object.metadata as { name: string }).name;
     try {
-      createObject(cluster, resource, namespace, object, call);
+      await createObject(cluster, resource, namespace, object, call);
     } catch (error) {
       if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error;
       // The endpoint may be another one than before; what users have changed of the rest is theirs.
       if (plural !== 'endpoints' && plural !== 'endpointslices') continue;
-      patchObject(
+      await patchObject(
         cluster,
         { resource, namespace, name },
         'application/merge-patch+json',

@@ -2,17 +2,19 @@
  * The lab's Kubernetes API: what kubectl and client libraries rely on, over one process's objects.
  *
  * A request goes through the rooms in this order: `auth` says who asks, `http` reads what is meant, `registry` does it by
- * what `schema`, `validation`, `patch` and each resource's strategy say, `storage` numbers the change and keeps it, and
- * `watch` tells those who want to know.
+ * what `schema`, `validation`, `patch` and each resource's strategy say, and webhooks through `admission`; `storage` numbers the
+ * change and keeps it, and `watch` tells those who want to know.
  */
 import type { Server } from 'node:https';
 import type { AddressInfo, ListenOptions } from 'node:net';
 import type { Pki } from '../pki/index.ts';
+import { Webhooks } from './admission/index.ts';
 import { ServiceAccountTokens } from './auth/service-account-token.ts';
 import { bootstrap, type Endpoint } from './bootstrap.ts';
 import { closable } from './http/connections.ts';
 import { createApiHttpServer } from './http/server.ts';
 import { Kubelets } from './kubelets/proxy.ts';
+import { UNREVIEWED } from './registry/admission.ts';
 import type { Call } from './registry/call.ts';
 import { Catalog } from './registry/catalog.ts';
 import { DefinitionKeeper } from './registry/definition-keeper.ts';
@@ -58,17 +60,19 @@ const SYSTEM = { username: 'system:apiserver', groups: ['system:masters'] };
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { directory, pki, serviceCidr = SERVICE_CIDR } = options;
   const store = new Store(directory, options.history ? { history: options.history } : {});
-  const cluster: Cluster = { store, serviceCidr, now: options.now ?? Date.now };
   const catalog = new Catalog();
+  const own: Cluster = { store, serviceCidr, now: options.now ?? Date.now, admission: UNREVIEWED };
+  const cluster: Cluster = { ...own, admission: new Webhooks(store, catalog) };
   const call: Call = {
     user: SYSTEM,
     dryRun: false,
     fieldManager: 'apiserver',
     fieldValidation: 'Strict',
     force: true,
+    options: {},
     warn: (message) => process.emitWarning(message),
   };
-  const definitions = new DefinitionKeeper(cluster, catalog, call);
+  const definitions = new DefinitionKeeper(own, catalog, call);
   const stopExpiry = expireEvents(cluster);
   const ownAddress = firstAddress(serviceCidr);
   const certificate = await pki.authority.issueServer([
@@ -99,7 +103,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     for (const [index, server] of servers.entries())
       addresses.push(await listen(server, options.listen[index]!));
     const endpoint = options.endpoint ?? addresses[0]!;
-    bootstrap(cluster, catalog, call, ownAddress, endpoint);
+    await bootstrap(own, catalog, call, ownAddress, endpoint);
     return { addresses, close };
   } catch (error) {
     await close();

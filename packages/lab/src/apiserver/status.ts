@@ -63,6 +63,25 @@ export class ApiError extends Error {
   }
 }
 
+/** A refusal in the words of somebody else, such as an admission webhook. */
+export class ForeignError extends ApiError {
+  readonly #status: Fields & { readonly code: number };
+
+  /** @param status all of its `Status`, with an HTTP status of 400 to 599. */
+  constructor(status: Fields & { readonly code: number; readonly message: string }) {
+    super('Forbidden', status.message);
+    this.#status = status;
+  }
+
+  override get code(): number {
+    return this.#status.code;
+  }
+
+  override toStatus(): Fields {
+    return { kind: 'Status', apiVersion: 'v1', metadata: {}, ...this.#status };
+  }
+}
+
 /** What errors say of the resource that they are about. */
 export type Named = { readonly group: string; readonly plural: string; readonly kind: string };
 

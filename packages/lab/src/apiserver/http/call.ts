@@ -3,10 +3,18 @@ import type { Fields } from '../object.ts';
 import type { Call } from '../registry/call.ts';
 import { badRequest } from '../status.ts';
 
+/** What the query of a write is called as an object. */
+const OPTIONS: Readonly<Record<string, string>> = {
+  POST: 'CreateOptions',
+  PUT: 'UpdateOptions',
+  PATCH: 'PatchOptions',
+  DELETE: 'DeleteOptions',
+};
 const VALIDATION = ['Strict', 'Warn', 'Ignore'] as const;
 
 /** Reads what the query of a write says beside its object. @throws {ApiError} BadRequest. */
 export function readCall(
+  method: string,
   query: URLSearchParams,
   headers: { 'user-agent'?: string | undefined },
   user: User,
@@ -31,6 +39,14 @@ export function readCall(
     fieldManager,
     fieldValidation,
     force: query.get('force') === 'true',
+    options: {
+      ...(method === 'DELETE' && body),
+      kind: OPTIONS[method],
+      apiVersion: 'meta.k8s.io/v1',
+      ...(dryRun.length > 0 && { dryRun }),
+      ...(method !== 'DELETE' && { fieldManager, fieldValidation }),
+      ...(query.get('force') === 'true' && { force: true }),
+    },
     warn,
   };
 }

@@ -37,8 +37,8 @@ export type Request = {
 export type Answer = { readonly code: number; readonly body: object };
 
 /** @param body of the request, where it says what otherwise the query says. */
-export function callOf({ query, headers, user, warn }: Request, body?: Fields): Call {
-  return readCall(query, headers, user, warn, body);
+export function callOf({ method, query, headers, user, warn }: Request, body?: Fields): Call {
+  return readCall(method, query, headers, user, warn, body);
 }
 
 export function notAllowed(): ApiError {

@@ -1,6 +1,8 @@
 /** What a request for a resource does. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { User } from '../auth/user.ts';
+import type { StoredObject } from '../object.ts';
+import { untilCurrent } from '../registry/admission.ts';
 import { keyOf, type Target } from '../registry/call.ts';
 import { show } from '../registry/conversion.ts';
 import { deleteObject, readDeleteOptions } from '../registry/deletes.ts';
@@ -25,7 +27,7 @@ import {
 } from './request.ts';
 import type { ResourceRequest } from './request-info.ts';
 import { respond } from './respond.ts';
-import { serveSubresource } from './subresources.ts';
+import { reviewed, serveSubresource } from './subresources.ts';
 
 /** @throws {ApiError} what the request is refused with. */
 export async function serveResource(
@@ -47,7 +49,8 @@ export async function serveResource(
   }
   const body = await readBody(request);
   const warn = (message: string) => void warnings.add(message);
-  const answer = serve({ server, resource, asked, query, method, user, format, headers, body, warn });
+  const what = { server, resource, asked, query, method, user, format, headers, body, warn };
+  const answer = await untilCurrent(() => serve(what));
   await respond(request, response, answer.code, answer.body, { yaml: format.yaml, warnings: [...warnings] });
 }
 
@@ -55,7 +58,7 @@ function isWatch(query: URLSearchParams, { name }: ResourceRequest): boolean {
   return name === undefined && ['true', '1'].includes(query.get('watch') ?? '');
 }
 
-function serve(request: Request): Answer {
+async function serve(request: Request): Promise<Answer> {
   const { resource, asked } = request;
   const namespace = resource.namespaced ? asked.namespace : '';
   const isNowhere = resource.namespaced && namespace === '';
@@ -83,7 +86,7 @@ function assertVerb({ resource }: Request, verb: string): void {
   if (!resource.verbs.includes(verb)) throw notAllowed();
 }
 
-function serveCollection(request: Request, namespace: string): Answer {
+async function serveCollection(request: Request, namespace: string): Promise<Answer> {
   switch (request.method) {
     case 'GET':
     case 'HEAD': {
@@ -107,7 +110,7 @@ function listed({ server, resource, query }: Request, namespace: string): Page {
   return listObjects(server.cluster.store, select(resource, namespace, query), query);
 }
 
-function create(request: Request, namespace: string): Answer {
+async function create(request: Request, namespace: string): Promise<Answer> {
   const { server, resource, user, body } = request;
   const { cluster, tokens } = server;
   const object = parseObject(body);
@@ -116,29 +119,35 @@ function create(request: Request, namespace: string): Answer {
   if (resource.kind === 'Binding') {
     const pods = server.catalog.find('', 'v1', 'pods')!;
     const { name = '' } = (object.metadata ?? {}) as { name?: string };
-    bindPod(cluster, { resource: pods, namespace, name }, object, callOf(request));
+    const binding = await reviewed(request, { resource, namespace, name }, 'CREATE');
+    bindPod(cluster, { resource: pods, namespace, name }, binding, callOf(request));
     return { code: 201, body: success() };
   }
-  return {
-    code: 201,
-    body: shown(request, createObject(cluster, resource, namespace, object, callOf(request))),
-  };
+  const created = await createObject(cluster, resource, namespace, object, callOf(request));
+  return { code: 201, body: shown(request, created) };
 }
 
-function deleteCollection(request: Request, namespace: string): Answer {
+async function deleteCollection(request: Request, namespace: string): Promise<Answer> {
   const { server, resource, query, body } = request;
   const parsed = body.text === '' ? {} : parseObject(body);
   const options = readDeleteOptions(parsed, query);
   const page = listed(request, namespace);
   const call = callOf(request, parsed);
-  const objects = page.items.map(({ metadata }) => {
-    const target = { resource, namespace: metadata.namespace ?? '', name: metadata.name };
-    return deleteObject(server.cluster, target, options, call).object;
-  });
+  const deleteOne = async (item: StoredObject) => {
+    const target = { resource, namespace: item.metadata.namespace ?? '', name: item.metadata.name };
+    try {
+      return (await untilCurrent(() => deleteObject(server.cluster, target, options, call))).object;
+    } catch (error) {
+      // While others were reviewed it has gone by itself.
+      if (error instanceof ApiError && error.reason === 'NotFound') return show(resource, item);
+      throw error;
+    }
+  };
+  const objects = await Promise.all(page.items.map(deleteOne));
   return { code: 200, body: shownList(request, page, objects) };
 }
 
-function serveObject(request: Request, target: Target, part: Part): Answer {
+async function serveObject(request: Request, target: Target, part: Part): Promise<Answer> {
   const { server, resource, query, body } = request;
   const { cluster } = server;
   switch (request.method) {
@@ -148,13 +157,14 @@ function serveObject(request: Request, target: Target, part: Part): Answer {
       return { code: 200, body: shown(request, show(resource, getObject(cluster.store, target))) };
     case 'PUT': {
       assertVerb(request, 'update');
-      const updated = updateObject(cluster, target, parseObject(body), callOf(request), part);
+      const updated = await updateObject(cluster, target, parseObject(body), callOf(request), part);
       return { code: 200, body: shown(request, updated) };
     }
     case 'PATCH': {
       assertVerb(request, 'patch');
       const isNew = cluster.store.get(resource.storage, keyOf(target)) === undefined;
-      const patched = patchObject(cluster, target, body.contentType, parseBody(body), callOf(request), part);
+      const type = body.contentType;
+      const patched = await patchObject(cluster, target, type, parseBody(body), callOf(request), part);
       return { code: isNew ? 201 : 200, body: shown(request, patched) };
     }
     case 'DELETE': {
@@ -162,7 +172,8 @@ function serveObject(request: Request, target: Target, part: Part): Answer {
       if (part === 'status') throw notAllowed();
       const parsed = body.text === '' ? {} : parseObject(body);
       const options = readDeleteOptions(parsed, query);
-      const { object, gone } = deleteObject(cluster, target, options, callOf(request, parsed));
+      const call = callOf(request, parsed);
+      const { object, gone } = await deleteObject(cluster, target, options, call);
       if (!gone) return { code: 200, body: shown(request, object) };
       const { name, uid } = object.metadata;
       const { group, plural } = resource;

@@ -15,11 +15,14 @@ import {
   VERSION,
 } from '../discovery/discovery.ts';
 import { OpenApi } from '../discovery/open-api.ts';
+import { connectOptions } from '../kubelets/connect-options.ts';
 import { isKubeletRequest, type Kubelets } from '../kubelets/proxy.ts';
+import { review } from '../registry/admission.ts';
 import { ApiError, badRequest } from '../status.ts';
+import { readCall } from './call.ts';
 import { mediaRanges } from './negotiate.ts';
 import { notAllowed, type ResourceServer } from './request.ts';
-import { parseResourcePath } from './request-info.ts';
+import { parseResourcePath, type ResourceRequest } from './request-info.ts';
 import { serveResource } from './resources.ts';
 import { respond, respondBytes, respondError, writeRefusal } from './respond.ts';
 
@@ -69,7 +72,10 @@ class Handler {
       const { path, query } = readUrl(request);
       const asked = parsePath(path);
       if (!asked) return await this.#serveOther(path, request, response);
-      if (isKubeletRequest(asked)) return await this.#options.kubelets.serve(asked, query, request, response);
+      if (isKubeletRequest(asked)) {
+        await this.#review(user, asked, query, request);
+        return await this.#options.kubelets.serve(asked, query, request, response);
+      }
       await serveResource(this.#options.resources, user, asked, query, request, response);
     } catch (error) {
       await respondError(request, response, error);
@@ -80,14 +86,27 @@ class Handler {
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     socket.on('error', () => socket.destroy());
     try {
-      this.#authenticate(request);
+      const user = this.#authenticate(request);
       const { path, query } = readUrl(request);
       const asked = parsePath(path);
       if (!asked || !isKubeletRequest(asked)) throw badRequest('this path does not upgrade its connection');
+      await this.#review(user, asked, query, request);
       await this.#options.kubelets.upgrade(asked, query, request, socket, head);
     } catch (error) {
       writeRefusal(socket, error);
     }
+  }
+
+  /** Lets webhooks refuse what a client is to do with a pod or a node. */
+  async #review(user: User, asked: ResourceRequest, query: URLSearchParams, request: IncomingMessage) {
+    const object = connectOptions(asked, query);
+    if (!object) return;
+    const { cluster, catalog } = this.#options.resources;
+    const resource = catalog.find(asked.group, asked.version, asked.plural)!;
+    const { namespace, name = '', subresource } = asked;
+    const target = { resource, namespace, name };
+    const call = readCall(request.method ?? 'GET', new URLSearchParams(), request.headers, user, () => {});
+    await review(cluster.admission, { operation: 'CONNECT', target, subresource, object, call });
   }
 
   #authenticate(request: IncomingMessage): User {

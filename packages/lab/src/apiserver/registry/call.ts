@@ -1,4 +1,5 @@
 import type { User } from '../auth/user.ts';
+import type { Fields } from '../object.ts';
 import type { Resource } from './resource.ts';
 
 /** What a request says beside its object. */
@@ -9,6 +10,8 @@ export type Call = {
   readonly fieldValidation: 'Strict' | 'Warn' | 'Ignore';
   /** Takes over the fields that others own (server-side apply). */
   readonly force: boolean;
+  /** All of it as an object: `CreateOptions`, `PatchOptions` ... */
+  readonly options: Fields;
   /** Says something to the client beside the answer. */
   warn(message: string): void;
 };

@@ -54,22 +54,26 @@ export class DefinitionKeeper {
   #empty(definition: StoredObject): void {
     const { group, names } = (definition as StoredObject & Definition).spec;
     const storage = `${names.plural}.${group}`;
-    const step = () => {
-      if (this.#stopped) return;
-      const name = definition.metadata.name;
-      const now = this.#cluster.store.get(DEFINITIONS.storage, `/${name}`);
+    const { name } = definition.metadata;
+    const held = () => {
+      const now = this.#stopped ? undefined : this.#cluster.store.get(DEFINITIONS.storage, `/${name}`);
+      return now?.metadata.deletionTimestamp && now.metadata.finalizers?.includes(CLEANUP) ? now : undefined;
+    };
+    const step = async () => {
       const resource = this.#catalog.resources.find((candidate) => candidate.storage === storage);
-      if (!now?.metadata.deletionTimestamp || !now.metadata.finalizers?.includes(CLEANUP)) return;
-      const left = [...this.#cluster.store.all(storage)];
-      if (resource)
-        this.#deleteAll(
-          resource,
-          left.filter(({ metadata }) => !metadata.deletionTimestamp),
-        );
-      if ([...this.#cluster.store.all(storage)].length > 0) return;
-      const finalizers = now.metadata.finalizers.filter((finalizer) => finalizer !== CLEANUP);
+      if (held() && resource) await this.#deleteAll(resource);
+      const now = held();
+      if (!now || [...this.#cluster.store.all(storage)].length > 0) return;
+      const finalizers = now.metadata.finalizers!.filter((finalizer) => finalizer !== CLEANUP);
       const next = { ...structuredClone(now), metadata: { ...now.metadata, finalizers } };
-      change(this.#cluster, { resource: DEFINITIONS, namespace: '', name }, now, next, this.#call, 'main');
+      await change(
+        this.#cluster,
+        { resource: DEFINITIONS, namespace: '', name },
+        now,
+        next,
+        this.#call,
+        'main',
+      );
     };
     if (!this.#watched.has(storage)) {
       this.#watched.add(storage);
@@ -78,10 +82,15 @@ export class DefinitionKeeper {
     setImmediate(step);
   }
 
-  #deleteAll(resource: Resource, objects: readonly StoredObject[]): void {
-    for (const { metadata } of objects) {
-      const target = { resource, namespace: metadata.namespace ?? '', name: metadata.name };
-      deleteObject(this.#cluster, target, { propagationPolicy: 'Background' }, this.#call);
-    }
+  async #deleteAll(resource: Resource): Promise<void> {
+    const objects = [...this.#cluster.store.all(resource.storage)];
+    await Promise.all(
+      objects
+        .filter(({ metadata }) => !metadata.deletionTimestamp)
+        .map(({ metadata }) => {
+          const target = { resource, namespace: metadata.namespace ?? '', name: metadata.name };
+          return deleteObject(this.#cluster, target, { propagationPolicy: 'Background' }, this.#call);
+        }),
+    );
   }
 }

@@ -1,6 +1,7 @@
 /** Delete: at once, or when those who hold the object have let go of it. */
 import { type Fields, isFields, type KubeObject, type StoredObject, timestamp } from '../object.ts';
 import { badRequest, conflict } from '../status.ts';
+import { assertCurrent, review } from './admission.ts';
 import { type Call, keyOf, type Target } from './call.ts';
 import { show, store } from './conversion.ts';
 import { getObject } from './reads.ts';
@@ -64,11 +65,22 @@ export type Deleted = {
 };
 
 /** @throws {ApiError} NotFound, Conflict with a precondition. */
-export function deleteObject(cluster: Cluster, target: Target, options: DeleteOptions, call: Call): Deleted {
+export async function deleteObject(
+  cluster: Cluster,
+  target: Target,
+  options: DeleteOptions,
+  call: Call,
+): Promise<Deleted> {
   const { resource } = target;
   const strategy = strategyOf(resource);
   const old = getObject(cluster.store, target);
   assertPreconditions(target, old, options);
+  const asked = { operation: 'DELETE', target, old: show(resource, old), call } as const;
+  const reviewing = review(cluster.admission, asked);
+  if (reviewing) {
+    await reviewing;
+    assertCurrent(cluster, target, old);
+  }
   const grace = strategy.grace?.(old, options.gracePeriodSeconds) ?? 0;
   const next = structuredClone(old) as KubeObject;
   strategy.beginDelete?.(next, cluster);

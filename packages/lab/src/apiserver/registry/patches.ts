@@ -28,14 +28,14 @@ const APPLY = 'application/apply-patch+yaml';
  * @param type the patch's media type.
  * @throws {ApiError} UnsupportedMediaType, BadRequest, NotFound, Conflict, Invalid.
  */
-export function patchObject(
+export async function patchObject(
   cluster: Cluster,
   target: Target,
   type: string,
   patch: unknown,
   call: Call,
   part: Part,
-): StoredObject {
+): Promise<StoredObject> {
   const { resource } = target;
   // How lists are merged is not known of custom resources.
   const types = [JSON_PATCH, MERGE, ...(resource.custom ? [] : [STRATEGIC]), APPLY];
@@ -59,7 +59,13 @@ function assertObject(patch: unknown): Fields {
 }
 
 /** Server-side apply: makes the object when there is none. */
-function applyObject(cluster: Cluster, target: Target, body: Fields, call: Call, part: Part): StoredObject {
+async function applyObject(
+  cluster: Cluster,
+  target: Target,
+  body: Fields,
+  call: Call,
+  part: Part,
+): Promise<StoredObject> {
   const { resource, namespace, name } = target;
   if (!call.fieldManager) throw badRequest('fieldManager is required for apply patch');
   const { managedFields, ...given } = (isFields(body.metadata) ? body.metadata : {}) as ObjectMeta;

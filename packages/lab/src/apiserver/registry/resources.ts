@@ -84,6 +84,17 @@ export const BUILT_IN: readonly Resource[] = [
   resource('rbac.authorization.k8s.io/v1', 'RoleBinding'),
   resource('rbac.authorization.k8s.io/v1', 'Role'),
 
+  resource('admissionregistration.k8s.io/v1', 'MutatingWebhookConfiguration', {
+    categories: api,
+    cluster: true,
+    generation: true,
+  }),
+  resource('admissionregistration.k8s.io/v1', 'ValidatingWebhookConfiguration', {
+    categories: api,
+    cluster: true,
+    generation: true,
+  }),
+
   resource('apiextensions.k8s.io/v1', 'CustomResourceDefinition', {
     short: 'crd crds',
     categories: api,

@@ -1,9 +1,13 @@
-/** Create and update: each runs to its end without a pause, so it is one transaction. */
+/**
+ * Create and update. What is not reviewed runs to its end without a pause, so it is one transaction; what is, becomes one when
+ * it has been: see `admission.ts`.
+ */
 import { isDeepStrictEqual } from 'node:util';
 import { type Fields, type KubeObject, type ObjectMeta, type StoredObject, timestamp } from '../object.ts';
 import { trackUpdate } from '../patch/index.ts';
 import { alreadyExists, forbidden, invalid, notFound } from '../status.ts';
 import { validateCreate, validateUpdate } from '../validation/index.ts';
+import { assertCurrent, stale } from './admission.ts';
 import type { Call, Target } from './call.ts';
 import { keyOf } from './call.ts';
 import { show, store } from './conversion.ts';
@@ -33,37 +37,40 @@ const NAMES_TRIED = 8;
  * @returns it as the resource shows it.
  * @throws {ApiError} BadRequest, NotFound of the namespace, Forbidden, Invalid, AlreadyExists.
  */
-export function createObject(
+export async function createObject(
   cluster: Cluster,
   resource: Resource,
   namespace: string,
   body: Fields,
   call: Call,
-): StoredObject {
+): Promise<StoredObject> {
   return admit(cluster, resource, namespace, decodeObject(resource, body, { namespace }, call), call);
 }
 
 /** Checks a new object and stores it. @param managed who owns which fields, when that is known already. */
-export function admit(
+export async function admit(
   cluster: Cluster,
   resource: Resource,
   namespace: string,
-  object: KubeObject,
+  wanted: KubeObject,
   call: Call,
   managed?: unknown[],
-): StoredObject {
+): Promise<StoredObject> {
   const strategy = strategyOf(resource);
-  const given = object.metadata;
-  if (resource.namespaced)
-    assertNamespace(cluster, resource, namespace, given.name ?? given.generateName ?? '');
-  object.metadata = newMetadata(resource, given, namespace, cluster.now());
-  for (
-    let tries = 1;
-    !given.name && tries < NAMES_TRIED && exists(cluster, resource, object.metadata);
-    tries += 1
-  ) {
-    object.metadata = newMetadata(resource, given, namespace, cluster.now());
+  const { name: chosen = '', generateName = '' } = wanted.metadata;
+  if (resource.namespaced) {
+    assertNamespace(cluster, resource, namespace, chosen || generateName);
+    wanted.metadata.namespace = namespace;
   }
+  strategy.admit?.(wanted, cluster);
+  const asked = { operation: 'CREATE', target: { resource, namespace, name: chosen }, call } as const;
+  const mutating = cluster.admission.mutate({ ...asked, object: wanted });
+  const object = mutating ? decodeMutated(asked.target, await mutating, call) : wanted;
+  if (mutating) {
+    if (resource.namespaced) assertNamespace(cluster, resource, namespace, chosen || generateName);
+    strategy.admit?.(object, cluster);
+  }
+  object.metadata = freeMetadata(cluster, resource, namespace, object.metadata);
   if (resource.subresources.includes('status') && !strategy.keepsStatus)
     setStatus(object, newStatus(resource));
   strategy.create?.(object, cluster, resource);
@@ -76,9 +83,49 @@ export function admit(
   if (exists(cluster, resource, object.metadata)) throw alreadyExists(resource, name);
   strategy.allocate?.(object, undefined, cluster);
   setManaged(object, managed ?? tracked(cluster, resource, undefined, object, call, 'main'));
+  const target = { resource, namespace, name };
+  const validating = cluster.admission.validate({ ...asked, target, object });
+  if (validating) {
+    await validating;
+    if (resource.namespaced) assertNamespace(cluster, resource, namespace, name);
+    if (exists(cluster, resource, object.metadata)) throw stale(target);
+    claimAgain(cluster, target, object);
+  }
   const stored = store(resource, object);
   if (call.dryRun) return stored as StoredObject;
   return show(resource, cluster.store.put(resource.storage, keyOf({ namespace, name }), stored));
+}
+
+/** An object as others have made it: completed as one that a client sends. What they add and nobody knows is dropped. */
+function decodeMutated(target: Target, mutated: KubeObject | undefined, call: Call): KubeObject {
+  const { resource, namespace, name } = target;
+  return decodeObject(resource, mutated!, name ? { namespace, name } : { namespace }, {
+    ...call,
+    fieldValidation: 'Ignore',
+  });
+}
+
+/** The metadata of a new object, whose name is free where it is for the server to choose. */
+function freeMetadata(
+  cluster: Cluster,
+  resource: Resource,
+  namespace: string,
+  given: ObjectMeta,
+): ObjectMeta {
+  let metadata = newMetadata(resource, given, namespace, cluster.now());
+  for (let tries = 1; !given.name && tries < NAMES_TRIED && exists(cluster, resource, metadata); tries += 1) {
+    metadata = newMetadata(resource, given, namespace, cluster.now());
+  }
+  return metadata;
+}
+
+/** Makes sure after a pause that what an object claims is not another's by now. */
+function claimAgain(cluster: Cluster, target: Target, object: KubeObject, old?: StoredObject): void {
+  try {
+    strategyOf(target.resource).allocate?.(object, old, cluster);
+  } catch {
+    throw stale(target);
+  }
 }
 
 function exists(cluster: Cluster, resource: Resource, { namespace = '', name = '' }: ObjectMeta): boolean {
@@ -100,13 +147,13 @@ function assertNamespace(cluster: Cluster, resource: Resource, namespace: string
  * Replaces an object, or its status, by a body.
  * @throws {ApiError} BadRequest, NotFound, Conflict, Invalid.
  */
-export function updateObject(
+export async function updateObject(
   cluster: Cluster,
   target: Target,
   body: Fields,
   call: Call,
   part: Part,
-): StoredObject {
+): Promise<StoredObject> {
   const old = show(target.resource, getObject(cluster.store, target));
   const object = decodeObject(target.resource, body, target, call);
   assertVersion(target, object.metadata);
@@ -117,7 +164,7 @@ export function updateObject(
  * Makes one state of an object out of another, as far as the request may.
  * @param old as the resource shows it.
  */
-export function change(
+export async function change(
   cluster: Cluster,
   target: Target,
   old: StoredObject,
@@ -125,18 +172,24 @@ export function change(
   call: Call,
   part: Part,
   managed?: unknown[],
-): StoredObject {
+): Promise<StoredObject> {
   const { resource } = target;
   const strategy = strategyOf(resource);
-  const metadata = changedMetadata(target, wanted.metadata, old);
+  const subresource = part === 'status' ? part : undefined;
+  const asked = { operation: 'UPDATE', target, subresource, old, call } as const;
+  const sent = { ...wanted, metadata: changedMetadata(target, wanted.metadata, old) };
+  const mutating = cluster.admission.mutate({ ...asked, object: sent });
+  const given = mutating ? decodeMutated(target, await mutating, call) : wanted;
+  if (mutating) assertCurrent(cluster, target, old);
+  const metadata = changedMetadata(target, given.metadata, old);
   let next: KubeObject;
   if (part === 'status') {
     const metadataOf = METADATA_WITH_STATUS.has(resource.storage) ? metadata : { ...old.metadata };
     next = { ...structuredClone(old), metadata: metadataOf };
-    setStatus(next, wanted.status);
+    setStatus(next, given.status);
     strategy.updateStatus?.(next, old, cluster);
   } else {
-    next = { ...wanted, metadata };
+    next = { ...given, metadata };
     if (resource.subresources.includes('status')) setStatus(next, old.status);
     strategy.update?.(next, old, cluster, resource);
   }
@@ -151,6 +204,12 @@ export function change(
   }
   if (part === 'main') strategy.allocate?.(next, old, cluster);
   setManaged(next, managed ?? tracked(cluster, resource, old, next, call, part));
+  const validating = cluster.admission.validate({ ...asked, object: next });
+  if (validating) {
+    await validating;
+    assertCurrent(cluster, target, old);
+    if (part === 'main') claimAgain(cluster, target, next, old);
+  }
   if (isDeepStrictEqual(next, old)) return old;
   if (call.dryRun) return next as StoredObject;
   if (isFinished(resource, next)) {

@@ -27,6 +27,8 @@ const DEFAULTS: Readonly<Record<string, (object: Fields) => void>> = {
   V1Secret: cluster.defaultSecret,
   V1PriorityClass: cluster.defaultPriorityClass,
   V1Node: cluster.defaultNode,
+  V1MutatingWebhookConfiguration: cluster.defaultWebhooks,
+  V1ValidatingWebhookConfiguration: cluster.defaultWebhooks,
   V1CustomResourceDefinition: cluster.defaultDefinition,
 };
 

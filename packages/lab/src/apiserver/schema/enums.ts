@@ -6,6 +6,11 @@ const nodeOperator = 'In NotIn Exists DoesNotExist Gt Lt';
 const selectorOperator = 'In NotIn Exists DoesNotExist';
 const accessModes = 'ReadOnlyMany ReadWriteMany ReadWriteOnce ReadWriteOncePod';
 const volumeMode = 'Block Filesystem';
+const webhook = {
+  failurePolicy: 'Fail Ignore',
+  matchPolicy: 'Equivalent Exact',
+  sideEffects: 'None NoneOnDryRun',
+};
 const container = { imagePullPolicy: pullPolicy, terminationMessagePolicy: 'File FallbackToLogsOnError' };
 
 /** By type, by field; of a list's field, the values of its items. */
@@ -69,6 +74,9 @@ const VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   IngressClassParametersReference: { scope: 'Cluster Namespace' },
   PodDisruptionBudgetSpec: { unhealthyPodEvictionPolicy: 'AlwaysAllow IfHealthyBudget' },
   PriorityClass: { preemptionPolicy: 'Never PreemptLowerPriority' },
+  MutatingWebhook: { ...webhook, reinvocationPolicy: 'IfNeeded Never' },
+  ValidatingWebhook: webhook,
+  RuleWithOperations: { scope: '* Cluster Namespaced', operations: '* CONNECT CREATE DELETE UPDATE' },
   CustomResourceDefinitionSpec: { scope: 'Cluster Namespaced' },
   CustomResourceConversion: { strategy: 'None Webhook' },
 };

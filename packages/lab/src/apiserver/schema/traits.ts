@@ -88,6 +88,8 @@ export const TRAITS: Readonly<Record<string, Readonly<Record<string, Schema>>>> 
   PodDisruptionBudgetSpec: { selector: { patchStrategy: 'replace' } },
   PodDisruptionBudgetStatus: conditioned,
   Endpoint: { addresses: set },
+  MutatingWebhookConfiguration: { webhooks: by('name') },
+  ValidatingWebhookConfiguration: { webhooks: by('name') },
   CustomResourceDefinitionStatus: { conditions: mapBy('type') },
   JSONSchemaProps: { 'x-kubernetes-validations': by('rule') },
 };

@@ -13,6 +13,7 @@ const size = (value: unknown) => Object.keys((value as object | undefined) ?? {}
 const none = (texts: readonly unknown[], empty = '<none>') => (texts.length > 0 ? texts.join(',') : empty);
 const selector = (object: StoredObject) => selectorText((spec(object).selector ?? {}) as Fields) || '<none>';
 const AGE = string('Age', ({ metadata }, now) => age(metadata.creationTimestamp, now));
+const WEBHOOKS = integer('Webhooks', ({ webhooks }) => size(webhooks));
 const CREATED = string('Created At', ({ metadata }) => metadata.creationTimestamp);
 
 const templateContainers = (object: StoredObject): Fields[] => {
@@ -283,6 +284,8 @@ export const COLUMNS: Record<string, readonly Column[]> = {
     AGE,
     string('PreemptionPolicy', ({ preemptionPolicy }) => preemptionPolicy ?? 'PreemptLowerPriority'),
   ],
+  'mutatingwebhookconfigurations.admissionregistration.k8s.io': [WEBHOOKS, AGE],
+  'validatingwebhookconfigurations.admissionregistration.k8s.io': [WEBHOOKS, AGE],
   'customresourcedefinitions.apiextensions.k8s.io': [CREATED],
   'clusterroles.rbac.authorization.k8s.io': [CREATED],
   'roles.rbac.authorization.k8s.io': [CREATED],

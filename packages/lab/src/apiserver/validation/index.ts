@@ -12,6 +12,7 @@ import * as networking from './networking.ts';
 import { validatePod, validatePodUpdate } from './pods/pods.ts';
 import { validateSchema } from './schema.ts';
 import { validateService, validateServiceUpdate } from './services.ts';
+import { validateWebhooks } from './webhooks.ts';
 import * as workloads from './workloads.ts';
 
 type Check = {
@@ -58,6 +59,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
   'rbac.authorization.k8s.io/v1/ClusterRole': roles,
   'rbac.authorization.k8s.io/v1/RoleBinding': bindings,
   'rbac.authorization.k8s.io/v1/ClusterRoleBinding': bindings,
+  'admissionregistration.k8s.io/v1/MutatingWebhookConfiguration': { object: validateWebhooks },
+  'admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration': { object: validateWebhooks },
   'apiextensions.k8s.io/v1/CustomResourceDefinition': {
     object: validateDefinition,
     update: validateDefinitionUpdate,

@@ -8,6 +8,7 @@ import { NETWORK } from './network.ts';
 import { type Field, type Numbers, readNumbers } from './notation.ts';
 import { PODS } from './pods.ts';
 import { VOLUMES } from './volumes.ts';
+import { WEBHOOKS } from './webhooks.ts';
 import { WORKLOADS } from './workloads.ts';
 
 export type { Field } from './notation.ts';
@@ -22,6 +23,7 @@ const ALL: Numbers = {
   ...NETWORK,
   ...CLUSTER,
   ...DEFINITIONS,
+  ...WEBHOOKS,
 };
 const read = new Map<string, ReadonlyMap<number, Field>>();
 

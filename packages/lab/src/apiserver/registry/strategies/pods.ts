@@ -7,6 +7,7 @@ import type { Cluster, Strategy } from '../strategy.ts';
 
 const PODS = BUILT_IN.find(({ storage }) => storage === 'pods')!;
 const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
+const TOKEN_VOLUME = 'kube-api-access-';
 const DEFAULT_GRACE = 30;
 
 /** How long a pod that tolerates nothing stays on a node that has gone (admission DefaultTolerationSeconds). */
@@ -20,13 +21,16 @@ type Container = Fields & {
 };
 
 export const pods: Strategy = {
-  create(pod, cluster) {
+  admit(pod, cluster) {
     const spec = pod.spec ?? {};
     pod.spec = spec;
     admitServiceAccount(pod, spec, cluster);
     admitPriority(pod, spec, cluster);
     tolerateTrouble(spec);
-    pod.status = { phase: 'Pending', qosClass: qosClass(spec) };
+  },
+
+  create(pod) {
+    pod.status = { phase: 'Pending', qosClass: qosClass(pod.spec ?? {}) };
   },
 
   updateStatus(pod, old) {
@@ -71,8 +75,9 @@ function admitServiceAccount(pod: KubeObject, spec: Fields, { store }: Cluster):
     container.volumeMounts?.some(({ mountPath }) => mountPath === TOKEN_PATH) ?? false;
   const wanting = containers(spec).filter((container) => !mounted(container));
   if (wanting.length === 0) return;
-  const volume = generateName('kube-api-access-');
-  spec.volumes = [...volumes, tokenVolume(volume)];
+  const known = volumes.find(({ name: of }) => String(of).startsWith(TOKEN_VOLUME))?.name;
+  const volume = String(known ?? generateName(TOKEN_VOLUME));
+  if (!known) spec.volumes = [...volumes, tokenVolume(volume)];
   for (const container of wanting) {
     const mount = { name: volume, readOnly: true, mountPath: TOKEN_PATH };
     container.volumeMounts = [...(container.volumeMounts ?? []), mount];

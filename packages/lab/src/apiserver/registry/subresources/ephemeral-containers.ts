@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Fields, KubeObject, StoredObject } from '../../object.ts';
 import { type Cause, field, invalid } from '../../status.ts';
+import { assertCurrent, review } from '../admission.ts';
 import { type Call, keyOf, type Target } from '../call.ts';
 import { decodeObject } from '../decode.ts';
 import { changedMetadata } from '../metadata.ts';
@@ -15,15 +16,25 @@ const PATH = 'spec.ephemeralContainers';
  * @param edit what the client makes of the pod that it sees.
  * @throws {ApiError} NotFound, BadRequest, Conflict, Invalid.
  */
-export function addEphemeralContainers(
+export async function addEphemeralContainers(
   cluster: Cluster,
   target: Target,
   edit: (pod: KubeObject) => Fields,
   call: Call,
-): StoredObject {
+): Promise<StoredObject> {
   const { resource, name } = target;
   const old = getObject(cluster.store, target);
-  const wanted = decodeObject(resource, edit(structuredClone(old)), target, call);
+  const sent = decodeObject(resource, edit(structuredClone(old)), target, call);
+  const reviewing = review(cluster.admission, {
+    operation: 'UPDATE',
+    target,
+    subresource: 'ephemeralcontainers',
+    object: sent,
+    old,
+    call,
+  });
+  const wanted = reviewing ? (await reviewing)! : sent;
+  if (reviewing) assertCurrent(cluster, target, old);
   const ephemeralContainers = containersOf(wanted, 'ephemeralContainers');
   const causes = [...refusals(old, ephemeralContainers)];
   if (causes.length > 0) throw invalid(resource, name, causes);

@@ -1,6 +1,7 @@
 /** What can be done to a pod beside changing it: give it a node, and evict it. */
 import { type Fields, isFields, type KubeObject, type StoredObject, timestamp } from '../../object.ts';
 import { ApiError, badRequest, conflict } from '../../status.ts';
+import { UNREVIEWED } from '../admission.ts';
 import type { Call, Target } from '../call.ts';
 import { keyOf } from '../call.ts';
 import { type Deleted, deleteObject, readDeleteOptions } from '../deletes.ts';
@@ -42,7 +43,7 @@ export function bindPod(cluster: Cluster, target: Target, body: Fields, call: Ca
 }
 
 /** `pods/eviction`: deletes a pod if its disruption budgets allow that. @throws {ApiError} TooManyRequests. */
-export function evictPod(cluster: Cluster, target: Target, body: Fields, call: Call): Deleted {
+export function evictPod(cluster: Cluster, target: Target, body: Fields, call: Call): Promise<Deleted> {
   const pod = getObject(cluster.store, target);
   const options = readDeleteOptions(
     isFields(body.deleteOptions) ? body.deleteOptions : {},
@@ -50,7 +51,8 @@ export function evictPod(cluster: Cluster, target: Target, body: Fields, call: C
   );
   const ended = ['Succeeded', 'Failed', 'Pending'].includes(String(pod.status?.phase));
   if (!ended && !pod.metadata.deletionTimestamp) spend(cluster, pod, call);
-  return deleteObject(cluster, target, options, call);
+  // The eviction was reviewed: what it does is not reviewed again.
+  return deleteObject({ ...cluster, admission: UNREVIEWED }, target, options, call);
 }
 
 /** Takes one from what the pod's budgets allow. */

@@ -1,6 +1,7 @@
 /** `scale`: the number of replicas of anything that has one (`autoscaling/v1` Scale). */
 import { type Fields, isFields, type KubeObject, type StoredObject } from '../../object.ts';
 import { badRequest, field, invalid } from '../../status.ts';
+import { assertCurrent, review, UNREVIEWED } from '../admission.ts';
 import type { Call, Target } from '../call.ts';
 import { show } from '../conversion.ts';
 import { getObject } from '../reads.ts';
@@ -46,15 +47,26 @@ function scaleOf(resource: Resource, object: StoredObject): KubeObject {
  * @param edit what the client makes of the Scale that it sees.
  * @throws {ApiError} NotFound, Conflict, Invalid.
  */
-export function updateScale(
+export async function updateScale(
   cluster: Cluster,
   target: Target,
   edit: (scale: KubeObject) => Fields,
   call: Call,
-): KubeObject {
+): Promise<KubeObject> {
   const { resource, name } = target;
   const old = show(resource, getObject(cluster.store, target));
-  const scale = edit(scaleOf(resource, old)) as KubeObject;
+  const was = scaleOf(resource, old);
+  const wanted = { ...edit(structuredClone(was)), apiVersion: was.apiVersion, kind: was.kind } as KubeObject;
+  const reviewing = review(cluster.admission, {
+    operation: 'UPDATE',
+    target,
+    subresource: 'scale',
+    object: wanted,
+    old: was,
+    call,
+  });
+  const scale = reviewing ? (await reviewing)! : wanted;
+  if (reviewing) assertCurrent(cluster, target, old);
   if (scale.metadata?.name !== name)
     throw badRequest('the name of the object does not match the name on the URL');
   const replicas = scale.spec?.replicas ?? 0;
@@ -65,7 +77,8 @@ export function updateScale(
   const next: KubeObject = structuredClone(old);
   setAt(next, pathsOf(resource).specReplicasPath, replicas);
   next.metadata.resourceVersion = scale.metadata.resourceVersion ?? old.metadata.resourceVersion;
-  return scaleOf(resource, change(cluster, target, old, next, call, 'main'));
+  const unreviewed = { ...cluster, admission: UNREVIEWED };
+  return scaleOf(resource, await change(unreviewed, target, old, next, call, 'main'));
 }
 
 const segments = (path: string) => path.replace(/^\./, '').split('.');

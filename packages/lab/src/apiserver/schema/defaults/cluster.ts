@@ -37,6 +37,22 @@ export function defaultDefinition({ spec }: { spec?: Fields }): void {
   defaultServicePort(sub(sub(conversion, 'webhook'), 'clientConfig'));
 }
 
+export function defaultWebhooks(object: Fields): void {
+  const isMutating = object.kind === 'MutatingWebhookConfiguration';
+  for (const webhook of each(object, 'webhooks')) {
+    set(webhook, {
+      failurePolicy: 'Fail',
+      matchPolicy: 'Equivalent',
+      namespaceSelector: {},
+      objectSelector: {},
+      timeoutSeconds: 10,
+      ...(isMutating && { reinvocationPolicy: 'Never' }),
+    });
+    for (const rule of each(webhook, 'rules')) set(rule, { scope: '*' });
+    defaultServicePort(sub(webhook, 'clientConfig'));
+  }
+}
+
 function defaultServicePort(client: Fields | undefined): void {
   const service = sub(client, 'service');
   if (service) set(service, { port: 443 });
