@@ -3,6 +3,7 @@ import { parseIpv4Cidr } from '@enid/ip';
 import type {
   Account,
   AccountCertificate,
+  AccountLimits,
   AccountLoadBalancer,
   AccountSecurityGroup,
   AccountSubnet,
@@ -17,6 +18,7 @@ export type AccountFixture = {
   readonly certificates?: readonly AccountCertificate[];
   /** Of whatever stack is asked for. */
   readonly loadBalancer?: AccountLoadBalancer;
+  readonly limits?: Partial<AccountLimits>;
   readonly targetGroups?: Readonly<Record<string, string>>;
 };
 
@@ -46,6 +48,7 @@ export function account({
   securityGroups = [],
   certificates = [],
   loadBalancer,
+  limits = {},
   targetGroups = {},
 }: AccountFixture = {}): Account {
   return {
@@ -55,6 +58,7 @@ export function account({
     securityGroups: async () => securityGroups,
     certificates: async () => certificates,
     loadBalancerOf: async () => loadBalancer,
+    limits: async () => ({ listeners: 50, rules: 100, targetGroups: 100, certificates: 25, ...limits }),
     targetGroupArn: async (name) => targetGroups[name],
   };
 }

@@ -62,7 +62,7 @@ export class Annotations {
     const text = this.text(name);
     if (text === undefined) return undefined;
     const value = Number(text);
-    if (/^\d+$/.test(text) && value >= from && value <= to) return value;
+    if (/^-?\d+$/.test(text) && value >= from && value <= to) return value;
     return this.refuse(name, `is ${quoted(text)}: it may be a whole number from ${from} to ${to}`);
   }
 

@@ -27,6 +27,16 @@ export type AccountLoadBalancer = {
   readonly securityGroupIds: readonly string[];
 };
 
+/** What AWS lets an application load balancer have; accounts may have been given more than the usual. */
+export type AccountLimits = {
+  readonly listeners: number;
+  /** Of all its listeners together, without their default ones. */
+  readonly rules: number;
+  readonly targetGroups: number;
+  /** Without the default ones of its listeners. */
+  readonly certificates: number;
+};
+
 /** The account's region and VPC of the cluster. Methods throw `AwsError`, with AWS's code and message. */
 export interface Account {
   readonly vpcId: string;
@@ -40,6 +50,8 @@ export interface Account {
   certificates(): Promise<readonly AccountCertificate[]>;
   /** The load balancer that carries a stack's tags. @returns undefined when there is none. */
   loadBalancerOf(id: StackId): Promise<AccountLoadBalancer | undefined>;
+  /** By DescribeAccountLimits. */
+  limits(): Promise<AccountLimits>;
   /** ARN of the target group of this name. @returns undefined when there is none. */
   targetGroupArn(name: string): Promise<string | undefined>;
 }
