@@ -173,15 +173,20 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
       await keepWith(binding, (finalizers) => finalizers.filter((name) => name !== FINALIZER));
       return;
     }
-    if (!group || !registered)
+    if (!group || !registered) {
+      told.add(key);
+      await access.need(key, new Map());
       throw new Error(
         `there is no target group ${targetGroupARN ?? targetGroupName}: make it, or delete this TargetGroupBinding`,
       );
+    }
     if (!binding.metadata?.finalizers?.includes(FINALIZER))
       await keepWith(binding, (finalizers) => [...finalizers, FINALIZER]);
 
     const wanted = wantedTargets(binding, group.targetType);
-    await access.need(key, await neededRules(binding, wanted)).finally(() => told.add(key));
+    const needs = await neededRules(binding, wanted);
+    told.add(key);
+    await access.need(key, needs);
     const isThere = (target: Target) => isServing(registered.get(targetKey(target)));
     const missing = wanted.filter((target) => !isThere(target));
     const names = new Set(wanted.map(targetKey));
@@ -210,10 +215,11 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     const service = services.get(key);
     if (!service) return [];
     const port = servicePort(service, serviceRef.port);
-    if (!port)
-      throw new Error(
-        `Service ${key} has no port ${serviceRef.port}: name one of its ports in spec.serviceRef.port`,
-      );
+    if (!port) {
+      const message = `Service ${key} has no port ${serviceRef.port}: name one of its ports in spec.serviceRef.port`;
+      tell(keyOf(binding), 'Warning', 'FailedReconcile', message);
+      return [];
+    }
     return targetType === 'instance'
       ? nodeTargets(port, nodeSelector, nodes.list())
       : podTargets(keyOf(binding).split('/')[1]!, port, slices.by('service', key), (name) => pods.get(name));
