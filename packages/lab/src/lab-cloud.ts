@@ -30,9 +30,11 @@ export async function runLabCloud(lab: string): Promise<void> {
   const log = pino();
   const before = directory.read<CloudReady>(READY);
   const fabric = new Fabric({ prefix: directory.prefix });
-  const loadBalancers: LoadBalancers = new LoadBalancers(directory.prefix, (report) =>
-    cloud.reportHealth([report]),
-  );
+  const loadBalancers: LoadBalancers = new LoadBalancers({
+    prefix: directory.prefix,
+    directory: directory.loadBalancers,
+    report: (report) => cloud.reportHealth([report]),
+  });
   const cloud: Cloud = new Cloud({
     fabric,
     loadBalancers,

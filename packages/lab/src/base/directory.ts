@@ -41,6 +41,11 @@ export class LabDirectory {
     }
   }
 
+  /** Where what serves as load balancers keeps its files. */
+  get loadBalancers(): string {
+    return this.file('load-balancers');
+  }
+
   /** A path inside the directory. */
   file(...parts: string[]): string {
     return join(this.path, ...parts);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { NetNamespace, processesInCgroup } from '@enid/linux';
@@ -111,13 +111,13 @@ export class LabProcesses {
   /** Ends one process: SIGTERM, then SIGKILL; or another signal at once. It is gone when this resolves. */
   async stop(name: string, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const record = this.get(name);
-    if (record) await end([record], signal);
+    if (record) await endProcesses([record], signal);
     this.#directory.delete('processes', `${name}.json`);
   }
 
   /** Ends every recorded process, all at once. */
   async stopAll(): Promise<void> {
-    await end(this.#directory.readAll<ProcessRecord>('processes').filter(isAlive), 'SIGTERM');
+    await endProcesses(this.#directory.readAll<ProcessRecord>('processes').filter(isAlive), 'SIGTERM');
   }
 
   /** Ends whatever runs in one of these named network namespaces, whoever started it. */
@@ -131,7 +131,7 @@ export class LabProcesses {
         // A name without a namespace behind it holds no process.
       }
     }
-    await end(processesIn(inodes), 'SIGKILL');
+    await endProcesses(processesIn(inodes), 'SIGKILL');
   }
 
   /** Ends whatever runs in a control group or below it, also what is started meanwhile. */
@@ -142,7 +142,7 @@ export class LabProcesses {
         return startTime === undefined ? [] : { name: `${pid}`, pid, startTime };
       });
       if (records.length === 0) return;
-      await end(records, 'SIGKILL');
+      await endProcesses(records, 'SIGKILL');
     }
   }
 }
@@ -152,6 +152,22 @@ export function release(child: ChildProcess): void {
   child.removeAllListeners();
   if (child.connected) child.disconnect();
   child.unref();
+}
+
+/** The processes of a program of which an argument begins with a text, such as a folder of the lab's. */
+export function processesWith(program: string, argument: string): ProcessRecord[] {
+  return readdirSync('/proc').flatMap((entry) => {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid)) return [];
+    try {
+      const [file = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (basename(file) !== program || !args.some((each) => each.startsWith(argument))) return [];
+    } catch {
+      return []; // It ended meanwhile.
+    }
+    const startTime = startTimeOf(pid);
+    return startTime === undefined ? [] : [{ name: program, pid, startTime }];
+  });
 }
 
 function processesIn(inodes: ReadonlySet<bigint>): ProcessRecord[] {
@@ -170,7 +186,8 @@ function processesIn(inodes: ReadonlySet<bigint>): ProcessRecord[] {
   return found;
 }
 
-async function end(records: readonly ProcessRecord[], signal: NodeJS.Signals): Promise<void> {
+/** Ends processes: SIGTERM, then SIGKILL; or another signal at once. They are gone when this resolves. */
+export async function endProcesses(records: readonly ProcessRecord[], signal: NodeJS.Signals): Promise<void> {
   const send = (kind: NodeJS.Signals) => {
     for (const record of records) if (isAlive(record)) process.kill(record.pid, kind);
   };

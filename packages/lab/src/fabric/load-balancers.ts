@@ -28,13 +28,19 @@ export function zoneLink({ zones }: Pick<CloudState, 'zones'>, zone: string): st
   return `eth${zones.indexOf(zone)}`;
 }
 
+/** Of packets that belong to a connection of the load balancer itself, whoever's address it has there. */
+export const OWN_CONNECTION = 1;
+const OWN_CONNECTION_PRIORITY = 900;
+const OWN_CONNECTION_TABLE = 99;
 /** Of the rules and routing tables of the devices. */
 const FIRST_TABLE = 100;
 const CAME_BY_PRIORITY = 1000;
+const BOUND_PRIORITY = 1500;
 const OWN_PRIORITY = 2000;
 
 /**
- * A machine of which each interface answers for its own zone: what comes by it, and what has its address, leaves by it.
+ * A machine of which each interface answers for its own zone: what comes by it, what is bound to it and what has its address,
+ * leaves by it.
  * What the load balancer does there is another's.
  */
 function planLoadBalancer(plugged: readonly PluggedInterface[]): NamespacePlan {
@@ -58,14 +64,19 @@ function planLoadBalancer(plugged: readonly PluggedInterface[]): NamespacePlan {
     routes: [
       ...(first ? [gatewayOf(first, MAIN_TABLE)] : []),
       ...plugged.map((found) => gatewayOf(found, tableOf(found))),
+      { destination: DEFAULT_ROUTE, table: OWN_CONNECTION_TABLE, link: 'lo', local: true },
     ],
-    rules: plugged.flatMap((found) => {
-      const table = tableOf(found);
-      return [
-        { priority: CAME_BY_PRIORITY + table, table, iif: found.host.link },
-        { priority: OWN_PRIORITY + table, table, from: cidrOf(found.eni.primaryIp, 32) },
-      ];
-    }),
+    rules: [
+      { priority: OWN_CONNECTION_PRIORITY, table: OWN_CONNECTION_TABLE, fwmark: OWN_CONNECTION },
+      ...plugged.flatMap((found) => {
+        const table = tableOf(found);
+        return [
+          { priority: CAME_BY_PRIORITY + table, table, iif: found.host.link },
+          { priority: BOUND_PRIORITY + table, table, oif: found.host.link },
+          { priority: OWN_PRIORITY + table, table, from: cidrOf(found.eni.primaryIp, 32) },
+        ];
+      }),
+    ],
     neighbours: [],
     tables: [],
   };

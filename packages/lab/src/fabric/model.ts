@@ -45,6 +45,8 @@ export type NextHop = {
   readonly onlink?: boolean;
   /** The source of what the namespace itself sends there, such as ICMP errors. */
   readonly prefSource?: Ipv4;
+  /** It is for the namespace itself, whoever has the address. */
+  readonly local?: boolean;
 };
 
 export type Blackhole = { readonly blackhole: true };
@@ -56,6 +58,8 @@ export type RoutingRule = {
   readonly from?: Ipv4Cidr;
   /** Name of the link that a packet came by. */
   readonly iif?: string;
+  /** Name of the link that the sending socket is bound to. */
+  readonly oif?: string;
 };
 
 /** A veth pair between two namespaces. */

@@ -110,13 +110,14 @@ function routeSpec(route: LinkRoute, indexOf: (link: string) => number): RouteSp
   const destination = prefixLength(route.destination) === 0 ? 'default' : route.destination;
   const common = { destination, table: route.table, family: 4 } as const;
   if ('blackhole' in route) return { ...common, type: 'blackhole' };
-  const { link, gateway, onlink, prefSource } = route;
+  const { link, gateway, onlink, prefSource, local } = route;
   return {
     ...common,
     oif: indexOf(link),
     ...(gateway ? { gateway } : {}),
     ...(onlink ? { onlink } : {}),
     ...(prefSource ? { prefSource } : {}),
+    ...(local ? { type: 'local' as const } : {}),
   };
 }
 

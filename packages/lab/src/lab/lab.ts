@@ -10,6 +10,7 @@ import { LabProcesses } from '../base/processes.ts';
 import type { Host, LabRecord } from '../base/record.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import { internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
+import { LoadBalancers } from '../load-balancers/index.ts';
 import { onInternetHost } from './internet-host.ts';
 
 /** The lab is not in the state that was asked for; the message says what to do. */
@@ -51,6 +52,7 @@ export class Lab {
   static async down(name: string): Promise<boolean> {
     const directory = new LabDirectory(name);
     await new LabProcesses(directory).stopAll();
+    await LoadBalancers.remove(directory.loadBalancers);
     await LabProcesses.endInCgroup(`/${directory.prefix}`);
     const namespaces = NetNamespace.list().filter((entry) => entry.startsWith(`${directory.prefix}-`));
     await LabProcesses.endInNamespaces(namespaces);

@@ -1,52 +1,41 @@
 /** Network load balancers in nftables: which target a flow goes to, and whose address it comes from. */
-import type { Ipv4 } from '@enid/ip';
 import type {
   ServingListener,
   ServingLoadBalancer,
   ServingTarget,
   ServingTargetGroup,
 } from '../cloud/elbv2/serving.ts';
+import { OWN_CONNECTION } from '../fabric/load-balancers.ts';
+import { eligible, type IsHealthy, type ZoneNode } from './targets.ts';
 
 const TABLE = 'enid-nlb';
 /** Of connections whose targets are to see the load balancer. */
 const HIDDEN = 1;
 
-/** A load balancer's address in a zone, and the device that has it. */
-export type ZoneNode = { readonly zone: string; readonly address: Ipv4; readonly link: string };
-
-export type IsHealthy = (group: ServingTargetGroup, target: ServingTarget) => boolean;
-
 const PROTOCOLS: Readonly<Record<string, readonly ('tcp' | 'udp')[]>> = {
   TCP: ['tcp'],
+  TLS: ['tcp'],
   UDP: ['udp'],
   TCP_UDP: ['tcp', 'udp'],
 };
 
-/** The target group of a listener whose flows are passed on as they are; others are terminated first. */
-export function passedOnTo(
+/** The target group of a network load balancer's listener. */
+export function targetGroupOf(
   { targetGroups }: Pick<ServingLoadBalancer, 'targetGroups'>,
-  { protocol, rules }: ServingListener,
+  { rules }: ServingListener,
 ): ServingTargetGroup | undefined {
   const [action] = rules.at(-1)?.actions ?? [];
-  const arn = action?.TargetGroupArn ?? action?.ForwardConfig?.TargetGroups?.[0]?.TargetGroupArn;
-  const group = targetGroups[arn ?? ''];
-  const terminated = group?.attributes['proxy_protocol_v2.enabled'] === 'true';
-  return PROTOCOLS[protocol] && !terminated ? group : undefined;
+  return targetGroups[
+    action?.TargetGroupArn ?? action?.ForwardConfig?.TargetGroups?.[0]?.TargetGroupArn ?? ''
+  ];
 }
 
-/**
- * Whom a zone's node sends new flows to: of the targets that it reaches those that are healthy or, when none is, all of them, as
- * AWS fails open.
- */
-export function eligible(group: ServingTargetGroup, zone: string, isHealthy: IsHealthy): ServingTarget[] {
-  const reached = group.targets.filter(
-    (target) => !target.draining && (group.crossZone || target.zone === zone || target.zone === 'all'),
-  );
-  const healthy = reached.filter((target) => isHealthy(group, target));
-  return healthy.length > 0 ? healthy : reached;
+/** Whether flows are passed on as they are; others are ended by the load balancer, which begins others. */
+export function isPassedOn({ protocol }: ServingListener, { attributes }: ServingTargetGroup): boolean {
+  return protocol !== 'TLS' && attributes['proxy_protocol_v2.enabled'] !== 'true';
 }
 
-/** All rules of a load balancer, for nft(8): what is there before is replaced, and flows that are tracked go on. */
+/** All rules of a network load balancer, for nft(8): what is there before is replaced, and flows that are tracked go on. */
 export function ruleset(
   loadBalancer: ServingLoadBalancer,
   nodes: readonly ZoneNode[],
@@ -55,14 +44,17 @@ export function ruleset(
   const flows: string[] = [];
   const refused: string[] = [];
   for (const listener of loadBalancer.listeners) {
-    const group = passedOnTo(loadBalancer, listener);
+    const group = targetGroupOf(loadBalancer, listener);
     if (!group) continue;
     for (const { zone, address } of nodes) {
       const targets = eligible(group, zone, isHealthy);
       for (const protocol of PROTOCOLS[listener.protocol]!) {
         const match = `ip daddr ${address} ${protocol} dport ${listener.port}`;
-        if (targets.length > 0) flows.push(`${match} ${hidden(group)}${balanced(group, protocol, targets)}`);
-        else refused.push(`${match} ${protocol === 'tcp' ? 'reject with tcp reset' : 'drop'}`);
+        const isServed = targets.length > 0;
+        if (isServed && isPassedOn(listener, group))
+          flows.push(`${match} ${hidden(group)}${balanced(group, protocol, targets)}`);
+        else if (protocol === 'udp') refused.push(`${match} drop`);
+        else if (!isServed) refused.push(`${match} reject with tcp reset`);
       }
     }
   }
@@ -73,6 +65,10 @@ table ip ${TABLE} {
   chain refused {
     type filter hook prerouting priority mangle;
     ${refused.join('\n    ')}
+  }
+  chain own {
+    type filter hook prerouting priority mangle;
+    socket transparent 1 meta mark set ${OWN_CONNECTION}
   }
   chain flows {
     type nat hook prerouting priority dstnat;

@@ -1,4 +1,6 @@
-/** What serves as the load balancers of a lab: network load balancers that pass flows on, and health checks of all targets. */
+/** What serves as the load balancers of a lab: flows that are passed on, HAProxy for the rest, and health checks of all targets. */
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { NetNamespace, Nftables, sysctl } from '@enid/linux';
 import type { HealthReport } from '../cloud/elbv2/health.ts';
 import {
@@ -11,53 +13,103 @@ import type { LoadBalancerPlane } from '../cloud/fabric.ts';
 import type { CloudState } from '../cloud/state.ts';
 import { zoneLink } from '../fabric/load-balancers.ts';
 import { loadBalancerNamespaceName } from '../fabric/names.ts';
-import { ruleset, type ZoneNode } from './flows.ts';
+import { ruleset } from './flows.ts';
+import { configurationOf } from './haproxy/configuration.ts';
+import { endHaproxies, Haproxy } from './haproxy/process.ts';
 import { type Check, HealthChecks } from './health-checks.ts';
+import type { IsHealthy, ZoneNode } from './targets.ts';
 
 /** How long AWS remembers a TCP connection on which nothing is said, in seconds, unless the listener says otherwise. */
 const IDLE = 350;
 
+/** What serves as one load balancer. */
+type Served = {
+  /** The rules of nftables that are in force. */
+  rules?: string;
+  readonly haproxy: Haproxy;
+};
+
 export class LoadBalancers implements LoadBalancerPlane, Disposable {
   readonly #prefix: string;
+  readonly #directory: string;
   readonly #checks: HealthChecks;
-  /** What is in force, by namespace. */
-  readonly #rules = new Map<string, string>();
+  /** By id. */
+  readonly #served = new Map<string, Served>();
 
-  /** @param prefix of the lab's namespaces. @param report is told what health checks find. */
-  constructor(prefix: string, report: (report: HealthReport) => Promise<void>) {
-    this.#prefix = prefix;
-    this.#checks = new HealthChecks(report);
+  /**
+   * @param options `prefix`: of the lab's namespaces. `directory`: where what runs keeps its files; others' are not in it.
+   *   `report`: is told what health checks find.
+   */
+  constructor(options: {
+    prefix: string;
+    directory: string;
+    report: (report: HealthReport) => Promise<void>;
+  }) {
+    this.#prefix = options.prefix;
+    this.#directory = options.directory;
+    mkdirSync(options.directory, { recursive: true, mode: 0o700 });
+    this.#checks = new HealthChecks(options.report);
   }
 
   async sync(state: CloudState): Promise<void> {
     const all = servingLoadBalancers(state);
-    for (const loadBalancer of all)
-      if (loadBalancer.type === 'network') await this.#serve(state, loadBalancer);
-    const names = new Set(all.map(({ id }) => this.#namespace(id)));
-    for (const name of this.#rules.keys()) if (!names.has(name)) this.#rules.delete(name);
+    await this.#removeAllBut(all.map(({ id }) => id));
+    for (const loadBalancer of all) await this.#serve(state, loadBalancer);
     this.#checks.sync(all.flatMap((loadBalancer) => this.#checksOf(state, loadBalancer)));
   }
 
-  /** Health checks end; flows go on. */
+  /** Health checks end; traffic goes on. */
   [Symbol.dispose](): void {
     this.#checks[Symbol.dispose]();
+    for (const { haproxy } of this.#served.values()) haproxy.leave();
+  }
+
+  /** Ends what still runs for the load balancers of a directory, also when its process was killed. */
+  static async remove(directory: string): Promise<void> {
+    await endHaproxies(directory);
+  }
+
+  async #removeAllBut(ids: readonly string[]): Promise<void> {
+    for (const id of readdirSync(this.#directory)) {
+      if (ids.includes(id)) continue;
+      await this.#of(id).haproxy.apply(undefined);
+      this.#served.delete(id);
+    }
+  }
+
+  #of(id: string): Served {
+    const path = join(this.#directory, id);
+    const served = this.#served.get(id) ?? { haproxy: new Haproxy(this.#namespace(id), path) };
+    this.#served.set(id, served);
+    return served;
   }
 
   async #serve(state: CloudState, loadBalancer: ServingLoadBalancer): Promise<void> {
-    const name = this.#namespace(loadBalancer.id);
+    const served = this.#of(loadBalancer.id);
     const nodes = loadBalancer.zones.map(
       ({ zone, address }): ZoneNode => ({ zone, address, link: zoneLink(state, zone) }),
     );
-    const rules = ruleset(loadBalancer, nodes, (group, target) => isHealthy(state, group, target));
-    if (this.#rules.get(name) === rules) return;
-    using ns = NetNamespace.named(name);
+    const healthy = (group: ServingTargetGroup, target: ServingTarget) => isHealthy(state, group, target);
+    await served.haproxy.apply(configurationOf(loadBalancer, nodes, healthy, served.haproxy.directory));
+    if (loadBalancer.type === 'network') await this.#passOn(served, loadBalancer, nodes, healthy);
+  }
+
+  async #passOn(
+    served: Served,
+    loadBalancer: ServingLoadBalancer,
+    nodes: readonly ZoneNode[],
+    healthy: IsHealthy,
+  ): Promise<void> {
+    const rules = ruleset(loadBalancer, nodes, healthy);
+    if (served.rules === rules) return;
+    using ns = NetNamespace.named(this.#namespace(loadBalancer.id));
     await new Nftables(ns).apply(rules);
     const idle = loadBalancer.listeners.map(({ attributes }) =>
       Number(attributes['tcp.idle_timeout.seconds']),
     );
     const longest = Math.max(...idle.filter((seconds) => seconds > 0), 0) || IDLE;
     sysctl.set(ns, 'net.netfilter.nf_conntrack_tcp_timeout_established', longest);
-    this.#rules.set(name, rules);
+    served.rules = rules;
   }
 
   #checksOf(state: CloudState, { id: name, zones, targetGroups }: ServingLoadBalancer): Check[] {
