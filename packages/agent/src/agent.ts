@@ -19,6 +19,7 @@ import { CheckpointFile } from './pool/checkpoint.ts';
 import { nodeEniOf } from './pool/eni-policy.ts';
 import type { KubernetesEniConfigs } from './pool/kubernetes-eni-configs.ts';
 import { WarmPool } from './pool/warm-pool.ts';
+import { settingsWithoutEffect } from './print-config.ts';
 
 const METRICS = { host: '0.0.0.0', port: 61_678 };
 
@@ -46,7 +47,8 @@ export async function runAgent(env: NodeJS.ProcessEnv): Promise<void> {
 async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const clock = systemClock;
-  for (const variable of config.withoutEffect) log.warn({ variable }, 'this setting has no effect');
+  for (const { name, value, because } of settingsWithoutEffect(env))
+    log.warn({ [name]: value, because }, 'this setting has no effect');
 
   // The AWS SDK takes longest to load: the rest goes on meanwhile.
   const sdk = config.pool.imdsOnly ? undefined : AwsEc2.load();
@@ -59,7 +61,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
       readInstance(),
     ]);
   log.info({ ...identity, primaryEni: primary.id }, 'the agent starts');
-  const kubernetes = stack.use(await openKubernetes(env, { nodeName: config.nodeName, log }));
+  const kubernetes = stack.use(await openKubernetes(env, config, log));
 
   const network = new LinuxNodeNetwork(config.network);
   stack.defer(() => network.close());
@@ -85,8 +87,8 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
     schedulable: () => kubernetes?.schedulable ?? true,
     maxPods: () => kubernetes?.node?.maxPods,
     runtimePods: async () => {
-      const { listSandboxes, runtimeSocket } = await import('./container-runtime/container-runtime.ts');
-      return ((await listSandboxes(runtimeSocket(env))) ?? []).filter(({ running }) => running);
+      const { listSandboxes } = await import('./container-runtime/container-runtime.ts');
+      return ((await listSandboxes(config.sockets.containerRuntime)) ?? []).filter(({ running }) => running);
     },
   });
   stack.defer(() => pool.stop());
@@ -104,7 +106,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   const map = mapOf({ node: config.nodeName ?? identity.instanceId, identity, metadata, ec2, pool, clock });
   stack.use(
     await serveCni({
-      ...{ env, config, pool, clock, log },
+      ...{ config, pool, clock, log },
       pods: network.pods,
       vpcCidrs: () => metadata.vpcCidrs(primaryEni.mac),
       observer: kubernetes,

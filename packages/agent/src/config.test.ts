@@ -3,15 +3,20 @@ import { test } from 'node:test';
 import { ConfigError, readConfig } from './config.ts';
 
 test("nothing set gives Amazon's defaults", () => {
-  const { pool, network, introspection, withoutEffect } = readConfig({});
-  assert.equal(pool.warmEniTarget, 1);
-  assert.equal(pool.cooldownMs, 30_000);
+  const { pool, network, introspection, sockets } = readConfig({});
+  assert.deepEqual(pool.targets, { warmEnis: 1, warmIps: 0, minimumIps: 0, warmPrefixes: 1 });
+  assert.deepEqual([pool.mode, pool.cooldown], ['address', 30_000]);
   assert.equal(pool.maxEni, undefined);
   assert.equal(pool.checkpointPath, '/var/run/aws-node/ipam.json');
   assert.deepEqual([network.eniMtu, network.podMtu, network.vethPrefix], [9001, 9001, 'eni']);
   assert.deepEqual([network.externalSnat, network.randomizeSnat], [false, 'prng']);
   assert.deepEqual(introspection, { host: '127.0.0.1', port: 61_679 });
-  assert.deepEqual(withoutEffect, []);
+  assert.deepEqual(sockets, {
+    cni: '/var/run/aws-node/enid.sock',
+    control: '/var/run/aws-node/enid-control.sock',
+    ipamd: '/var/run/aws-node/ipamd.sock',
+    containerRuntime: '/run/containerd/containerd.sock',
+  });
 });
 
 test('the values of the usual chart are understood', () => {
@@ -29,7 +34,6 @@ test('the values of the usual chart are understood', () => {
   });
   assert.equal(config.log.level, 'debug');
   assert.deepEqual(config.network.excludeSnatCidrs, ['10.1.0.0/16', '10.2.3.0/24']);
-  assert.deepEqual(config.withoutEffect, ['DISABLE_TCP_EARLY_DEMUX=false', 'WARM_PREFIX_TARGET=1']);
 });
 
 for (const [name, value, allowed] of [
@@ -57,14 +61,13 @@ for (const [name, value, allowed] of [
 
 test('prefix delegation takes a target for prefixes, or one for addresses', () => {
   const read = (env: NodeJS.ProcessEnv) => readConfig({ ENABLE_PREFIX_DELEGATION: 'true', ...env });
-  const { pool, withoutEffect } = read({ WARM_ENI_TARGET: '2' });
-  assert.deepEqual([pool.prefixDelegation, pool.warmPrefixTarget], [true, 1]);
-  assert.deepEqual(withoutEffect, ['WARM_ENI_TARGET=2']);
+  const { pool } = read({});
+  assert.deepEqual([pool.mode, pool.targets.warmPrefixes], ['prefix', 1]);
   assert.throws(() => read({ WARM_PREFIX_TARGET: '0' }), /WARM_PREFIX_TARGET is "0" but must be 1 or more/);
-  assert.equal(read({ WARM_PREFIX_TARGET: '0', WARM_IP_TARGET: '3' }).pool.warmIpTarget, 3);
+  assert.equal(read({ WARM_PREFIX_TARGET: '0', WARM_IP_TARGET: '3' }).pool.targets.warmIps, 3);
   const zeros = { WARM_IP_TARGET: '0', MINIMUM_IP_TARGET: '0' };
   assert.throws(() => read(zeros), /WARM_IP_TARGET and MINIMUM_IP_TARGET are "0"/);
-  assert.equal(read({ ...zeros, WARM_PREFIX_TARGET: '2' }).pool.warmPrefixTarget, 2);
+  assert.equal(read({ ...zeros, WARM_PREFIX_TARGET: '2' }).pool.targets.warmPrefixes, 2);
 });
 
 test('custom networking needs to know its node, and more than the primary ENI', () => {
@@ -86,6 +89,25 @@ test('custom networking needs to know its node, and more than the primary ENI', 
   });
 });
 
+test('the runtime is found as the kubelet finds it, the sockets beside that of the CNI executable', () => {
+  const socketsOf = (env: NodeJS.ProcessEnv) => readConfig(env).sockets;
+  for (const endpoint of ['unix:///run/other.sock', 'unix:/run/other.sock', '/run/other.sock'])
+    assert.equal(socketsOf({ CONTAINER_RUNTIME_ENDPOINT: endpoint }).containerRuntime, '/run/other.sock');
+  assert.throws(
+    () => socketsOf({ CONTAINER_RUNTIME_ENDPOINT: 'tcp://127.0.0.1:1' }),
+    /must be a unix socket/,
+  );
+  const { control, ipamd } = socketsOf({ ENID_CNI_SOCKET: '/run/e/cni.sock', ENID_IPAMD_SOCKET: '/x.sock' });
+  assert.deepEqual([control, ipamd], ['/run/e/enid-control.sock', '/x.sock']);
+});
+
+test("Amazon's plugin is told a mode only when policies are not ours", () => {
+  const modeOf = (env: NodeJS.ProcessEnv) => readConfig(env).policy.amazonsMode;
+  assert.equal(modeOf({}), '');
+  assert.equal(modeOf({ NETWORK_POLICY_ENFORCING_MODE: 'strict' }), 'strict');
+  assert.equal(modeOf({ NETWORK_POLICY_ENFORCING_MODE: 'strict', ENABLE_NETWORK_POLICY: 'true' }), '');
+});
+
 test('tells every wrong variable at once', () => {
   assert.throws(
     () => readConfig({ WARM_ENI_TARGET: 'x', POD_MTU: 'y' }),
@@ -93,7 +115,7 @@ test('tells every wrong variable at once', () => {
   );
 });
 
-for (const name of ['ENABLE_IPv6', 'ENABLE_POD_ENI']) {
+for (const name of ['ENABLE_IPv6', 'ENABLE_POD_ENI', 'ENABLE_MULTI_NIC']) {
   test(`does not go on as if ${name} were off`, () =>
     assert.throws(
       () => readConfig({ [name]: 'true' }),

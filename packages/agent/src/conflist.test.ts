@@ -8,7 +8,7 @@ import { installExecutable, removeConflist, writeConflist } from './conflist.ts'
 async function folders(t: TestContext) {
   const root = await mkdtemp(join(tmpdir(), 'enid-conflist-'));
   t.after(() => rm(root, { recursive: true }));
-  return { root, confDir: join(root, 'net.d'), binDir: join(root, 'bin'), socketPath: '' };
+  return { root, confDir: join(root, 'net.d'), binDir: join(root, 'bin') };
 }
 
 test('the configuration is whole, in a version that every runtime takes', async (t) => {

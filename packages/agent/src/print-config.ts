@@ -1,6 +1,7 @@
 /** The configuration as people ask for it: every variable, its value, and where that came from. */
-import { ConfigError, isWithoutEffect, mustBe, readConfig, variables } from './config.ts';
+import { ConfigError, readConfig } from './config.ts';
 import { backendSocket, controlSocket, type SocketPath } from './socket-paths.ts';
+import { isWithoutEffect, mustBe, variables } from './variables.ts';
 
 /** A variable as the agent takes it. */
 export type Setting = {
@@ -36,6 +37,11 @@ export function describeConfig(env: NodeJS.ProcessEnv): PrintedConfig {
     settings: plain.map(({ setting }) => (setting.from === 'invalid' ? setting : inContext(setting, read))),
     problems: problemsOf(env),
   };
+}
+
+/** Variables that are set and change nothing, with the reason. */
+export function settingsWithoutEffect(env: NodeJS.ProcessEnv): Setting[] {
+  return describeConfig(env).settings.filter(({ name, from }) => from === 'ignored' && env[name]?.trim());
 }
 
 type Name = keyof typeof variables.shape;
@@ -96,7 +102,7 @@ const PROVISIONING: ReadonlySet<Name> = new Set<Name>([
 ]);
 
 /** Why the variable changes nothing; undefined when it does. */
-function ignoredFor(name: Name, { value }: Setting, read: Read): string | undefined {
+function ignoredFor(name: Name, { value, from }: Setting, read: Read): string | undefined {
   if (isWithoutEffect(name)) return value === '' ? undefined : 'it changes nothing in this release';
   const on = (flag: Name) => read(flag) === true;
   const without = (['ENABLE_IMDS_ONLY_MODE', 'DISABLE_NETWORK_RESOURCE_PROVISIONING'] as const).find(on);
@@ -123,6 +129,10 @@ function ignoredFor(name: Name, { value }: Setting, read: Read): string | undefi
     case 'AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS':
       return on('AWS_VPC_K8S_CNI_EXTERNALSNAT') ? 'AWS_VPC_K8S_CNI_EXTERNALSNAT is true' : undefined;
     case 'NETWORK_POLICY_ENFORCING_MODE':
+      // Amazon's plugin is told of one that is set.
+      return from === 'environment' || on('ENABLE_NETWORK_POLICY')
+        ? undefined
+        : 'ENABLE_NETWORK_POLICY is not true';
     case 'NETWORK_POLICY_LOG':
     case 'NETWORK_POLICY_LOG_FILE':
     case 'NETWORK_POLICY_BPF_DIR':

@@ -3,3 +3,4 @@ export * from './plan.ts';
 export * from './pool.ts';
 export * from './reconcile.ts';
 export * from './refusal.ts';
+export * from './settings.ts';

@@ -2,13 +2,12 @@
 import type { Ipv4Cidr } from '@enid/ip';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { listSandboxes, runtimeSocket } from '../container-runtime/container-runtime.ts';
+import { listSandboxes } from '../container-runtime/container-runtime.ts';
 import { type ControlOptions, serveControl } from '../control.ts';
 import type { Logger } from '../log.ts';
 import type { Pods } from '../network/pods.ts';
 import type { PodGuard } from '../policy/guard.ts';
 import type { AddressPool } from '../seams.ts';
-import { backendSocket, controlSocket } from '../socket-paths.ts';
 import { CniBackend } from './backend/backend.ts';
 import { CniBackendServer } from './backend/server.ts';
 import type { AttachmentObserver } from './observer.ts';
@@ -17,8 +16,7 @@ import { SandboxUpkeep } from './sandboxes/upkeep.ts';
 import { CniServer } from './server.ts';
 
 export type CniOptions = {
-  readonly env: NodeJS.ProcessEnv;
-  readonly config: Pick<Config, 'cni' | 'network'>;
+  readonly config: Pick<Config, 'sockets' | 'network' | 'policy'>;
   readonly pool: AddressPool;
   readonly pods: Pods;
   /** All IPv4 blocks of the VPC, as metadata has them. */
@@ -39,7 +37,7 @@ export type CniOptions = {
  * @throws when another agent answers on one of the sockets.
  */
 export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
-  const { env, config, pool, pods, vpcCidrs, observer, guard, control, clock, log } = options;
+  const { config, pool, pods, vpcCidrs, observer, guard, control, clock, log } = options;
   await using stack = new AsyncDisposableStack();
   const plugin = new CniPlugin(pool, pods, observer, guard);
   const backend = new CniBackend({
@@ -47,14 +45,14 @@ export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
     ready: () => pool.ready(),
     vpcCidrs,
     snat: config.network,
-    networkPolicyMode: env.NETWORK_POLICY_ENFORCING_MODE ?? '',
+    networkPolicyMode: config.policy.amazonsMode,
     log,
   });
-  const { socketPath } = config.cni;
-  stack.use(await CniBackendServer.listen(backendSocket(env, socketPath), backend, log));
+  const { sockets } = config;
+  stack.use(await CniBackendServer.listen(sockets.ipamd, backend, log));
   stack.use(
     await CniServer.listen(
-      socketPath,
+      sockets.cni,
       (request) => plugin.handle(request),
       ({ command, containerId, milliseconds, error }) => {
         const call = { command, containerId, milliseconds: Math.round(milliseconds * 100) / 100 };
@@ -64,10 +62,10 @@ export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
     ),
   );
   const runtime = async () => {
-    const sandboxes = await listSandboxes(runtimeSocket(env));
+    const sandboxes = await listSandboxes(sockets.containerRuntime);
     return sandboxes && new Set(sandboxes.map(({ id }) => id));
   };
   stack.use(new SandboxUpkeep({ pool, plugin, runtime, clock, log }).start());
-  stack.use(await serveControl(controlSocket(env, socketPath), { ...control, plugin, runtime }));
+  stack.use(await serveControl(sockets.control, { ...control, plugin, runtime }));
   return stack.move();
 }

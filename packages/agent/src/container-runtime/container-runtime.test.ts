@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { loadProto } from '../grpc/grpc.ts';
-import { listSandboxes, runtimeSocket } from './container-runtime.ts';
+import { listSandboxes } from './container-runtime.ts';
 
 /** A runtime that lists these sandboxes. */
 async function serveRuntime(t: TestContext, items: object[]): Promise<string> {
@@ -43,10 +43,4 @@ test('the runtime is asked over its socket; without one nobody is asked, and sil
   assert.equal(await listSandboxes(`${socket}.none`), undefined);
   writeFileSync(`${socket}.dead`, '');
   await assert.rejects(listSandboxes(`${socket}.dead`), /runtime at .*dead does not list its sandboxes/);
-});
-
-test('the runtime is found where the kubelet would find it', () => {
-  assert.equal(runtimeSocket({ CONTAINER_RUNTIME_ENDPOINT: 'unix:///run/other.sock' }), '/run/other.sock');
-  assert.equal(runtimeSocket({ CONTAINER_RUNTIME_ENDPOINT: '/run/other.sock' }), '/run/other.sock');
-  assert.equal(runtimeSocket({}), '/run/containerd/containerd.sock');
 });

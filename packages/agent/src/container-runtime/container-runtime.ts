@@ -3,7 +3,6 @@ import { lstat } from 'node:fs/promises';
 import type { ServiceError } from '@grpc/grpc-js';
 import { loadGrpc, loadProto } from '../grpc/grpc.ts';
 
-const DEFAULT_SOCKET = '/run/containerd/containerd.sock';
 /** How long the runtime is waited for, in milliseconds. */
 const TIMEOUT = 10_000;
 
@@ -25,11 +24,6 @@ export type Sandbox = {
   readonly name: string;
   readonly running: boolean;
 };
-
-/** Where the container runtime listens: CONTAINER_RUNTIME_ENDPOINT, or containerd's own socket. */
-export function runtimeSocket(env: NodeJS.ProcessEnv): string {
-  return env.CONTAINER_RUNTIME_ENDPOINT?.replace(/^unix:(\/\/)?/, '') || DEFAULT_SOCKET;
-}
 
 /**
  * The sandboxes that the container runtime has.

@@ -1,4 +1,5 @@
 /** The agent in a cluster. Import this file alone: it loads the client of the API server only where there is one. */
+import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { Kubernetes } from './kubernetes.ts';
 
@@ -11,11 +12,8 @@ export { maxPodsOf } from './max-pods.ts';
  */
 export async function openKubernetes(
   env: NodeJS.ProcessEnv,
-  options: {
-    /** MY_NODE_NAME. */
-    readonly nodeName: string | undefined;
-    readonly log: Logger;
-  },
+  { nodeName, annotatePodIp }: Pick<Config, 'nodeName' | 'annotatePodIp'>,
+  log: Logger,
 ): Promise<Kubernetes | undefined> {
   if (!env.KUBERNETES_SERVICE_HOST && !env.KUBECONFIG) return undefined;
   const [{ accessOf }, { Kubernetes }] = await Promise.all([
@@ -23,14 +21,9 @@ export async function openKubernetes(
     import('./kubernetes.ts'),
   ]);
   try {
-    return new Kubernetes({ ...options, access: accessOf(env), annotatePodIps: isTrue(env.ANNOTATE_POD_IP) });
+    return new Kubernetes({ access: accessOf(env), nodeName, annotatePodIps: annotatePodIp, log });
   } catch (error) {
-    options.log.warn({ err: error }, 'the API server cannot be used; the agent works on without it');
+    log.warn({ err: error }, 'the API server cannot be used; the agent works on without it');
     return undefined;
   }
-}
-
-/** As Amazon reads its flags; the configuration has refused what is neither true nor false. */
-function isTrue(text = ''): boolean {
-  return ['1', 't', 'true'].includes(text.trim().toLowerCase());
 }

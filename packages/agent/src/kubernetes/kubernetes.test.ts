@@ -254,9 +254,9 @@ test('what a node takes follows from its instance and the mode of its pool', () 
 
 test('outside of a cluster there is nothing, and an API server that is not there stops nothing', async (t) => {
   const { log, warnings } = collectLog();
-  const options = { nodeName: 'node-1', log };
-  assert.equal(await openKubernetes({}, options), undefined);
-  assert.equal(await openKubernetes({ KUBECONFIG: '/nonexistent' }, options), undefined);
+  const config = { nodeName: 'node-1', annotatePodIp: true };
+  assert.equal(await openKubernetes({}, config, log), undefined);
+  assert.equal(await openKubernetes({ KUBECONFIG: '/nonexistent' }, config, log), undefined);
   assert.equal(warnings.length, 1);
 
   const directory = mkdtempSync(join(tmpdir(), 'kubernetes-'));
@@ -277,7 +277,7 @@ test('outside of a cluster there is nothing, and an API server that is not there
       users: [{ name, user: {} }],
     }),
   );
-  const kubernetes = (await openKubernetes({ KUBECONFIG: file, ANNOTATE_POD_IP: 'true' }, options))!;
+  const kubernetes = (await openKubernetes({ KUBECONFIG: file }, config, log))!;
   const pool = { assignments: () => [assignmentOf('web', '10.0.1.6', primaryEni)] };
   kubernetes.follow({ pool, instanceType: 't3.medium', maxPods: () => 17 });
   kubernetes.refused({ metadata: { k8sPodNamespace: 'x', k8sPodName: 'y' } }, new NoAddressError('full'));

@@ -86,9 +86,8 @@ export async function investigate(options: WarmPoolOptions): Promise<Findings> {
   const primary = cardZero.find(({ deviceNumber }) => deviceNumber === 0);
   if (!primary) throw new AwsError('Metadata', 'GetMetadata', 'instance metadata shows no primary ENI');
 
-  const mode = settings.prefixDelegation ? 'prefix' : 'address';
   const { allocations, released, cordoned } = data;
-  let pool = restore(emptyPool(settings.cooldownMs, mode), allocations, released, cordoned);
+  let pool = restore(emptyPool(settings.cooldown, settings.mode), allocations, released, cordoned);
   const usesEni = (eni: MetadataEni) =>
     eni.deviceNumber === 0 ||
     !ec2 ||

@@ -423,15 +423,9 @@ export class WarmPool implements AddressPool {
   }
 
   #plan(): Action[] {
-    const { warmEniTarget, warmIpTarget, minimumIpTarget, warmPrefixTarget } = this.#options.settings;
     return plan({
       pool: this.#pool,
-      targets: {
-        warmEnis: warmEniTarget,
-        warmIps: warmIpTarget,
-        minimumIps: minimumIpTarget,
-        warmPrefixes: warmPrefixTarget,
-      },
+      targets: this.#options.settings.targets,
       bounds: this.#bounds,
       waiting: this.#waiting,
       lastDecrease: this.#lastDecrease,

@@ -49,7 +49,8 @@ addresses. Pods on the host's network are not among the pods.
   enid plan --instance-type m5.large --pods 10,100 --set ENABLE_PREFIX_DELEGATION=true`,
     )
     .action(async (options: Options) => {
-      const { planToRest, poolSettings } = await import('@enid/ipam/planner');
+      const { poolSettings } = await import('@enid/ipam');
+      const { planToRest } = await import('@enid/ipam/planner');
       const settings = poolSettings(options.set ?? {});
       const spec = await knownType(options.instanceType);
       const rows = options.pods.map((pods) => planToRest(options.instanceType, spec, settings, pods));

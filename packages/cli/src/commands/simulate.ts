@@ -86,7 +86,8 @@ read them.
   enid simulate --nodes 3 --hours 1 --trace pods.csv`,
     )
     .action(async (options: Options) => {
-      const { nodeShape, poolSettings } = await import('@enid/ipam/planner');
+      const { poolSettings } = await import('@enid/ipam');
+      const { nodeShape } = await import('@enid/ipam/planner');
       const { churnWorkload, readTrace, simulate } = await import('@enid/ipam/simulation');
       const { instanceType, nodes, hours, seed } = options;
       const spec = await knownType(instanceType);

@@ -5,9 +5,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { instanceLimits, maxPods } from '../instance-limits.ts';
+import { poolSettings } from '../settings.ts';
 import { nodeShape } from './node-shape.ts';
 import { planToRest } from './rest.ts';
-import { poolSettings } from './settings.ts';
 
 type Env = Readonly<Record<string, string>>;
 

@@ -1,4 +1,3 @@
 export * from './node-shape.ts';
 export * from './rest.ts';
-export * from './settings.ts';
 export * from './similar-types.ts';

@@ -1,7 +1,7 @@
 import { HOST_NETWORK_PODS, type InstanceSpec, maxPods } from '../instance-limits.ts';
 import type { Action, Bounds } from '../plan.ts';
 import { emptyPool, type Pool, type PoolEni, putEni, type Slot } from '../pool.ts';
-import type { PoolSettings } from './settings.ts';
+import type { PoolSettings } from '../settings.ts';
 
 /** A node as far as its pool is concerned: an instance type under settings. */
 export type NodeShape = {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { INSTANCE_LIMITS, instanceLimits } from '../instance-limits.ts';
+import { poolSettings, SettingError } from '../settings.ts';
 import { planToRest } from './rest.ts';
-import { poolSettings, SettingError } from './settings.ts';
 
 const rest = (type: string, pods: number, env: Record<string, string>) =>
   planToRest(type, instanceLimits(type)!, poolSettings(env), pods);
@@ -129,7 +129,7 @@ test('what a pool cannot be is refused with a way out', () => {
   assert.throws(() => poolSettings({ WARM_IP_TARGET: 'two' }), SettingError);
   assert.throws(
     () => poolSettings({ ENABLE_PREFIX_DELEGATION: 'true', WARM_PREFIX_TARGET: '0' }),
-    /needs a target/,
+    /WARM_PREFIX_TARGET is "0" but must be 1 or more with ENABLE_PREFIX_DELEGATION/,
   );
   assert.throws(
     () => rest('m4.large', 1, { ENABLE_PREFIX_DELEGATION: 'true' }),

@@ -18,8 +18,8 @@ import {
   slotOf,
   withdraw,
 } from '../pool.ts';
+import type { PoolSettings } from '../settings.ts';
 import { attachedEni, callsFor, freshPool, type NodeShape, nodeShape } from './node-shape.ts';
-import type { PoolSettings } from './settings.ts';
 
 /** Where ENIs and their slots come from. All of what is asked for, or undefined: EC2 gives no part. */
 export interface SlotSource {

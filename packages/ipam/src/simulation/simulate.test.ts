@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { instanceLimits } from '../instance-limits.ts';
-import { poolSettings } from '../planner/index.ts';
+import { poolSettings } from '../settings.ts';
 import { type Scenario, ScenarioError, type SimulationObserver, simulate } from './simulate.ts';
 import { type Churn, churnWorkload, readTrace } from './workload.ts';
 

@@ -4,16 +4,9 @@
  * compared before a node has it.
  */
 import type { InstanceSpec } from '../instance-limits.ts';
-import {
-  freshPool,
-  keyOf,
-  type NodeShape,
-  nodeShape,
-  type PoolSettings,
-  settle,
-  settlePod,
-} from '../planner/index.ts';
+import { freshPool, keyOf, type NodeShape, nodeShape, settle, settlePod } from '../planner/index.ts';
 import { allocationOf } from '../pool.ts';
+import type { PoolSettings } from '../settings.ts';
 import { Ec2Api } from './ec2-api.ts';
 import { SimulatedNode, type World } from './node.ts';
 import { Random } from './random.ts';
