@@ -1,11 +1,11 @@
 /** The EC2 calls that the agent makes, for the instance that it runs on. */
 
 import type { EC2Client, Filter, NetworkInterface, Tag } from '@aws-sdk/client-ec2';
+import { AdaptiveThrottle, followRequests } from '@enid/aws';
 import { type Ipv4, type Ipv4Cidr, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import { type InstanceLimits, instanceLimits, type SlotKind } from '@enid/ipam';
 import { type Clock, systemClock } from '../clock.ts';
 import { AwsError, explainAwsError } from './errors.ts';
-import { AdaptiveThrottle } from './throttle.ts';
 
 export type Tags = Readonly<Record<string, string>>;
 
@@ -83,6 +83,9 @@ export interface Ec2 {
 /** Called after each call, and each of its repetitions, for metrics. */
 export type CallObserver = (call: { operation: string; milliseconds: number; error?: AwsError }) => void;
 
+/** Of a node that was never throttled: no more than a burst of pods needs. */
+const PACE = { fastest: 10, burst: 20 };
+
 type Sdk = typeof import('@aws-sdk/client-ec2');
 
 /**
@@ -126,7 +129,7 @@ export class AwsEc2 implements Ec2 {
       // Without limits of time an EC2 that cannot be reached would hold the agent up for ever.
       requestHandler: { connectionTimeout: 3000, requestTimeout: 15_000, throwOnRequestTimeout: true },
     });
-    return new AwsEc2(sdk, client, instanceId, observe, new AdaptiveThrottle(clock));
+    return new AwsEc2(sdk, client, instanceId, observe, new AdaptiveThrottle(clock, PACE));
   }
 
   /** How fast calls are made, and how often EC2 found them too many. */
@@ -323,29 +326,21 @@ export class AwsEc2 implements Ec2 {
     });
   }
 
-  /** Holds each request back until it is its turn, and counts it: the SDK repeats some that fail. */
   #followEachRequest(): void {
-    this.#client.middlewareStack.add(
-      (next, { commandName = '' }) =>
-        async (args) => {
-          const operation = commandName.replace(/Command$/, '');
-          await this.#throttle.acquire();
-          const began = performance.now();
-          try {
-            const result = await next(args);
-            this.#throttle.succeeded();
-            this.#observe({ operation, milliseconds: performance.now() - began });
-            return result;
-          } catch (cause) {
-            const error = explainAwsError(cause, { operation, target: this.#instanceId });
-            if (error.isThrottling) this.#throttle.slowDown();
-            this.#observe({ operation, milliseconds: performance.now() - began, error });
-            throw cause;
-          }
-        },
-      // Within what repeats: that has a high priority.
-      { step: 'finalizeRequest', priority: 'low', name: 'enidPace' },
-    );
+    followRequests(this.#client, {
+      throttle: () => this.#throttle,
+      isThrottling: (cause) => this.#explain(cause, '').isThrottling,
+      observe: ({ operation, milliseconds, error }) =>
+        this.#observe({
+          operation,
+          milliseconds,
+          ...(error !== undefined && { error: this.#explain(error, operation) }),
+        }),
+    });
+  }
+
+  #explain(cause: unknown, operation: string): AwsError {
+    return explainAwsError(cause, { operation, target: this.#instanceId });
   }
 
   async #call<T>(operation: string, target: string, call: () => Promise<T>): Promise<T> {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { AdaptiveThrottle } from '@enid/aws';
 import { TestClock } from '../test-clock.ts';
 import { AwsEc2 } from './ec2.ts';
-import { AdaptiveThrottle } from './throttle.ts';
 
 /** Makes as many calls as it can for so long. @returns how many. */
 async function calls(clock: TestClock, throttle: AdaptiveThrottle, milliseconds: number, answered = false) {
@@ -25,13 +25,13 @@ async function calls(clock: TestClock, throttle: AdaptiveThrottle, milliseconds:
 
 test('a burst goes through, then ten calls a second', async () => {
   const clock = new TestClock();
-  const throttle = new AdaptiveThrottle(clock);
+  const throttle = new AdaptiveThrottle(clock, { fastest: 10, burst: 20 });
   assert.equal(await calls(clock, throttle, 10_000), 20 + 99);
 });
 
 test('each throttling halves the pace, and answers bring it back', async () => {
   const clock = new TestClock();
-  const throttle = new AdaptiveThrottle(clock);
+  const throttle = new AdaptiveThrottle(clock, { fastest: 10, burst: 20 });
   throttle.slowDown();
   assert.equal(throttle.rate, 5);
   throttle.slowDown();
