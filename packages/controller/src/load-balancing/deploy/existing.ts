@@ -1,0 +1,84 @@
+/** What there is of a stack, in the words of what is wanted: a spec, with the name that AWS has given it. */
+
+import { CLUSTER_TAG, stackName, tagKeys } from '../model/identity.ts';
+import type {
+  BindingSpec,
+  ListenerSpec,
+  LoadBalancerSpec,
+  RuleSpec,
+  SecurityGroupRule,
+  StackId,
+  Tags,
+  TargetGroupSpec,
+} from '../model/stack.ts';
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** References in all of it are those of AWS: ARNs and ids. It is brought up to date as changes are carried out. */
+export type Existing = {
+  loadBalancers: ExistingLoadBalancer[];
+  securityGroups: ExistingSecurityGroup[];
+  targetGroups: ExistingTargetGroup[];
+  bindings: ExistingBinding[];
+  /** The id of the security group that all load balancers of the cluster share. */
+  backendSecurityGroup?: string;
+};
+
+export type ExistingLoadBalancer = Mutable<Omit<LoadBalancerSpec, 'listeners' | 'securityGroups'>> & {
+  readonly arn: string;
+  readonly dnsName: string;
+  /** Ids. */
+  securityGroups: readonly string[];
+  listeners: ExistingListener[];
+};
+
+export type ExistingListener = Mutable<Omit<ListenerSpec, 'rules'>> & {
+  readonly arn: string;
+  /** Without the default one. */
+  rules: ExistingRule[];
+};
+
+export type ExistingRule = Mutable<RuleSpec> & { readonly arn: string; priority: number };
+
+export type ExistingTargetGroup = Mutable<Omit<TargetGroupSpec, 'binding'>> & { readonly arn: string };
+
+export type ExistingSecurityGroup = {
+  readonly id: string;
+  readonly name: string;
+  ingress: readonly SecurityGroupRule[];
+  tags: Tags;
+};
+
+export type ExistingBinding = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly targetGroupArn: string;
+  spec: BindingSpec;
+};
+
+export const nothing = (): Existing => ({
+  loadBalancers: [],
+  securityGroups: [],
+  targetGroups: [],
+  bindings: [],
+});
+
+/**
+ * The stack that tags say a resource is of.
+ * @returns undefined for a resource that is none of the cluster's.
+ */
+export function stackOfTags(clusterName: string, tags: Tags): StackId | undefined {
+  if (tags[CLUSTER_TAG] !== clusterName) return undefined;
+  for (const kind of ['service', 'ingress'] as const) {
+    const value = tags[tagKeys({ kind }).stack];
+    if (value === undefined || tags[tagKeys({ kind }).resource] === undefined) continue;
+    const [namespace = '', name, ...more] = value.split('/');
+    if (more.length > 0) continue;
+    if (name !== undefined) return kind === 'service' ? { kind, namespace, name } : { kind, namespace, name };
+    if (kind === 'ingress') return { kind, group: value };
+  }
+  return undefined;
+}
+
+/** What stacks are told apart by. */
+export const stackKey = (id: StackId): string => `${id.kind} ${stackName(id)}`;
