@@ -1,23 +1,15 @@
 /** Health checks of targets, from where their load balancer stands. */
-import http from 'node:http';
-import https from 'node:https';
-import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ipv4 } from '@enid/ip';
-import { connectTcp, NetNamespace } from '@enid/linux';
 import type { HealthReport } from '../cloud/elbv2/health.ts';
-import type { HealthCheck, TargetHealth } from '../cloud/elbv2/state.ts';
+import type { TargetHealth } from '../cloud/elbv2/state.ts';
+import { attempt, type Probe } from './probe.ts';
 
 /** One target as one load balancer checks it. */
-export type Check = Omit<HealthReport, 'health'> & {
-  /** Of the load balancer, and the address there that it asks from. */
-  readonly namespace: string;
-  readonly from: Ipv4;
-  readonly address: Ipv4;
-  readonly how: HealthCheck;
-  /** As far as it is known. */
-  readonly health?: TargetHealth | undefined;
-};
+export type Check = Omit<HealthReport, 'health'> &
+  Probe & {
+    /** As far as it is known. */
+    readonly health?: TargetHealth | undefined;
+  };
 
 type Running = { check: Check; readonly stop: AbortController };
 
@@ -85,72 +77,3 @@ export class HealthChecks implements Disposable {
 
 /** A check that is changed is begun anew. */
 const keyOf = ({ health: _, ...rest }: Check): string => JSON.stringify(rest);
-
-type Failure = { readonly reason: string; readonly description: string };
-
-/** @returns why the target fails the check; undefined when it passes. */
-async function attempt(check: Check): Promise<Failure | undefined> {
-  const { how, address, port } = check;
-  const timeout = AbortSignal.timeout(1000 * how.timeoutSeconds);
-  let socket: Socket | undefined;
-  try {
-    using ns = NetNamespace.named(check.namespace);
-    const at = how.port === 'traffic-port' ? port : Number(how.port);
-    socket = connectTcp(ns, address, at, { localAddress: check.from });
-    if (how.protocol === 'TCP') await connected(socket, timeout);
-    else return mismatch(how, await ask(socket, check, timeout));
-    return undefined;
-  } catch {
-    return timeout.aborted
-      ? { reason: 'Target.Timeout', description: 'Request timed out' }
-      : { reason: 'Target.FailedHealthChecks', description: 'Health checks failed' };
-  } finally {
-    socket?.destroy();
-  }
-}
-
-function connected(socket: Socket, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    socket.once('connect', resolve).once('error', reject);
-  });
-}
-
-/** @returns the status of the answer. */
-function ask(socket: Socket, { how, address }: Check, signal: AbortSignal): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const headers = { host: address, 'user-agent': 'ELB-HealthChecker/2.0', connection: 'close' };
-    const options = { path: how.path ?? '/', headers, signal };
-    // The certificates of targets are not looked at, as by AWS.
-    const request =
-      how.protocol === 'HTTPS'
-        ? https.request({
-            ...options,
-            socket,
-            rejectUnauthorized: false,
-            agent: false,
-          } as https.RequestOptions)
-        : http.request({ ...options, createConnection: () => socket });
-    request
-      .once('response', (response) => {
-        response.resume();
-        resolve(response.statusCode!);
-      })
-      .once('error', reject)
-      .end();
-  });
-}
-
-/** @param matcher such as `200,301` or `200-399`. */
-function mismatch({ matcher }: HealthCheck, status: number): Failure | undefined {
-  const wanted = matcher?.HttpCode ?? '200';
-  const matches = wanted.split(',').some((part) => {
-    const [from = 0, to = from] = part.split('-').map(Number);
-    return status >= from && status <= to;
-  });
-  if (matches) return undefined;
-  return {
-    reason: 'Target.ResponseCodeMismatch',
-    description: `Health checks failed with these codes: [${status}]`,
-  };
-}

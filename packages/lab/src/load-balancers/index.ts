@@ -117,7 +117,7 @@ export class LoadBalancers implements LoadBalancerPlane, Disposable {
     if (!first) return [];
     return Object.values(targetGroups)
       .filter(({ healthCheck }) => healthCheck.enabled)
-      .flatMap(({ arn, healthCheck, targets }) =>
+      .flatMap(({ arn, protocolVersion, attributes, healthCheck, targets }) =>
         targets
           .filter(({ draining }) => !draining)
           .map(
@@ -129,6 +129,8 @@ export class LoadBalancers implements LoadBalancerPlane, Disposable {
               namespace: this.#namespace(name),
               from: (zones.find((each) => each.zone === zone) ?? first).address,
               how: healthCheck,
+              isAnnounced: attributes['proxy_protocol_v2.enabled'] === 'true',
+              ...(protocolVersion && { protocolVersion }),
               health: state.targetGroups[arn]?.targets[`${id}:${port}`]?.health,
             }),
           ),

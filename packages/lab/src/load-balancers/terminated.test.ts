@@ -29,20 +29,20 @@ import {
   type Target,
   type Who,
 } from './lab.fixture.ts';
+import { SIGNATURE } from './proxy-protocol.ts';
 
 const PORT = 9000;
-/** https://www.haproxy.org/download/2.6/doc/proxy-protocol.txt, section 2.2. */
-const SIGNATURE = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1');
 
-/** Tells the source of each connection, and of what its header says when it has one. */
+/** Tells the source of each connection and what its header says: nothing to those that have none. */
 async function tellSources(t: TestContext, { ns, address }: Target) {
   const server = createServer((socket) => {
     socket.on('error', () => {});
     socket.once('data', (data) => {
-      const { remoteAddress: client } = socket;
-      const isAnnounced = data.subarray(0, 12).equals(SIGNATURE);
+      if (!data.subarray(0, 12).equals(SIGNATURE)) return socket.destroy();
+      // Command LOCAL: the load balancer asks for itself.
+      if (data[12] === 0x20) return socket.end('HTTP/1.0 200 OK\r\n\r\n');
       const ip = (at: number) => [...data.subarray(at, at + 4)].join('.');
-      const header = isAnnounced && {
+      const header = {
         command: data[12]! & 0xf,
         family: data[13],
         source: ip(16),
@@ -50,7 +50,7 @@ async function tellSources(t: TestContext, { ns, address }: Target) {
         sourcePort: data.readUInt16BE(24),
         port: data.readUInt16BE(26),
       };
-      socket.end(JSON.stringify({ client, header }));
+      socket.end(JSON.stringify({ client: socket.remoteAddress, header }));
     });
   });
   server.listen({ fd: listenTcp(ns, address, PORT) });
@@ -68,7 +68,7 @@ test('targets are told the client by PROXY protocol v2, from the load balancer o
   });
   await lab.cloud.settled();
   const group = await createTargetGroup(lab, 'announced', {
-    ...{ Protocol: 'TCP', Port: PORT, HealthCheckPort: '80', HealthCheckIntervalSeconds: 5 },
+    ...{ Protocol: 'TCP', Port: PORT, HealthCheckProtocol: 'HTTP', HealthCheckIntervalSeconds: 5 },
   });
   await setAttributes(lab, group, { 'proxy_protocol_v2.enabled': 'true' });
   await createListener(lab, LoadBalancerArn!, { Protocol: 'TCP', DefaultActions: forwardTo(group) });

@@ -87,18 +87,19 @@ function backend(group: ServingTargetGroup, { zone, address }: ZoneNode, isHealt
   const { attributes } = group;
   const name = `${groupName(group.arn)}:${zone}`;
   const slow = attributes['slow_start.duration_seconds'];
+  const servers = eligible(group, zone, isHealthy).map((target) => `${target.address}:${target.port}`);
   return {
     name,
     header: `backend ${name}`,
     lines: [
       `balance ${ALGORITHMS[attributes['load_balancing.algorithm.type']!]}`,
       `source ${address}`,
-      `${returnError(503, true)} if { nbsrv eq 0 }`,
-      ASKED,
+      // HAProxy's own count is zero in a process that only finishes what it has begun.
+      ...(servers.length === 0 ? [returnError(503, true)] : [ASKED]),
       ...stickiness(group),
     ],
     options: [...tlsToTargets(group), ...(slow === '0' ? [] : [`slowstart ${slow}s`])].join(' '),
-    servers: eligible(group, zone, isHealthy).map((target) => `${target.address}:${target.port}`),
+    servers,
   };
 }
 

@@ -1,0 +1,139 @@
+/** Load balancers whose configuration changes under traffic, and whose processes are killed. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
+import { type Ipv4, parseIp } from '@enid/ip';
+import { connectTcp, type NetNamespace } from '@enid/linux';
+import { processesWith } from '../base/processes.ts';
+import { until } from '../base/until.ts';
+import {
+  createListener,
+  createLoadBalancer,
+  createTargetGroup,
+  forwardTo,
+  respond,
+} from '../cloud/elbv2/elbv2.fixture.ts';
+import { INTERNET_CLIENT } from '../internet/server.ts';
+import { curl } from './http.fixture.ts';
+import { healthy, register, startServing } from './lab.fixture.ts';
+
+const CHUNKS = 30;
+const CHUNK = 'x'.repeat(10_000);
+
+/** Says which machine it is, or sends something long, slowly. */
+const answer: http.RequestListener = async (request, response) => {
+  if (request.url !== '/long') return response.end(request.socket.localAddress);
+  for (let i = 0; i < CHUNKS; i++) {
+    response.write(CHUNK);
+    await sleep(100);
+  }
+  response.end();
+};
+
+/** Connections out of a namespace, which are used again. */
+class AgentIn extends http.Agent {
+  readonly #ns: NetNamespace;
+
+  constructor(ns: NetNamespace, keepAlive: boolean) {
+    super({ keepAlive });
+    this.#ns = ns;
+  }
+
+  override createConnection({ host, port }: { host: string; port: number }) {
+    return connectTcp(this.#ns, parseIp(host), port, { localAddress: INTERNET_CLIENT as Ipv4 });
+  }
+}
+
+async function get(agent: http.Agent, host: string, path: string): Promise<string> {
+  const request = http.get({ agent, host, port: 80, path });
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  let body = '';
+  for await (const chunk of response.setEncoding('utf8')) body += chunk;
+  return `${response.statusCode} ${body}`;
+}
+
+/** Asks all the time, by connections that are used again and by new ones. */
+function askSteadily(internet: NetNamespace, host: string) {
+  const answers = new Map<string, number>();
+  let isOver = false;
+  const ask = async (agent: http.Agent) => {
+    while (!isOver) {
+      const found = await get(agent, host, '/').catch((error) => `${error}`);
+      answers.set(found, (answers.get(found) ?? 0) + 1);
+      await sleep(2);
+    }
+    agent.destroy();
+  };
+  const asking = [true, true, false, false].map((keepAlive) => ask(new AgentIn(internet, keepAlive)));
+  return async () => {
+    isOver = true;
+    await Promise.all(asking);
+    return answers;
+  };
+}
+
+test('no request and no connection is lost while rules and targets change', async (t) => {
+  const lab = await startServing(t, answer);
+  const { internet, targets } = lab;
+  const [near, far] = [targets[0].address, targets[1].address];
+  const { LoadBalancerArn, DNSName } = await createLoadBalancer(lab, { Scheme: 'internet-facing' });
+  await lab.cloud.settled();
+  const group = await createTargetGroup(lab, 'web');
+  const ListenerArn = await createListener(lab, LoadBalancerArn!, { DefaultActions: forwardTo(group) });
+  await register(lab, group, [near, far]);
+  await healthy(lab, group);
+  const host = lab.cloud.resolve(DNSName!)![0]!;
+  const processes = () => processesWith('haproxy', lab.directory).map(({ pid }) => pid);
+
+  const stop = askSteadily(internet, host);
+  const agent = new AgentIn(internet, true);
+  t.after(() => agent.destroy());
+  const long = get(agent, host, '/long');
+  const [begun] = processes();
+  await sleep(100);
+  for (let i = 0; i < 3; i++) {
+    // Targets come and go in the same process.
+    const Targets = [{ Id: far }];
+    await lab.elb.send(new elb.DeregisterTargetsCommand({ TargetGroupArn: group, Targets }));
+    await sleep(100);
+    await register(lab, group, [far]);
+    await healthy(lab, group);
+  }
+  assert.deepEqual(processes(), [begun]);
+  for (let Priority = 1; Priority <= 4; Priority++) {
+    const Conditions = [{ Field: 'path-pattern', Values: [`/rule-${Priority}`] }];
+    const Actions = respond(`2${Priority}0`);
+    await lab.elb.send(new elb.CreateRuleCommand({ ListenerArn, Priority, Conditions, Actions }));
+    // It is in force when the call is answered.
+    assert.equal((await curl(internet, `http://${host}/rule-${Priority}`)).status, 200 + Priority * 10);
+  }
+  const answers = await stop();
+  assert.deepEqual(new Set(answers.keys()), new Set([`200 ${near}`, `200 ${far}`]));
+  const count = [...answers.values()].reduce((sum, each) => sum + each);
+  assert.ok(count > 100, `${count} requests`);
+  assert.ok(processes().includes(begun!), 'the first process is still sending');
+  assert.equal(await long, `200 ${CHUNK.repeat(CHUNKS)}`);
+  agent.destroy();
+  await until(processes, (found) => found.length === 1, 'the first processes to end');
+  t.diagnostic(`${count} requests`);
+});
+
+test('a process that is killed is started again, and none is left when its load balancer is deleted', async (t) => {
+  const lab = await startServing(t, answer);
+  const { LoadBalancerArn, DNSName } = await createLoadBalancer(lab, { Scheme: 'internet-facing' });
+  await lab.cloud.settled();
+  await createListener(lab, LoadBalancerArn!, { DefaultActions: respond('200') });
+  const host = lab.cloud.resolve(DNSName!)![0]!;
+  const processes = () => processesWith('haproxy', lab.directory);
+  const status = async () => (await curl(lab.internet, `http://${host}/`)).status;
+  assert.equal(await status(), 200);
+  const { pid } = processes()[0]!;
+  process.kill(pid, 'SIGKILL');
+  await until(status, (found) => found === 200, 'the load balancer to answer again');
+  assert.notEqual(processes()[0]!.pid, pid);
+  await lab.elb.send(new elb.DeleteLoadBalancerCommand({ LoadBalancerArn }));
+  assert.deepEqual(processes(), []);
+});
