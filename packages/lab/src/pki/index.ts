@@ -2,9 +2,9 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CertificateAuthority } from './authority.ts';
+import { CertificateAuthority } from '@enid/pki';
 
-export { CertificateAuthority, type Credential } from './authority.ts';
+export { CertificateAuthority, type Credential } from '@enid/pki';
 
 export type Pki = {
   readonly authority: CertificateAuthority;
