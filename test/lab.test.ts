@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import type { LabStatus } from '@enid/lab/status';
 import { machineNetwork, processesOf, run, start, tracesOf } from './enid.ts';
@@ -109,7 +110,9 @@ test('a lab comes up, runs pods, and goes without a trace', async (t) => {
     assert.equal((await lab('exec', 'web', '--', 'true')).status, 1);
   });
   await t.test('down takes all of it away, with what still runs in it', async () => {
-    const { result } = start('lab', 'exec', '--name', NAME, 'api', '--', 'sleep', '1000');
+    const script = 'echo runs; exec sleep 1000';
+    const { child, result } = start('lab', 'exec', '--name', NAME, 'api', '--', 'sh', '-c', script);
+    await once(child.stdout!, 'data');
     assert.equal((await lab('down')).status, 0);
     await result;
     assert.deepEqual(tracesOf(NAME), []);

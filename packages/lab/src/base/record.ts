@@ -1,5 +1,8 @@
 import type { Topology } from '../lab/topology.ts';
 
+/** The file in a lab's directory that makes it one: written when the lab is up, and the first to go. */
+export const LAB_RECORD = 'lab.json';
+
 /** What is kept of a lab. */
 export type LabRecord = {
   readonly ec2Endpoint: string;

@@ -7,7 +7,7 @@ import { LabDirectory } from '../base/directory.ts';
 import { Machine } from '../base/machine.ts';
 import { collect, type Output } from '../base/output.ts';
 import { LabProcesses } from '../base/processes.ts';
-import type { Host, LabRecord } from '../base/record.ts';
+import { type Host, LAB_RECORD, type LabRecord } from '../base/record.ts';
 import { Cluster } from '../cluster/cluster.ts';
 import { internetNamespaceName, vpcNamespaceName } from '../fabric/names.ts';
 import { LoadBalancers } from '../load-balancers/index.ts';
@@ -40,7 +40,7 @@ export class Lab {
   /** @throws {LabError} when there is no such lab, or it was not finished. */
   static open(name: string, host: Host): Lab {
     const directory = new LabDirectory(name);
-    const record = directory.read<LabRecord>('lab.json');
+    const record = directory.read<LabRecord>(LAB_RECORD);
     if (!record) throw new LabError(`there is no lab "${name}": start it with "enid lab up --name ${name}"`);
     return new Lab(directory, host, record);
   }
@@ -51,6 +51,8 @@ export class Lab {
    */
   static async down(name: string): Promise<boolean> {
     const directory = new LabDirectory(name);
+    // First of all, so that what is started from now on knows that it comes too late: see `spawn`.
+    directory.delete(LAB_RECORD);
     await new LabProcesses(directory).stopAll();
     await LoadBalancers.remove(directory.loadBalancers);
     await LabProcesses.endInCgroup(`/${directory.prefix}`);
@@ -77,9 +79,17 @@ export class Lab {
   /**
    * Runs a command on a node of a cluster, among that machine's files, or in the network namespace of another node, of a
    * pod (`name` or `namespace/name`), of the VPC (`vpc`) or of the internet (`internet`).
-   * @throws {LabError} when the target is none of these.
+   * @throws {LabError} when the target is none of these, or the lab is being taken away.
    */
   spawn(target: string, command: readonly [string, ...string[]], stdio: StdioOptions): ChildProcess {
+    const child = this.#start(target, command, stdio);
+    // Whoever takes the lab away has perhaps looked for processes already.
+    if (this.directory.read(LAB_RECORD)) return child;
+    child.once('error', () => {}).kill('SIGKILL');
+    throw new LabError(`lab "${this.directory.lab}" is being taken away`);
+  }
+
+  #start(target: string, command: readonly [string, ...string[]], stdio: StdioOptions): ChildProcess {
     const machine = this.#machineOf(target);
     if (machine) {
       const [file, ...args] = machine.command(command);

@@ -1,7 +1,7 @@
 import type { EC2Client } from '@aws-sdk/client-ec2';
 import { LabDirectory } from '../base/directory.ts';
 import { LabProcesses } from '../base/processes.ts';
-import type { Host, LabRecord, NodeRecord } from '../base/record.ts';
+import { type Host, LAB_RECORD, type LabRecord, type NodeRecord } from '../base/record.ts';
 import { Cluster, clusterImages } from '../cluster/cluster.ts';
 import { instanceNamespaceName } from '../fabric/names.ts';
 import type { CloudReady } from '../lab-cloud.ts';
@@ -54,7 +54,7 @@ export async function labUp(options: LabOptions, host: Host, progress: Progress)
       launch(directory, empty, ec2, { instanceType, number: index + 1 }, progress),
     );
     const [nodes] = await Promise.all([Promise.all(launched), cluster?.create(empty, env)]);
-    directory.write({ ...empty, nodes }, 'lab.json');
+    directory.write({ ...empty, nodes }, LAB_RECORD);
     const lab = Lab.open(name, host);
     if (cluster) {
       const prepared = await images!;
@@ -117,7 +117,7 @@ export async function addNode(
     { instanceType, number },
     progress,
   );
-  lab.directory.write({ ...lab.record, nodes: [...lab.record.nodes, node] }, 'lab.json');
+  lab.directory.write({ ...lab.record, nodes: [...lab.record.nodes, node] }, LAB_RECORD);
   progress('starting containerd and a kubelet on it');
   await cluster.join(node, images);
   await cluster.ready([node]);
@@ -138,7 +138,7 @@ export async function removeNode(name: string, node: string, host: Host): Promis
   await cluster.forget(record);
   lab.directory.write(
     { ...lab.record, nodes: lab.record.nodes.filter(({ name: each }) => each !== record.name) },
-    'lab.json',
+    LAB_RECORD,
   );
   return record;
 }
