@@ -14,29 +14,48 @@ export class Annotations {
   readonly #object: string;
   readonly #prefix: string;
   readonly #values: Readonly<Record<string, string>>;
+  readonly #source: (name: string) => string;
+  #below: Annotations | undefined;
 
-  /** @param object for messages: `Service shop/web`. @param prefix `alb.ingress.kubernetes.io/`. */
-  constructor(object: string, prefix: string, values: Readonly<Record<string, string>> | undefined) {
+  /**
+   * @param object for messages: `Service shop/web`. @param prefix `alb.ingress.kubernetes.io/`.
+   * @param source how messages name one, when it is no annotation.
+   */
+  constructor(
+    object: string,
+    prefix: string,
+    values: Readonly<Record<string, string>> | undefined,
+    source = (name: string) => `annotation ${prefix}${name}`,
+  ) {
     this.#object = object;
     this.#prefix = prefix;
     this.#values = values ?? {};
+    this.#source = source;
+  }
+
+  /** These, and where they are silent those of another object. Messages name the object that says it. */
+  over(below: Annotations): Annotations {
+    const both = new Annotations(this.#object, this.#prefix, this.#values, this.#source);
+    both.#below = this.#below ? this.#below.over(below) : below;
+    return both;
   }
 
   has(name: string): boolean {
-    return Object.hasOwn(this.#values, this.#prefix + name);
+    return Object.hasOwn(this.#values, this.#prefix + name) || Boolean(this.#below?.has(name));
   }
 
   /** What follows the prefix in the keys of all annotations that begin with `start`. */
   names(start: string): string[] {
     const whole = this.#prefix + start;
-    return Object.keys(this.#values)
+    const own = Object.keys(this.#values)
       .filter((key) => key.startsWith(whole))
       .map((key) => key.slice(this.#prefix.length));
+    return [...new Set([...own, ...(this.#below?.names(start) ?? [])])];
   }
 
   /** Without the white space around it; undefined when there is none or nothing in it. */
   text(name: string): string | undefined {
-    return (this.has(name) && this.#values[this.#prefix + name]!.trim()) || undefined;
+    return this.#own(name) ?? this.#below?.text(name);
   }
 
   /** One of several words. @param options.anyCase in capital letters or not. */
@@ -76,11 +95,8 @@ export class Annotations {
 
   /** A {@link list} of what a user names, and where. */
   named(name: string): Named {
-    return {
-      object: this.#object,
-      source: `annotation ${this.#prefix}${name}`,
-      names: this.list(name),
-    };
+    const { object, source } = this.#saying(name);
+    return { object, source, names: this.list(name) };
   }
 
   /** `key=value` pairs between commas. */
@@ -114,7 +130,20 @@ export class Annotations {
 
   /** @throws {InvalidObject} that names the annotation. */
   refuse(name: string, message: string): never {
-    throw new InvalidObject(this.#object, `annotation ${this.#prefix}${name} ${message}`);
+    const { object, source } = this.#saying(name);
+    throw new InvalidObject(object, `${source} ${message}`);
+  }
+
+  #own(name: string): string | undefined {
+    const key = this.#prefix + name;
+    return (Object.hasOwn(this.#values, key) && this.#values[key]!.trim()) || undefined;
+  }
+
+  /** Who says it, and where. */
+  #saying(name: string): Omit<Named, 'names'> {
+    return this.#own(name) === undefined && this.#below?.text(name) !== undefined
+      ? this.#below.#saying(name)
+      : { object: this.#object, source: this.#source(name) };
   }
 }
 

@@ -16,6 +16,8 @@ export type SubnetRequest = {
   readonly scheme: Scheme;
   /** By their ids, or by the values of their tag `Name`. None: they are found by their tags. */
   readonly named: Named;
+  /** By which tags they are found instead of the role's, each with one of its values. */
+  readonly tags?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Of the load balancer as it is: it keeps them while nobody names others. */
   readonly present?: readonly string[] | undefined;
   /** In how many zones it must stand at least. */
@@ -32,16 +34,16 @@ export type SubnetRequest = {
 export async function resolveSubnets(
   account: Account,
   clusterName: string,
-  { scheme, named, present, zones, freeAddresses = FREE_ADDRESSES }: SubnetRequest,
+  { scheme, named, tags, present, zones, freeAddresses = FREE_ADDRESSES }: SubnetRequest,
 ): Promise<AccountSubnet[]> {
   const all = await account.subnets();
   const there = all.filter(({ id }) => present?.includes(id));
   const chosen =
     named.names.length > 0
       ? byName(all, account.vpcId, named)
-      : present?.length && there.length === present.length
+      : present?.length && !tags && there.length === present.length
         ? there
-        : byTags(all, account.vpcId, clusterName, { scheme, named, zones, freeAddresses });
+        : byTags(all, account.vpcId, clusterName, { scheme, named, tags, zones, freeAddresses });
   if (chosen.length < zones) {
     throw new InvalidObject(
       named.object,
@@ -74,13 +76,13 @@ function byTags(
   all: readonly AccountSubnet[],
   vpcId: string,
   clusterName: string,
-  { scheme, named, zones, freeAddresses }: Required<Omit<SubnetRequest, 'present'>>,
+  { scheme, named, tags, zones, freeAddresses }: Required<Omit<SubnetRequest, 'present'>>,
 ): AccountSubnet[] {
-  const role = ROLE_TAGS[scheme];
+  const wanted = Object.entries(tags ?? { [ROLE_TAGS[scheme]]: ['1', ''] });
   const ours = CLUSTER_TAGS + clusterName;
   const others = ({ tags }: AccountSubnet) =>
     !Object.hasOwn(tags, ours) && Object.keys(tags).some((key) => key.startsWith(CLUSTER_TAGS));
-  const tagged = all.filter(({ tags }) => tags[role] === '1' || tags[role] === '');
+  const tagged = all.filter((subnet) => wanted.every(([key, values]) => values.includes(subnet.tags[key]!)));
   const foreign = tagged.filter(others);
   const open = tagged.filter((subnet) => !others(subnet));
   const full = open.filter((subnet) => subnet.freeAddresses < freeAddresses);
@@ -98,12 +100,14 @@ function byTags(
   ].filter((part) => part !== false);
   throw new InvalidObject(
     named.object,
-    `no subnets for it: ${scheme === 'internal' ? 'an internal' : 'an internet-facing'} load balancer stands in subnets tagged ${role}=1, ` +
+    `no subnets for it: ${scheme === 'internal' ? 'an internal' : 'an internet-facing'} load balancer stands in subnets tagged ${words(wanted)}, ` +
       `in ${count(zones, 'zone')} at least; ${vpcId} has them in ${count(chosen.length, 'zone')}` +
       `${left.length > 0 ? `, leaving out ${left.join(' and ')}` : ''}. Tag subnets, or name them by ${named.source}`,
   );
 }
 
+const words = (wanted: readonly (readonly [string, readonly string[]])[]) =>
+  wanted.map(([key, values]) => `${key}=${values.filter(Boolean).join(' or ')}`).join(' and ');
 const byId = (a: AccountSubnet, b: AccountSubnet): number => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 const ids = (subnets: readonly AccountSubnet[]) =>
   subnets

@@ -48,8 +48,6 @@ export function resourceName(
   distinguishing: readonly string[],
 ): string {
   const label =
-    'group' in owner
-      ? owner.group.replace(/[^a-zA-Z0-9-]/g, '').slice(0, 17)
-      : `${plain(owner.namespace, 8)}-${plain(owner.name, 8)}`;
+    'group' in owner ? plain(owner.group, 17) : `${plain(owner.namespace, 8)}-${plain(owner.name, 8)}`;
   return `k8s-${label}-${digest(distinguishing)}`;
 }
