@@ -119,6 +119,6 @@ for (const name of ['ENABLE_IPv6', 'ENABLE_POD_ENI', 'ENABLE_MULTI_NIC']) {
   test(`does not go on as if ${name} were off`, () =>
     assert.throws(
       () => readConfig({ [name]: 'true' }),
-      new RegExp(`${name} is "true", which this release cannot do`),
+      new RegExp(`${name} is "true" but must be false: this release cannot do it`),
     ));
 }

@@ -99,7 +99,6 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     throw new ConfigError(sentences.join('\n'));
   }
   const value = result.data;
-  refuseModes(value);
   if (value.AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG && !value.MY_NODE_NAME) {
     throw new ConfigError('MY_NODE_NAME is not set but must be, with AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG.');
   }
@@ -161,15 +160,4 @@ function readPool(value: Values, isSet: (name: string) => boolean): PoolSettings
     if (error instanceof SettingError) throw new ConfigError(error.message);
     throw error;
   }
-}
-
-function refuseModes(value: Values): void {
-  const refused = (['ENABLE_IPv6', 'ENABLE_POD_ENI', 'ENABLE_MULTI_NIC'] as const).filter(
-    (name) => value[name],
-  );
-  const sentences = refused.map(
-    (name) => `${name} is "true", which this release cannot do: it must be false.`,
-  );
-  if (!value.ENABLE_IPv4) sentences.push('ENABLE_IPv4 is "false" but must be true: pods get IPv4 addresses.');
-  if (sentences.length > 0) throw new ConfigError(sentences.join('\n'));
 }

@@ -15,6 +15,13 @@ function variable<T>({ allowed, read }: Reader<T>) {
 }
 
 const flag = variable(FLAG);
+/** A flag that must be as it is, for a reason. */
+const only = (value: boolean, reason: string) =>
+  variable({
+    allowed: `${value}: ${reason}`,
+    read: (text) => (FLAG.read(text) === value ? value : undefined),
+  });
+const NOT_BUILT = 'this release cannot do it';
 
 const oneOf = <const T extends string>(...values: T[]) =>
   variable({
@@ -121,10 +128,10 @@ const inForce = z.object({
 
 /** Modes that change who gets which address: asking for one that is not built must not go unnoticed. */
 const modes = z.object({
-  ENABLE_IPv4: flag.default(true),
-  ENABLE_IPv6: flag.default(false),
-  ENABLE_POD_ENI: flag.default(false),
-  ENABLE_MULTI_NIC: flag.default(false),
+  ENABLE_IPv4: only(true, 'pods get IPv4 addresses').default(true),
+  ENABLE_IPv6: only(false, NOT_BUILT).default(false),
+  ENABLE_POD_ENI: only(false, NOT_BUILT).default(false),
+  ENABLE_MULTI_NIC: only(false, NOT_BUILT).default(false),
 });
 
 /** Variables that are read and checked, but change nothing yet. */
