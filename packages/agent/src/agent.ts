@@ -8,7 +8,7 @@ import { Imds, type InstanceIdentity, type MetadataEni } from './aws/metadata.ts
 import { systemClock } from './clock.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { installExecutable, removeConflist, writeConflist } from './conflist.ts';
-import { type HttpService, serveHttp } from './http.ts';
+import { type BindAddress, type HttpService, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { type Kubernetes, maxPodsOf, openKubernetes } from './kubernetes/index.ts';
 import { type Logger, openLog } from './log.ts';
@@ -210,7 +210,7 @@ function openEc2(
 /** Serves over HTTP. Whoever holds the port does not keep pods from running: that is only logged. */
 async function serve(
   name: string,
-  at: { host: string; port: number },
+  at: BindAddress,
   routes: Parameters<typeof serveHttp>[1],
   log: Logger,
 ): Promise<HttpService | undefined> {

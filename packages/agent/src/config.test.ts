@@ -89,6 +89,13 @@ test('custom networking needs to know its node, and more than the primary ENI', 
   });
 });
 
+test('introspection is at an address with a port, or on a unix socket', () => {
+  const at = (address: string) => readConfig({ INTROSPECTION_BIND_ADDRESS: address }).introspection;
+  assert.deepEqual(at('[::1]:80'), { host: '::1', port: 80 });
+  assert.deepEqual(at('unix:/run/enid.sock'), { path: '/run/enid.sock' });
+  assert.throws(() => at('unix:enid.sock'), /or a unix socket, such as/);
+});
+
 test('the runtime is found as the kubelet finds it, the sockets beside that of the CNI executable', () => {
   const socketsOf = (env: NodeJS.ProcessEnv) => readConfig(env).sockets;
   for (const endpoint of ['unix:///run/other.sock', 'unix:/run/other.sock', '/run/other.sock'])

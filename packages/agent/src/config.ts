@@ -6,6 +6,7 @@
  */
 import type { Ipv4Cidr } from '@enid/ip';
 import { type PoolSettings, poolSettingsOf, SettingError } from '@enid/ipam';
+import type { BindAddress } from './http.ts';
 import { backendSocket, controlSocket } from './socket-paths.ts';
 import { mustBe, type Values, variables } from './variables.ts';
 
@@ -77,7 +78,7 @@ export type Config = {
     readonly containerRuntime: string;
   };
   /** Absent: not served. */
-  readonly introspection?: { readonly host: string; readonly port: number };
+  readonly introspection?: BindAddress;
   readonly metrics: boolean;
   readonly log: { readonly level: LogLevel; readonly file: string };
 };

@@ -11,13 +11,13 @@ import { z } from 'zod';
 import type { AddressMap } from './address-map.ts';
 import type { CniPlugin } from './cni/plugin.ts';
 import { withoutSandbox } from './cni/sandboxes/kernel.ts';
-import { listenOn, removeSocket } from './cni/socket.ts';
 import { HttpService } from './http.ts';
 import type { Logger } from './log.ts';
 import { PolicyQuestion } from './policy/explain.ts';
 import type { PolicyControl } from './policy/index.ts';
 import type { WarmPool } from './pool/warm-pool.ts';
 import type { Assignment } from './seams.ts';
+import { listenOn, removeSocket } from './unix-socket.ts';
 
 /** Something that is not done; the message says why, and the way out. */
 class Refusal extends Error {

@@ -1,4 +1,8 @@
 import { createServer, type Server } from 'node:http';
+import { listenOn, removeSocket } from './unix-socket.ts';
+
+/** Where to listen: by TCP, or on a unix socket for root alone. */
+export type BindAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** What a path answers with. */
 export type Answer = { readonly type: string; readonly body: string };
@@ -11,9 +15,9 @@ export const json = (value: unknown): Answer => ({
 
 /**
  * Serves fixed paths by GET; any other path lists them.
- * @throws {Error} with `code` EADDRINUSE and its like when the address cannot be had.
+ * @throws {Error} with `code` EADDRINUSE and its like when the address cannot be had, or when another agent has the socket.
  */
-export async function serveHttp(at: { host: string; port: number }, routes: Routes): Promise<HttpService> {
+export async function serveHttp(at: BindAddress, routes: Routes): Promise<HttpService> {
   const server = createServer(async (request, response) => {
     const path = new URL(request.url ?? '/', 'http://host').pathname;
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
@@ -24,6 +28,10 @@ export async function serveHttp(at: { host: string; port: number }, routes: Rout
       response.writeHead(500, { 'content-type': 'text/plain' }).end(`${(error as Error).message}\n`);
     }
   });
+  if ('path' in at) {
+    await listenOn(server, at.path, 'INTROSPECTION_BIND_ADDRESS');
+    return new HttpService(server, at.path);
+  }
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(at.port, at.host, resolve);
@@ -33,9 +41,12 @@ export async function serveHttp(at: { host: string; port: number }, routes: Rout
 
 export class HttpService implements AsyncDisposable {
   readonly #server: Server;
+  readonly #socket: string | undefined;
 
-  constructor(server: Server) {
+  /** @param socket the unix socket, to be taken away in the end. */
+  constructor(server: Server, socket?: string) {
     this.#server = server;
+    this.#socket = socket;
   }
 
   get port(): number {
@@ -43,6 +54,7 @@ export class HttpService implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#socket) await removeSocket(this.#socket);
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
     await closed;

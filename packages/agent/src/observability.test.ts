@@ -1,5 +1,10 @@
 /** Introspection and metrics as their users fetch them. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { parseIpv4 } from '@enid/ip';
 import { assign, emptyPool, putEni, release, slotOf } from '@enid/ipam';
@@ -102,6 +107,21 @@ test("metrics have Amazon's names, labels and values", async (t) => {
   ]) {
     assert.ok(body.split('\n').includes(line), `${line} is not in\n${body}`);
   }
+});
+
+test('a unix socket is for root alone, and goes with the service', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'introspection-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'enid.sock');
+  const service = await serveHttp({ path }, introspectionRoutes(view, {}, map));
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  await assert.rejects(serveHttp({ path }, {}), /another agent listens .*set INTROSPECTION_BIND_ADDRESS/);
+  const body = await new Promise<string>((resolve) =>
+    get({ socketPath: path, path: '/v1/enis' }, async (response) => resolve(await text(response))),
+  );
+  assert.equal(JSON.parse(body).TotalIPs, 3);
+  await service[Symbol.asyncDispose]();
+  assert.deepEqual(readdirSync(folder), []);
 });
 
 test('a port that is taken is an error', async (t) => {

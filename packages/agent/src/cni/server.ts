@@ -5,9 +5,9 @@
  * ends. Only root may connect (mode 0600).
  */
 import { createServer, type Server, type Socket } from 'node:net';
+import { listenOn, removeSocket } from '../unix-socket.ts';
 import { CniCode, CniError } from './error.ts';
 import { answerVersion, type CniRequest, decodeFrame, type Frame, parseRequest } from './request.ts';
-import { listenOn, removeSocket } from './socket.ts';
 
 /** Carries a checked call out; what it returns is printed as JSON, undefined prints nothing. */
 export type CniHandler = (request: CniRequest) => Promise<object | undefined>;

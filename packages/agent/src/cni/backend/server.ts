@@ -7,7 +7,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import type { ConnectionInjector, Server, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { loadGrpc, loadProto } from '../../grpc/grpc.ts';
 import type { Logger } from '../../log.ts';
-import { listenOn, removeSocket } from '../socket.ts';
+import { listenOn, removeSocket } from '../../unix-socket.ts';
 import type { CniBackend, Reply } from './backend.ts';
 
 /** Where the reason of a refusal is: a trailer of the reply. */

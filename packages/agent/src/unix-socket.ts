@@ -10,8 +10,8 @@ import { dirname } from 'node:path';
  */
 export async function listenOn(server: Server, path: string, variable: string): Promise<void> {
   const directory = dirname(path);
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  await chmod(directory, 0o755);
+  // Whatever the umask is; one that was there, as /tmp, keeps its own mode.
+  if (await mkdir(directory, { recursive: true })) await chmod(directory, 0o755);
   await assertFree(path, variable);
   const temporary = `${path}.${process.pid}`;
   await removeSocket(temporary);
