@@ -13,7 +13,7 @@ import {
 } from '@enid/ipam';
 import type { Ec2Subnet } from './aws/ec2.ts';
 import type { MetadataEni } from './aws/metadata.ts';
-import type { PoolView } from './pool/warm-pool.ts';
+import type { PoolView } from './pool/node-pool.ts';
 
 /**
  * What an address is for: `assigned` to a pod; `warm` is free to be given; `cooling` rests after a release; `cordoned` was

@@ -26,3 +26,11 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', wake, { once: true });
     }),
 };
+
+/** Waits so long at most, less when `end` comes first. */
+export async function atMost(clock: Clock, milliseconds: number, end: Promise<void>): Promise<void> {
+  const timer = new AbortController();
+  const timeout = clock.sleep(milliseconds, timer.signal).catch(() => {});
+  await Promise.race([end, timeout]);
+  timer.abort('over');
+}

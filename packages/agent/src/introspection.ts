@@ -3,7 +3,7 @@ import { fromNumber, type Ipv4Cidr, networkOf, prefixLength, toBytes } from '@en
 import { addressesIn, eniOf, type PoolEni } from '@enid/ipam';
 import type { AddressMap } from './address-map.ts';
 import { json, type Routes } from './http.ts';
-import type { PoolView } from './pool/warm-pool.ts';
+import type { PoolView } from './pool/node-pool.ts';
 
 const time = (milliseconds: number | undefined): string =>
   new Date(milliseconds ?? -62135596800000).toISOString();

@@ -3,7 +3,7 @@ import { addressesIn, addressesOf, addressesPerSlot, countsOf } from '@enid/ipam
 import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type { CallObserver } from './aws/ec2.ts';
 import type { Clock } from './clock.ts';
-import type { PoolView } from './pool/warm-pool.ts';
+import type { PoolView } from './pool/node-pool.ts';
 
 /** A sample: its label's value, when it has a label, and its value. */
 type Sample = readonly [label: string, value: number];

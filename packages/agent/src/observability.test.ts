@@ -14,7 +14,7 @@ import { type Routes, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { AgentMetrics } from './metrics.ts';
 import { PoolEvents } from './pool/events.ts';
-import type { PoolView } from './pool/warm-pool.ts';
+import type { PoolView } from './pool/node-pool.ts';
 import { TestClock } from './test-clock.ts';
 
 const clock = new TestClock();

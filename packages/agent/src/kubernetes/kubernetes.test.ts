@@ -18,7 +18,7 @@ import { eventually } from '@enid/kube/testing';
 import { Registry } from 'prom-client';
 import { explainAwsError } from '../aws/errors.ts';
 import { assignmentOf, primaryEni } from '../network/testbed.ts';
-import type { PoolView } from '../pool/warm-pool.ts';
+import type { PoolView } from '../pool/node-pool.ts';
 import { type Assignment, NoAddressError } from '../seams.ts';
 import { TestApiServer } from './api-server.fixture.ts';
 import { openKubernetes } from './index.ts';

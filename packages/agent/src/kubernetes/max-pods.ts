@@ -1,6 +1,6 @@
 /** Whether the kubelet takes as many pods as the node has addresses for. */
 import { instanceLimits, maxPods } from '@enid/ipam';
-import type { PoolView } from '../pool/warm-pool.ts';
+import type { PoolView } from '../pool/node-pool.ts';
 
 export type MaxPods = {
   /** What the kubelet was started with. */
