@@ -40,7 +40,7 @@ export async function startServing(t: TestContext, answer: RequestListener = tel
     await LoadBalancers.remove(directory);
     await fabric.remove();
   });
-  const lab = await startLab(t, { fabric, loadBalancers });
+  const lab = await startLab(t, { fabric, loadBalancers, settings: { throttle: null } });
   cloud = lab.cloud;
   const { RouteTables } = await lab.ec2.send(new ec2.DescribeRouteTablesCommand({}));
   const [GatewayId] = Object.keys(lab.cloud.state.internetGateways);

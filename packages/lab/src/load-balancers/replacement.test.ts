@@ -1,12 +1,10 @@
 /** Load balancers whose configuration changes under traffic, and whose processes are killed. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import http from 'node:http';
+import type http from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
-import { type Ipv4, parseIp } from '@enid/ip';
-import { connectTcp, type NetNamespace } from '@enid/linux';
+import type { NetNamespace } from '@enid/linux';
 import { processesWith } from '../base/processes.ts';
 import { until } from '../base/until.ts';
 import {
@@ -16,8 +14,7 @@ import {
   forwardTo,
   respond,
 } from '../cloud/elbv2/elbv2.fixture.ts';
-import { INTERNET_CLIENT } from '../internet/server.ts';
-import { curl } from './http.fixture.ts';
+import { curl, get, InternetAgent } from './http.fixture.ts';
 import { healthy, register, startServing } from './lab.fixture.ts';
 
 const CHUNKS = 30;
@@ -33,26 +30,9 @@ const answer: http.RequestListener = async (request, response) => {
   response.end();
 };
 
-/** Connections out of a namespace, which are used again. */
-class AgentIn extends http.Agent {
-  readonly #ns: NetNamespace;
-
-  constructor(ns: NetNamespace, keepAlive: boolean) {
-    super({ keepAlive });
-    this.#ns = ns;
-  }
-
-  override createConnection({ host, port }: { host: string; port: number }) {
-    return connectTcp(this.#ns, parseIp(host), port, { localAddress: INTERNET_CLIENT as Ipv4 });
-  }
-}
-
-async function get(agent: http.Agent, host: string, path: string): Promise<string> {
-  const request = http.get({ agent, host, port: 80, path });
-  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
-  let body = '';
-  for await (const chunk of response.setEncoding('utf8')) body += chunk;
-  return `${response.statusCode} ${body}`;
+async function text(agent: http.Agent, host: string, path: string): Promise<string> {
+  const { status, body } = await get(agent, host, path);
+  return `${status} ${body}`;
 }
 
 /** Asks all the time, by connections that are used again and by new ones. */
@@ -61,13 +41,13 @@ function askSteadily(internet: NetNamespace, host: string) {
   let isOver = false;
   const ask = async (agent: http.Agent) => {
     while (!isOver) {
-      const found = await get(agent, host, '/').catch((error) => `${error}`);
+      const found = await text(agent, host, '/').catch((error) => `${error}`);
       answers.set(found, (answers.get(found) ?? 0) + 1);
       await sleep(2);
     }
     agent.destroy();
   };
-  const asking = [true, true, false, false].map((keepAlive) => ask(new AgentIn(internet, keepAlive)));
+  const asking = [true, true, false, false].map((keepAlive) => ask(new InternetAgent(internet, keepAlive)));
   return async () => {
     isOver = true;
     await Promise.all(asking);
@@ -89,9 +69,9 @@ test('no request and no connection is lost while rules and targets change', asyn
   const processes = () => processesWith('haproxy', lab.directory).map(({ pid }) => pid);
 
   const stop = askSteadily(internet, host);
-  const agent = new AgentIn(internet, true);
+  const agent = new InternetAgent(internet, true);
   t.after(() => agent.destroy());
-  const long = get(agent, host, '/long');
+  const long = text(agent, host, '/long');
   const [begun] = processes();
   await sleep(100);
   for (let i = 0; i < 3; i++) {

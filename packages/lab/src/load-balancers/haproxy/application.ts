@@ -121,7 +121,7 @@ function stickiness({ arn, attributes }: ServingTargetGroup): string[] {
       cookie,
       `${group}@%[srv_name]`,
       seconds,
-      application ? `if { res.scook(${application}) -m found }` : '',
+      application ? `if { res.cook(${application}) -m found }` : '',
     ),
   ];
 }
