@@ -156,33 +156,29 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
 
   async function reconcile(key: string): Promise<void> {
     const binding = bindings.get(key);
-    if (!binding) {
-      told.delete(key);
-      await access.need(key, new Map());
-      return;
-    }
+    if (!binding) return needNothing(key);
     const isLeaving = binding.metadata?.deletionTimestamp !== undefined;
     if (isLeaving && !binding.metadata?.finalizers?.includes(FINALIZER)) return;
-    const { targetGroupARN, targetGroupName = '' } = binding.spec;
+    const { targetGroupARN, targetGroupName = '', targetType } = binding.spec;
     const group = await groups.find(targetGroupARN ? { arn: targetGroupARN } : { name: targetGroupName });
     const registered = group && (await groups.targets(group.arn));
     if (isLeaving) {
       if (registered) await groups.deregister(group.arn, [...registered.values()].filter(isServing));
-      told.add(key);
-      await access.need(key, new Map());
-      await keepWith(binding, (finalizers) => finalizers.filter((name) => name !== FINALIZER));
+      await needNothing(key);
+      const finalizers = binding.metadata?.finalizers?.filter((name) => name !== FINALIZER);
+      await change(binding, { metadata: { finalizers } });
       return;
     }
     if (!group || !registered) {
-      told.add(key);
-      await access.need(key, new Map());
-      throw new Error(
-        `there is no target group ${targetGroupARN ?? targetGroupName}: make it, or delete this TargetGroupBinding`,
-      );
+      await needNothing(key);
+      const which = targetGroupARN ?? targetGroupName;
+      throw new Error(`there is no target group ${which}: make it, or delete this TargetGroupBinding`);
     }
-    if (!binding.metadata?.finalizers?.includes(FINALIZER))
-      await keepWith(binding, (finalizers) => [...finalizers, FINALIZER]);
-
+    if (targetType && targetType !== group.targetType) {
+      await needNothing(key);
+      throw new Error(`spec.targetType is ${targetType}, and the target group's is ${group.targetType}`);
+    }
+    await adopt(binding, group.targetType);
     const wanted = wantedTargets(binding, group.targetType);
     const needs = await neededRules(binding, wanted);
     told.add(key);
@@ -274,13 +270,30 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     return (await Promise.all(waiting)).flat();
   }
 
-  async function keepWith(
+  async function needNothing(key: string): Promise<void> {
+    if (bindings.get(key)) told.add(key);
+    else told.delete(key);
+    await access.need(key, new Map());
+  }
+
+  /** Keeps a binding until it has no targets, and says of what type they are: the pods' webhook goes by that. */
+  async function adopt(binding: TargetGroupBinding, targetType: TargetType): Promise<void> {
+    const { finalizers = [] } = binding.metadata ?? {};
+    if (finalizers.includes(FINALIZER) && binding.spec.targetType) return;
+    const kept = finalizers.includes(FINALIZER) ? finalizers : [...finalizers, FINALIZER];
+    await change(binding, { metadata: { finalizers: kept }, spec: { targetType } });
+  }
+
+  /** Changes a binding that nobody has changed since. */
+  async function change(
     { metadata }: TargetGroupBinding,
-    change: (finalizers: readonly string[]) => readonly string[],
+    patch: { metadata: object; spec?: object },
   ): Promise<void> {
-    const { namespace, name, resourceVersion, finalizers = [] } = metadata!;
-    const patch = { metadata: { resourceVersion, finalizers: change(finalizers) } };
-    await client.patch(bindingPath(namespace!, name), patch);
+    const { namespace, name, resourceVersion } = metadata!;
+    await client.patch(bindingPath(namespace!, name), {
+      ...patch,
+      metadata: { ...patch.metadata, resourceVersion },
+    });
   }
 
   async function observed({ metadata, status }: TargetGroupBinding): Promise<void> {
