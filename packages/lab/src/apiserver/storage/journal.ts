@@ -2,8 +2,10 @@
  * What is durable: a snapshot and the changes after it, in files of one checked line per object.
  *
  * `snapshot-R` holds what was at revision R, `journal-R` the changes after it. Compacting begins a new journal at once and
- * writes the snapshot in the background; it counts when it has got its name. A process that is killed leaves at most one
- * torn line, the last of the newest journal, of a change that nobody was told of.
+ * writes the snapshot in the background; it counts when it has got its name. The one before it and its journal are kept
+ * until then: a process reads from there on, so that it always knows a whole journal of changes, and those who watched the one
+ * before it go on where they were. A process that is killed leaves at most one torn line, the last of the newest journal, of a
+ * change that nobody was told of.
  */
 import {
   closeSync,
@@ -13,6 +15,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeSync,
 } from 'node:fs';
@@ -33,65 +36,69 @@ export type Entry = {
 /** What is written of a snapshot at a time, in bytes. */
 const CHUNK = 256 * 1024;
 
+type Snapshot = { readonly revision: number; readonly length: number };
 type Replay = (entry: Entry, size: number, inSnapshot: boolean) => void;
 
 export class Journal {
   readonly #directory: string;
   #fd: number;
   readonly #compactAt: number;
-  /** Bytes of the journal and of the snapshot that it follows. */
+  /** Bytes of the newest journal. */
   #length: number;
-  #snapshotLength: number;
+  /** The newest one, and its bytes. */
+  #snapshot: Snapshot;
   #compacting: Promise<void> | undefined;
 
   private constructor(
     directory: string,
     compactAt: number,
-    file: { fd: number; length: number; snapshotLength: number },
+    file: { fd: number; length: number; snapshot: Snapshot },
   ) {
     this.#directory = directory;
     this.#compactAt = compactAt;
     this.#fd = file.fd;
     this.#length = file.length;
-    this.#snapshotLength = file.snapshotLength;
+    this.#snapshot = file.snapshot;
   }
 
   /**
    * Opens the journal of a directory, which is made when there is none.
    * @param options `compactAt`: length of a journal in bytes from which on it is worth a snapshot; 8 MiB unless given.
    * @param replay gets every entry, oldest first, with the length of its line.
-   * @returns the journal, and the revision of the snapshot that it goes on from.
+   * @returns the journal, and the revision of the state that the replay began with.
    * @throws when a file is damaged otherwise than by being cut off.
    */
   static open(
     directory: string,
     options: { readonly compactAt?: number },
     replay: Replay,
-  ): { journal: Journal; snapshot: number } {
+  ): { journal: Journal; base: number } {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const names = readdirSync(directory);
-    const snapshot = Math.max(0, ...revisions(names, 'snapshot'));
     const journals = revisions(names, 'journal').sort((a, b) => a - b);
-    const kept = journals.filter((revision) => revision >= snapshot);
-    let snapshotLength = 0;
-    if (snapshot > 0) {
-      const file = path(directory, 'snapshot', snapshot);
-      snapshotLength = readLines(file, false, (entry, size) => replay(entry, size, true));
-    }
+    // Before the first snapshot there was nothing.
+    const beginning = journals[0] === 0 ? [0] : [];
+    const states = [...beginning, ...revisions(names, 'snapshot').sort((a, b) => a - b)];
+    const [base = 0, newest = base] = states.slice(-2);
+    const kept = journals.filter((revision) => revision >= base);
+    if (base > 0)
+      readLines(path(directory, 'snapshot', base), false, (entry, size) => replay(entry, size, true));
     let length = 0;
     for (const revision of kept) {
       const file = path(directory, 'journal', revision);
       length = readLines(file, revision === kept.at(-1), (entry, size) => replay(entry, size, false));
     }
-    removeBefore(directory, snapshot);
-    const fd = openSync(path(directory, 'journal', kept.at(-1) ?? snapshot), 'a', 0o600);
+    removeBefore(directory, base);
+    const fd = openSync(path(directory, 'journal', kept.at(-1) ?? base), 'a', 0o600);
     const { compactAt = 8 * 1024 * 1024 } = options;
-    return { journal: new Journal(directory, compactAt, { fd, length, snapshotLength }), snapshot };
+    const snapshotLength = newest > 0 ? statSync(path(directory, 'snapshot', newest)).size : 0;
+    const snapshot = { revision: newest, length: snapshotLength };
+    return { journal: new Journal(directory, compactAt, { fd, length, snapshot }), base };
   }
 
   /** Whether it is time for a snapshot. */
   get isLong(): boolean {
-    return !this.#compacting && this.#length > Math.max(this.#compactAt, 2 * this.#snapshotLength);
+    return !this.#compacting && this.#length > Math.max(this.#compactAt, 2 * this.#snapshot.length);
   }
 
   /** Puts a change down, before it is told to anybody. @throws with nothing put down. @returns its length. */
@@ -123,8 +130,8 @@ export class Journal {
   async #writeSnapshot(revision: number, entries: readonly Entry[]): Promise<void> {
     const name = path(this.#directory, 'snapshot', revision);
     const file = await open(`${name}.new`, 'w', 0o600);
+    let total = 0;
     try {
-      let total = 0;
       let chunk: Buffer[] = [];
       let bytes = 0;
       const flush = async () => {
@@ -141,12 +148,12 @@ export class Journal {
       }
       if (chunk.length > 0) await flush();
       await file.sync();
-      this.#snapshotLength = total;
     } finally {
       await file.close();
     }
     await rename(`${name}.new`, name);
-    removeBefore(this.#directory, revision);
+    removeBefore(this.#directory, this.#snapshot.revision);
+    this.#snapshot = { revision, length: total };
   }
 
   async close(): Promise<void> {

@@ -25,13 +25,13 @@ export class Store {
   constructor(directory: string, options: StoreOptions = {}) {
     this.#limits = options.history ?? HISTORY_LIMITS;
     const changes: { entry: Entry; size: number }[] = [];
-    const { journal, snapshot } = Journal.open(directory, options, (entry, size, inSnapshot) => {
+    const { journal, base } = Journal.open(directory, options, (entry, size, inSnapshot) => {
       if (inSnapshot) this.#of(entry.resource).set(entry.key, entry.object!);
       else changes.push({ entry, size });
     });
     this.#journal = journal;
-    this.#floor = snapshot;
-    this.#revision = snapshot;
+    this.#floor = base;
+    this.#revision = base;
     for (const { entry, size } of changes) this.#apply(entry, size);
   }
 
