@@ -1,6 +1,7 @@
 import type { Resource } from '../resource.ts';
 import type { Strategy } from '../strategy.ts';
 import { definitions } from './definitions.ts';
+import { ingresses } from './ingresses.ts';
 import { jobs } from './jobs.ts';
 import { namespaces } from './namespaces.ts';
 import { nodes } from './nodes.ts';
@@ -16,6 +17,7 @@ const STRATEGIES: Record<string, Strategy> = {
   services,
   secrets,
   'jobs.batch': jobs,
+  'ingresses.networking.k8s.io': ingresses,
   'customresourcedefinitions.apiextensions.k8s.io': definitions,
 };
 
