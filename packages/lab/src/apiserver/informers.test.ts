@@ -12,6 +12,8 @@ import { startTestApiServer, type TestApiServer } from './apiserver.fixture.ts';
 
 const SECONDS = Number(process.env.ENID_CHURN_SECONDS ?? 6);
 const OBJECTS = 500;
+/** How long the client waits at most before it connects again (`ListWatch.MAX_RECONNECT_DELAY_MS`), and time to catch up. */
+const PATIENCE = 30_000 + 10_000;
 const MAPS = '/api/v1/namespaces/default/configmaps';
 
 let server: TestApiServer;
@@ -85,6 +87,7 @@ function follow(labelSelector?: string) {
   const told = new Map<string, string[]>();
   const present = new Set<string>();
   const wrong: string[] = [];
+  let heard = 0;
   let deleted = 0;
   let reconnected = 0;
   const note = ({ metadata }: V1ConfigMap, what: string) => {
@@ -96,6 +99,7 @@ function follow(labelSelector?: string) {
       wrong.push(`${name}: ${what} ${resourceVersion} after ${last}`);
     }
     versions.push(resourceVersion);
+    heard += 1;
     return name;
   };
   informer.on('add', (object) => {
@@ -119,6 +123,7 @@ function follow(labelSelector?: string) {
     informer,
     told,
     wrong,
+    heard: () => heard,
     deleted: () => deleted,
     reconnected: () => reconnected,
     stop: () => {
@@ -168,20 +173,25 @@ test('an informer is told of each change once, whatever breaks meanwhile', async
   t.after(() => Promise.all([all.stop(), some.stop()]));
 
   const end = Date.now() + SECONDS * 1000;
-  let next = 300 + below(500);
-  while (Date.now() < end) {
+  let next = Date.now() + 300 + below(500);
+  // What has heard nothing since the last time waits ever longer before it connects again: it is not broken off once more.
+  let before = [0, 0];
+  const heard = () => [all.heard(), some.heard()];
+  for (let breaks = 0; Date.now() < end || count.restarted === 0; ) {
     // Each object once, so that its changes have an order.
     const first = below(OBJECTS);
     const names = Array.from({ length: 40 }, (_, i) => `object-${(first + i * 7) % OBJECTS}`);
     const changes = Promise.all([...new Set(names)].map(step));
-    if (Date.now() > end - SECONDS * 1000 + next) {
-      next += 300 + below(500);
-      if (below(3) > 0) count.cut += wire.cut();
+    if (Date.now() > next && heard().every((count, i) => count > before[i]!)) {
+      next = Date.now() + 300 + below(500);
+      breaks += 1;
+      if (breaks % 3 > 0) count.cut += wire.cut();
       else {
         await changes;
         await server.restart();
         count.restarted += 1;
       }
+      before = heard();
     }
     await changes;
   }
@@ -196,7 +206,7 @@ test('an informer is told of each change once, whatever breaks meanwhile', async
   const isThere = () =>
     state(all.informer.list()).join() === expected.join() &&
     state(some.informer.list()).join() === expectedRed.join();
-  for (const limit = Date.now() + 10_000; !isThere() && Date.now() < limit; ) await sleep(20);
+  for (const limit = Date.now() + PATIENCE; !isThere() && Date.now() < limit; ) await sleep(20);
   assert.deepEqual(state(all.informer.list()), expected);
   assert.deepEqual(state(some.informer.list()), expectedRed);
 
