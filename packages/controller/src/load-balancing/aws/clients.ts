@@ -2,7 +2,7 @@
 import { ACMClient } from '@aws-sdk/client-acm';
 import { EC2Client } from '@aws-sdk/client-ec2';
 import { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { AdaptiveThrottle, followRequests, type RequestOutcome } from '@enid/aws';
+import { AdaptiveThrottle, followRequests, type RequestOutcome, type ThrottleOptions } from '@enid/aws';
 import { AwsError } from './error.ts';
 
 export type AwsClients = Disposable & {
@@ -19,10 +19,11 @@ export type AwsOptions = {
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
   /** How often a request is made before it counts as failed; 6. */
   readonly maxAttempts?: number;
+  /** Of an operation that was never throttled: AWS gives each a bucket of its own. */
+  readonly pace?: ThrottleOptions;
   readonly observe?: (outcome: RequestOutcome) => void;
 };
 
-/** Of an operation that was never throttled: AWS gives each a bucket of its own. */
 const PACE = { fastest: 20, burst: 50 };
 
 const clock = {
@@ -31,7 +32,8 @@ const clock = {
 };
 
 /** Nothing is asked of AWS before the first call. Their calls throw {@link AwsError}. */
-export function openAws({ observe = () => {}, maxAttempts = 6, ...options }: AwsOptions): AwsClients {
+export function openAws(given: AwsOptions): AwsClients {
+  const { observe = () => {}, maxAttempts = 6, pace = PACE, ...options } = given;
   const settings = {
     ...options,
     maxAttempts,
@@ -48,7 +50,7 @@ export function openAws({ observe = () => {}, maxAttempts = 6, ...options }: Aws
     const throttles = new Map<string, AdaptiveThrottle>();
     followRequests(client, {
       throttle(operation) {
-        const throttle = throttles.get(operation) ?? new AdaptiveThrottle(clock, PACE);
+        const throttle = throttles.get(operation) ?? new AdaptiveThrottle(clock, pace);
         throttles.set(operation, throttle);
         return throttle;
       },

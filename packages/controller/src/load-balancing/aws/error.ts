@@ -8,11 +8,9 @@ const credentials =
 const WAYS_OUT: Readonly<Record<string, string>> = {
   RequestLimitExceeded: throttled,
   Throttling: throttled,
-  ThrottlingException: throttled,
-  TooManyRequestsException: throttled,
+  TooManyRequests: throttled,
   UnauthorizedOperation: denied,
   AccessDenied: denied,
-  AccessDeniedException: denied,
   AuthFailure: credentials,
   InvalidClientTokenId: credentials,
   ExpiredToken: credentials,
@@ -28,10 +26,11 @@ export class AwsError extends Error {
 
   constructor(cause: unknown, operation: string) {
     const { name = 'Error', code, message = String(cause) } = cause as Error & { code?: string };
-    const known = name === 'Error' && code ? code : name;
+    // The SDK adds to the codes of ELBv2 what they are.
+    const known = name === 'Error' && code ? code : name.replace(/Exception$/, '');
     const wayOut = WAYS_OUT[known];
     super(`${operation}: ${message} (${known})${wayOut ? `: ${wayOut}` : ''}`, { cause });
-    this.name = known;
+    this.name = name;
     this.code = known;
     this.operation = operation;
   }

@@ -30,9 +30,11 @@ import {
   SetSecurityGroupsCommand,
   SetSubnetsCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { AwsError } from '../aws/error.ts';
 import { authorizeIngress, ingressRuleKey, revokeIngress } from '../aws/ingress-rules.ts';
 import type { ListenerSpec, SecurityGroupRef, Stack, Tags, TargetGroupSpec } from '../model/stack.ts';
-import type { Bindings } from './bindings.ts';
+import type { BackendGroup } from './backend-group.ts';
+import type { BindingStore } from './bindings.ts';
 import type { Change, ChangeOf, Tagged } from './changes.ts';
 import type {
   Existing,
@@ -65,7 +67,8 @@ import {
 export type ApplyOptions = {
   readonly elb: ElasticLoadBalancingV2Client;
   readonly ec2: EC2Client;
-  readonly bindings: Bindings;
+  readonly bindings: BindingStore;
+  readonly backend: BackendGroup;
   readonly vpcId: string;
   /** Told of each change that was carried out. */
   readonly onChange?: (change: Change) => void;
@@ -117,6 +120,10 @@ class Calls {
 
   readonly #table: Table = {
     CreateSecurityGroup: async ({ group, spec: { name, description }, tags }) => {
+      if (group === 'backend') {
+        this.#existing.backendSecurityGroup = await this.#options.backend.make();
+        return;
+      }
       const { GroupId } = await this.#ec2.send(
         new CreateSecurityGroupCommand({
           GroupName: name,
@@ -125,8 +132,7 @@ class Calls {
           TagSpecifications: [{ ResourceType: 'security-group', Tags: pairsOf(tags) }],
         }),
       );
-      if (group === 'backend') this.#existing.backendSecurityGroup = GroupId!;
-      else this.#existing.securityGroups.unshift({ id: GroupId!, name, ingress: [], tags });
+      this.#existing.securityGroups.unshift({ id: GroupId!, name, ingress: [], tags });
     },
     AuthorizeSecurityGroupIngress: async ({ rules }) => {
       const group = there(managedGroupOf(this.#existing, this.#stack), 'security group');
@@ -278,8 +284,8 @@ class Calls {
           ...(spec.protocol === 'TLS' && { AlpnPolicy: [spec.alpnPolicy ?? 'None'] }),
         }),
       );
-      const { sslPolicy: _ssl, alpnPolicy: _alpn, ...rest } = listener;
-      const now = fromListener(Listeners![0]!, rest.tags, rest.certificates.slice(1), rest);
+      const { tags, certificates, attributes, rules } = listener;
+      const now = fromListener(Listeners![0]!, tags, certificates.slice(1), { attributes, rules });
       const { listeners } = this.#loadBalancer;
       listeners.splice(listeners.indexOf(listener), 1, now);
     },
@@ -447,11 +453,8 @@ async function whenUnused(deletion: Promise<unknown>): Promise<void> {
   try {
     await deletion;
   } catch (error) {
-    const { name, message } = error as Error;
-    if (name === 'InvalidGroup.NotFound' || name === 'TargetGroupNotFound') return;
-    // As ELBv2 and EC2 call it, and EC2 of an interface.
-    if (name === 'ResourceInUse' || name === 'DependencyViolation')
-      throw new NotYet(message, { cause: error });
-    throw error;
+    if (!(error instanceof AwsError)) throw error;
+    if (error.isInUse) throw new NotYet(error.message, { cause: error });
+    if (!error.isNotFound) throw error;
   }
 }

@@ -1,7 +1,11 @@
 /** The security group that all load balancers of a cluster share, so that their targets let in one group for all of them. */
 import { createHash } from 'node:crypto';
+import { CreateSecurityGroupCommand, DeleteSecurityGroupCommand, type EC2Client } from '@aws-sdk/client-ec2';
+import { AwsError } from '../aws/error.ts';
 import { BACKEND_SECURITY_GROUP, CLUSTER_TAG, SHARED_TAG } from '../model/identity.ts';
 import type { Tags } from '../model/stack.ts';
+import { NotYet } from './not-yet.ts';
+import { pairsOf } from './words.ts';
 
 /** How it is made: `k8s-traffic-<cluster>-<digest>`, without a rule. */
 export function backendGroup(clusterName: string): {
@@ -17,4 +21,84 @@ export function backendGroup(clusterName: string): {
     },
     tags: { [CLUSTER_TAG]: clusterName, [SHARED_TAG]: BACKEND_SECURITY_GROUP },
   };
+}
+
+/** Makes it when it is first needed, and takes it away when nobody needs it any more. One thing at a time. */
+export class BackendGroup {
+  readonly #ec2: EC2Client;
+  readonly #vpcId: string;
+  readonly #clusterName: string;
+  #id: string | undefined;
+  /** Keys of the stacks that need it. */
+  readonly #holders = new Set<string>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(ec2: EC2Client, vpcId: string, clusterName: string) {
+    this.#ec2 = ec2;
+    this.#vpcId = vpcId;
+    this.#clusterName = clusterName;
+  }
+
+  /** Undefined while there is none. */
+  get id(): string | undefined {
+    return this.#id;
+  }
+
+  get isUnused(): boolean {
+    return this.#id !== undefined && this.#holders.size === 0;
+  }
+
+  /** What the account has, when that is looked up. */
+  found(id: string | undefined): void {
+    this.#id ??= id;
+  }
+
+  /** It stays, or is to be made, as long as it is held. Resolves when it is not just being deleted. */
+  async hold(stack: string): Promise<void> {
+    this.#holders.add(stack);
+    await this.#turn;
+  }
+
+  release(stack: string): void {
+    this.#holders.delete(stack);
+  }
+
+  /** @returns its id. */
+  make(): Promise<string> {
+    return this.#next(async () => {
+      if (this.#id) return this.#id;
+      const { spec, tags } = backendGroup(this.#clusterName);
+      const { GroupId } = await this.#ec2.send(
+        new CreateSecurityGroupCommand({
+          GroupName: spec.name,
+          Description: spec.description,
+          VpcId: this.#vpcId,
+          TagSpecifications: [{ ResourceType: 'security-group', Tags: pairsOf(tags) }],
+        }),
+      );
+      this.#id = GroupId!;
+      return this.#id;
+    });
+  }
+
+  /** @throws {NotYet} while an interface or a rule still has it. */
+  deleteIfUnused(): Promise<void> {
+    return this.#next(async () => {
+      if (!this.isUnused) return;
+      try {
+        await this.#ec2.send(new DeleteSecurityGroupCommand({ GroupId: this.#id! }));
+      } catch (error) {
+        if (!(error instanceof AwsError)) throw error;
+        if (error.isInUse) throw new NotYet(error.message, { cause: error });
+        if (!error.isNotFound) throw error;
+      }
+      this.#id = undefined;
+    });
+  }
+
+  #next<Result>(work: () => Promise<Result>): Promise<Result> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
 }

@@ -30,6 +30,9 @@ export function stackLabels(id: StackId): Record<string, string> {
       };
 }
 
+/** What is done with them. */
+export type BindingStore = Pick<Bindings, 'list' | 'create' | 'replace' | 'delete'>;
+
 export class Bindings {
   readonly #client: KubeClient;
 

@@ -21,7 +21,7 @@ export type Existing = {
   targetGroups: ExistingTargetGroup[];
   bindings: ExistingBinding[];
   /** The id of the security group that all load balancers of the cluster share. */
-  backendSecurityGroup?: string;
+  backendSecurityGroup: string | undefined;
 };
 
 export type ExistingLoadBalancer = Mutable<Omit<LoadBalancerSpec, 'listeners' | 'securityGroups'>> & {
@@ -61,6 +61,7 @@ export const nothing = (): Existing => ({
   securityGroups: [],
   targetGroups: [],
   bindings: [],
+  backendSecurityGroup: undefined,
 });
 
 /**

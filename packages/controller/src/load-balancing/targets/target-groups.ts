@@ -5,7 +5,6 @@ import {
   DescribeTargetHealthCommand,
   type ElasticLoadBalancingV2Client,
   RegisterTargetsCommand,
-  TargetGroupNotFoundException,
   type TargetHealth,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { contains, type Ipv4, type Ipv4Cidr } from '@enid/ip';
@@ -88,7 +87,7 @@ async function unlessGone<Answer>(answer: Promise<Answer>): Promise<Answer | und
   try {
     return await answer;
   } catch (error) {
-    if (error instanceof TargetGroupNotFoundException) return undefined;
+    if ((error as Error).name === 'TargetGroupNotFoundException') return undefined;
     throw error;
   }
 }
