@@ -201,6 +201,18 @@ test('what the kernel cannot hold closes the pod, with a word why; less opens it
     dataPlane.guard([{ ifindex: b.ifindex, rules: rules({ ingress: [ports] }) }]),
     /the map verdicts has room for 100/,
   );
+  // What others need no longer is enough: it is not for the pod to ask again.
+  const half = Array.from({ length: 10 }, (_, i) => ({ cidr: `10.0.3.${i}/32` }));
+  await dataPlane.guard([
+    { ifindex: b.ifindex, rules: OPEN },
+    { ifindex: c.ifindex, rules: rules({ ingress: [policy(...half)] }) },
+  ]);
+  const waits = { ifindex: b.ifindex, rules: rules({ ingress: [policy(...half, { cidr: to(a) })] }) };
+  await assert.rejects(dataPlane.guard([waits]), PolicyNotHeldError);
+  assert.equal(await attempt(b), false);
+  await dataPlane.release(c.ifindex);
+  while (dataPlane.explain(question).decision?.by.tier === 'Closed') await setImmediate();
+  assert.equal(await attempt(b), true);
   for (const { ifindex } of [a, b, c]) await dataPlane.release(ifindex);
   while (dataPlane.usage().peers.used + dataPlane.usage().verdicts.used > 0) await setImmediate();
 });

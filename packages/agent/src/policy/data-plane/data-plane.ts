@@ -77,7 +77,9 @@ export class DataPlane {
     this.#kernelPeers = typed(object, 'peers', layouts.peerKeyCodec, u32Codec);
     this.#kernelVerdicts = typed(object, 'verdicts', layouts.verdictKeyCodec, layouts.verdictCodec);
     this.#kernelFlows = typed(object, 'flows', layouts.flowKeyCodec, layouts.flowCodec);
-    this.#rules = new RuleMaps(this.#kernelPeers, this.#kernelVerdicts);
+    this.#rules = new RuleMaps(this.#kernelPeers, this.#kernelVerdicts, () => {
+      for (const set of this.#sets.values()) if (set.closed && !this.#isClosed) this.#write(set);
+    });
   }
 
   /**
@@ -104,8 +106,8 @@ export class DataPlane {
    * Puts rules in force on pods: those of a new pod stand when this resolves, those of a guarded one change from one
    * packet to the next. What several pods share should be changed in one call: it is then changed in place.
    * Calls wait for each other only where they concern the same rules.
-   * @throws {PolicyNotHeldError} when some could not be held: those pods are closed, the others in force. Guard the closed ones
-   *   again, with whatever rules, to try again.
+   * @throws {PolicyNotHeldError} when some could not be held: those pods are closed, the others in force. It is tried again when others
+   *   have made room, and when the closed ones are guarded again.
    * @throws {SyscallError} ENODEV when there is no such link; the others are guarded.
    */
   async guard(guards: readonly Guard[]): Promise<void> {

@@ -45,10 +45,17 @@ export class RuleMaps {
   #nextClass = 1;
   #used = { peers: 0, verdicts: 0 };
   #burials: Promise<void> = Promise.resolve();
+  readonly #onRoom: () => void;
 
-  constructor(peers: BpfMap<PeerKey, number>, verdicts: BpfMap<VerdictKey, RuleVerdict>) {
+  /** @param onRoom called when there is more room than there was, for whoever found none. */
+  constructor(
+    peers: BpfMap<PeerKey, number>,
+    verdicts: BpfMap<VerdictKey, RuleVerdict>,
+    onRoom: () => void,
+  ) {
     this.#peers = peers;
     this.#verdicts = verdicts;
+    this.#onRoom = onRoom;
   }
 
   /** By the number that it has in the kernel. */
@@ -101,6 +108,7 @@ export class RuleMaps {
     const dropped = [...set.classes].filter((one) => !classes.has(one));
     for (const one of dropped) set.classes.delete(one);
     if (dropped.length > 0) this.#bury(() => this.#letGo(dropped));
+    if (steps.remove.length > 0) this.#onRoom();
     return steps.set.length + steps.remove.length > 0;
   }
 
@@ -184,7 +192,7 @@ export class RuleMaps {
     const { signal } = this.#abort;
     const grace = setTimeout(GRACE, undefined, { ref: false, signal });
     this.#burials = Promise.all([this.#burials, grace])
-      .then(() => (signal.aborted ? undefined : inSlices(steps())))
+      .then(() => (signal.aborted ? undefined : inSlices(steps()).then(this.#onRoom)))
       .catch((error) => {
         if (!signal.aborted) throw error;
       });
