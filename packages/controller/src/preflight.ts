@@ -1,8 +1,10 @@
-import { isNotFound, type KubeClient } from '@enid/kube';
+import { type DaemonSet, isNotFound, type KubeClient, type List, type Node } from '@enid/kube';
 import { GROUP_VERSION } from './network-policy/index.ts';
 
-/** What EKS names for network policies. */
-const MINIMUM = 25;
+/** What EKS names for network policies: the minor version of Kubernetes, and the versions of the others. */
+const KUBERNETES = 25;
+const KERNEL = [5, 10] as const;
+const VPC_CNI = [1, 14] as const;
 const NEEDED = ['clusternetworkpolicies', 'clusterpolicyendpoints', 'policyendpoints'];
 
 /**
@@ -11,8 +13,10 @@ const NEEDED = ['clusternetworkpolicies', 'clusterpolicyendpoints', 'policyendpo
  */
 export async function preflight(client: KubeClient): Promise<void> {
   const { major, minor } = await client.get<{ major: string; minor: string }>('/version');
-  if (Number(major) === 1 && Number.parseInt(minor, 10) < MINIMUM)
-    throw new Error(`Kubernetes ${major}.${minor} is too old for network policies: they need 1.${MINIMUM}`);
+  if (Number(major) === 1 && Number.parseInt(minor, 10) < KUBERNETES)
+    throw new Error(
+      `Kubernetes ${major}.${minor} is too old for network policies: they need 1.${KUBERNETES}`,
+    );
   const found = await client
     .get<{ resources: { name: string }[] }>(`/apis/${GROUP_VERSION}`)
     .then(({ resources }) => resources.map(({ name }) => name))
@@ -25,4 +29,44 @@ export async function preflight(client: KubeClient): Promise<void> {
     throw new Error(
       `the cluster has no ${missing.join(', ')} in ${GROUP_VERSION}: kubectl apply -f deploy/crds, then start again`,
     );
+}
+
+/** Why policies may not be in force on some nodes, a sentence each: it is no reason to resolve them for none. */
+export async function shortcomings(client: KubeClient): Promise<string[]> {
+  const look = <T>(path: string, read: (found: T) => string[]) =>
+    client.get<T>(path).then(read, (error: Error) => {
+      return isNotFound(error) ? [] : [`${path} could not be looked at: ${error.message}`];
+    });
+  const [nodes, agents] = await Promise.all([
+    look<List<Node>>('/api/v1/nodes', ({ items }) => items.flatMap(ofNode)),
+    look<DaemonSet>('/apis/apps/v1/namespaces/kube-system/daemonsets/aws-node', ofAgents),
+  ]);
+  return [...nodes, ...agents];
+}
+
+function ofNode({ metadata, status }: Node): string[] {
+  const version = status?.nodeInfo?.kernelVersion ?? '';
+  return isOlder(version, KERNEL)
+    ? [
+        `node ${metadata?.name} has Linux ${version}, where no policy is enforced: it takes ${KERNEL.join('.')}`,
+      ]
+    : [];
+}
+
+function ofAgents({ spec }: DaemonSet): string[] {
+  const container = spec?.template.spec?.containers.find(({ name }) => name === 'aws-node');
+  const [, amazons] = /amazon-k8s-cni:v?([\d.]+)/.exec(container?.image ?? '') ?? [];
+  if (amazons)
+    return isOlder(amazons, VPC_CNI)
+      ? [`aws-node is Amazon's VPC CNI ${amazons}, which enforces no policy: it takes ${VPC_CNI.join('.')}`]
+      : [];
+  const isOn = container?.env?.some(
+    ({ name, value }) => name === 'ENABLE_NETWORK_POLICY' && value === 'true',
+  );
+  return isOn ? [] : ['aws-node enforces no policy: set ENABLE_NETWORK_POLICY=true'];
+}
+
+function isOlder(version: string, [major, minor]: readonly [number, number]): boolean {
+  const [is, its] = /^(\d+)\.(\d+)/.exec(version)?.slice(1).map(Number) ?? [];
+  return is !== undefined && (is < major || (is === major && its! < minor));
 }

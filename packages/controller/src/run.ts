@@ -8,7 +8,7 @@ import { serveEndpoints } from './http.ts';
 import { leadByLease } from './leader-election/leader-election.ts';
 import { ControllerMetrics } from './metrics.ts';
 import { startNetworkPolicies } from './network-policy/index.ts';
-import { preflight } from './preflight.ts';
+import { preflight, shortcomings } from './preflight.ts';
 
 const LEASE = 'enid-controller';
 
@@ -67,6 +67,7 @@ export async function startController(options: ControllerOptions): Promise<void>
   stack.defer(() => client.close());
   const onError = (error: Error) => log.warn({ err: error }, 'the API server does not answer as it should');
   await preflight(client);
+  for (const shortcoming of await shortcomings(client)) log.warn({}, shortcoming);
   const metrics = new ControllerMetrics();
   let waiting = () => 0;
   metrics.showQueue(() => waiting());

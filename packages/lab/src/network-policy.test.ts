@@ -280,7 +280,30 @@ it('has one leader, another as soon as the first ends or falls silent, and none 
 it('runs as a whole until it is told to end', async () => {
   const stop = new AbortController();
   const told: string[] = [];
-  const log = { info: (_what: object, text: string) => told.push(text), warn() {} } as never;
+  const warned: string[] = [];
+  const log = {
+    info: (_what: object, text: string) => told.push(text),
+    warn: (_what: object, text: string) => warned.push(text),
+  } as never;
+  for (const [name, kernelVersion] of [
+    ['old', '4.14.355-276.amzn2'],
+    ['new', '6.1.140-154.amzn2023'],
+  ] as const) {
+    await client.create<KubeObject>('/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name } });
+    await client.patch(`/api/v1/nodes/${name}/status`, { status: { nodeInfo: { kernelVersion } } });
+  }
+  const daemonSets = '/apis/apps/v1/namespaces/kube-system/daemonsets';
+  const labels = { app: 'aws-node' };
+  await client.create<object>(daemonSets, {
+    ...{ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'aws-node' } },
+    spec: {
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: { containers: [{ name: 'aws-node', image: 'example/amazon-k8s-cni:v1.13.4' }] },
+      },
+    },
+  });
   const done = startController({
     access: server.access,
     namespace: 'kube-system',
@@ -290,6 +313,10 @@ it('runs as a whole until it is told to end', async () => {
     signal: stop.signal,
   });
   await eventually(() => assert.ok(told.includes('the controller leads')));
+  assert.deepEqual(warned, [
+    'node old has Linux 4.14.355-276.amzn2, where no policy is enforced: it takes 5.10',
+    "aws-node is Amazon's VPC CNI 1.13.4, which enforces no policy: it takes 1.14",
+  ]);
   stop.abort();
   await done;
   const { spec } = await client.get<Lease>(`${LEASES}/enid-controller`);

@@ -48,11 +48,7 @@ export class RuleMaps {
   readonly #onRoom: () => void;
 
   /** @param onRoom called when there is more room than there was, for whoever found none. */
-  constructor(
-    peers: BpfMap<PeerKey, number>,
-    verdicts: BpfMap<VerdictKey, RuleVerdict>,
-    onRoom: () => void,
-  ) {
+  constructor(peers: BpfMap<PeerKey, number>, verdicts: BpfMap<VerdictKey, RuleVerdict>, onRoom: () => void) {
     this.#peers = peers;
     this.#verdicts = verdicts;
     this.#onRoom = onRoom;
