@@ -23,7 +23,7 @@ enum parsed { READ, BROKEN, NEIGHBOURS };
 
 __inline __u32 clock(void)
 {
-	return ktime_get_coarse_ns() >> 30;
+	return (has_coarse_clock ? ktime_get_coarse_ns() : ktime_get_ns()) >> 30;
 }
 
 /* Copies from a packet, as a rule from where its headers are, without a call. */

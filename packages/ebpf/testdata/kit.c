@@ -22,6 +22,7 @@ struct { __uint(type, PROG_ARRAY); __uint(max_entries, 4); __type(key, __u32); _
 const volatile __u32 limit = 5;
 volatile __u64 seen = 40;
 volatile __u32 zero;
+volatile __u64 sleeps, wakes;
 
 static __noinline __u32 mix(__u32 a, __u32 b) { return a * 3 + b + limit; }
 __noinline int twice(int a) { return mix(a, a) * 2; }
@@ -66,6 +67,8 @@ SEC("xdp") int mark(struct xdp_md *context)
 	data[0] = 0xee;
 	return 2;
 }
+SEC("xdp") int sink(struct xdp_md *context) { return 1; }
 SEC("tracepoint/sched/sched_process_exec") int on_exec(void *context) { __sync_fetch_and_add(&seen, 1); return 0; }
-SEC("kprobe/do_nanosleep") int on_sleep(void *context) { return 0; }
+SEC("kprobe/do_nanosleep") int on_sleep(void *context) { __sync_fetch_and_add(&sleeps, 1); return 0; }
+SEC("kretprobe/do_nanosleep") int on_wake(void *context) { __sync_fetch_and_add(&wakes, 1); return 0; }
 char _license[] SEC("license") = "GPL";

@@ -26,19 +26,19 @@ export function attachTracepoint(
   return attach(program, tracepoint, event(PERF_TYPE_TRACEPOINT, BigInt(readFileSync(path, 'utf8').trim())));
 }
 
-/** Attaches to the beginning of a kernel function, or its return; by default that of the program's section. */
+/** Attaches to the beginning of a kernel function, or its return; by default as the program's section says. Needs kernel 5.15. */
 export function attachKprobe(
   program: Program,
   symbol = program.target,
-  options: { onReturn?: boolean; offset?: number } = {},
+  { onReturn = program.onReturn, offset = 0 }: { onReturn?: boolean; offset?: number } = {},
 ): Link {
   if (!existsSync(KPROBE_TYPE))
     throw new BpfError('perf_event_open', ENOENT, symbol, 'the kernel is built without CONFIG_KPROBES');
   const name = cString(symbol);
-  const attr = event(Number(readFileSync(KPROBE_TYPE, 'utf8')), options.onReturn ? 1n : 0n);
+  const attr = event(Number(readFileSync(KPROBE_TYPE, 'utf8')), onReturn ? 1n : 0n);
   const view = new DataView(attr.buffer);
   view.setBigUint64(56, addressOf(name), true);
-  view.setBigUint64(64, BigInt(options.offset ?? 0), true);
+  view.setBigUint64(64, BigInt(offset), true);
   return attach(program, symbol, attr);
 }
 

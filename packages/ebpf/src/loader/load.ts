@@ -140,7 +140,7 @@ export function loadObject(file: Uint8Array | ObjectSpec, options: LoadOptions =
       const { license } = spec;
       const debug = btf && { ...linked, btfFd: btf.fd };
       const load = { name, type, flags, license, instructions: linked.instructions };
-      programs.set(name, own(Program.load(debug ? { ...load, debug } : load, program.target)));
+      programs.set(name, own(Program.load(debug ? { ...load, debug } : load, program)));
     }
     for (const map of ordered) {
       if (options.maps?.[map.name]) continue;

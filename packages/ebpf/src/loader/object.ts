@@ -25,8 +25,10 @@ export type FunctionSpec = {
 /** A program as its section's name declares it. */
 export type ProgramSpec = FunctionSpec & {
   readonly type: ProgramType;
-  /** What follows the kind in the section's name: `ingress`, `sched/sched_switch`, `do_unlinkat`. */
+  /** What the section's name says that it is attached to, which follows the kind: `ingress`, `sched/sched_switch`, `do_unlinkat`. */
   readonly target: string;
+  /** Whether that is the return of the function. */
+  readonly onReturn: boolean;
   /** BPF_F_* of loading. */
   readonly flags: number;
 };
@@ -112,7 +114,9 @@ function programOf(symbol: ElfSymbol, elf: Elf): ProgramSpec[] {
     const names = sections.map(([prefix]) => prefix).join(', ');
     throw new MalformedObjectError(`section "${section.name}" says no known kind of program: ${names}`);
   }
-  return [{ ...functionOf(symbol, section), type: known[1], target: target.join('/'), flags: known[2] ?? 0 }];
+  const [, type, flags = 0] = known;
+  const where = { target: target.join('/'), onReturn: kind === 'kretprobe' };
+  return [{ ...functionOf(symbol, section), type, ...where, flags }];
 }
 
 /**

@@ -2,6 +2,7 @@ import { BpfError, VerifierError } from '../errors.ts';
 import { type ProgramType, programTypes } from '../kinds.ts';
 import { Attr, bpf, cString, Handle, objectInfo, openPinned, prepareMemory, tryBpf } from '../syscalls.ts';
 import type { LinkedProgram } from './link.ts';
+import type { ProgramSpec } from './object.ts';
 import { explain } from './verifier.ts';
 
 const EAGAIN = 11;
@@ -16,6 +17,8 @@ export type ProgramLoad = {
   readonly flags?: number;
   readonly debug?: Pick<LinkedProgram, 'functions' | 'lines'> & { readonly btfFd: number };
 };
+
+type Purpose = Pick<ProgramSpec, 'target' | 'onReturn'>;
 
 /** What a test run is given. */
 export type TestRun = {
@@ -46,8 +49,10 @@ export class Program extends Handle {
   readonly id: number;
   /** What its section says it is for: `ingress`, `sched/sched_switch`; empty of a program opened by id or path. */
   readonly target: string;
+  /** Whether its section says that it is for the return of a function. */
+  readonly onReturn: boolean;
 
-  private constructor(fd: number, target: string) {
+  private constructor(fd: number, { target, onReturn }: Purpose = { target: '', onReturn: false }) {
     const info = new Uint8Array(80);
     objectInfo(fd, info);
     const view = new DataView(info.buffer);
@@ -57,20 +62,21 @@ export class Program extends Handle {
     this.type = programTypes[view.getUint32(0, true)] ?? 'unspec';
     this.id = view.getUint32(4, true);
     this.target = target;
+    this.onReturn = onReturn;
   }
 
   /** Loads a program. @throws {VerifierError} when the verifier refuses it, {@link BpfError} for another reason. */
-  static load(load: ProgramLoad, target = ''): Program {
+  static load(load: ProgramLoad, purpose?: Purpose): Program {
     prepareMemory();
-    return new Program(loadWithLog(load), target);
+    return new Program(loadWithLog(load), purpose);
   }
 
   static pinned(path: string): Program {
-    return new Program(openPinned(path), '');
+    return new Program(openPinned(path));
   }
 
   static byId(id: number): Program {
-    return new Program(bpf('BPF_PROG_GET_FD_BY_ID', new Attr().u32(0, id), `program ${id}`), '');
+    return new Program(bpf('BPF_PROG_GET_FD_BY_ID', new Attr().u32(0, id), `program ${id}`));
   }
 
   /** Runs the program on a packet of the caller's, BPF_PROG_TEST_RUN. */

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, statfsSync, unlinkSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
-import { BpfError, BpfMap, type BpfObject, loadObject, parseObject } from '@enid/ebpf';
+import { BpfError, BpfMap, type BpfObject, hasFeature, loadObject, parseObject } from '@enid/ebpf';
 import { UnsupportedKernelError } from './errors.ts';
 import type { DataPlaneOptions } from './types.ts';
 
@@ -26,6 +26,7 @@ export function loadPrograms(options: DataPlaneOptions, loaded: number): BpfObje
       maxEntries: Object.fromEntries(Object.entries(maxEntries).filter(([, size]) => size !== undefined)),
       variables: {
         loaded,
+        has_coarse_clock: hasFeature('coarseClock') ? 1 : 0,
         event_interval: BigInt(Math.round(1e9 / eventsPerSecond)),
         event_burst: BigInt(eventsPerSecond),
       },
