@@ -7,7 +7,6 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import tls from 'node:tls';
-import * as acm from '@aws-sdk/client-acm';
 import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
 import type { Ipv4 } from '@enid/ip';
 import { connectTcp, listenTcp } from '@enid/linux';
@@ -20,6 +19,7 @@ import {
 import { INTERNET_CLIENT } from '../internet/server.ts';
 import { tellWhoAsks } from '../internet/who-asks.ts';
 import { CertificateAuthority } from '../pki/index.ts';
+import { importCertificate } from './certificates.fixture.ts';
 import {
   healthy,
   nodesOf,
@@ -112,13 +112,10 @@ test('TLS ends at the load balancer, with the certificate of the name that is as
   const lab = await startServing(t);
   const { internet, targets } = lab;
   const { authority } = await CertificateAuthority.create('tests');
-  const certificate = async (name: string) => {
-    const { certificate, key } = await authority.issueServer([name]);
-    const input = { Certificate: Buffer.from(certificate), PrivateKey: Buffer.from(key) };
-    return (await lab.acm.send(new acm.ImportCertificateCommand(input))).CertificateArn!;
-  };
   const names = ['first.test', '*.second.test'];
-  const [CertificateArn, other] = await Promise.all(names.map(certificate));
+  const [CertificateArn, other] = await Promise.all(
+    names.map((name) => importCertificate(lab, authority, name)),
+  );
   const { LoadBalancerArn, DNSName } = await createLoadBalancer(lab, {
     Type: 'network',
     Scheme: 'internet-facing',
