@@ -1,7 +1,10 @@
 /** Application load balancers that carry traffic: from the internet to targets in two zones, on the lab's network. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
+import { parseIp } from '@enid/ip';
+import { connectTcp } from '@enid/linux';
 import {
   createListener,
   createLoadBalancer,
@@ -37,7 +40,7 @@ test('application load balancers', async (t) => {
     return arn;
   };
   const web = await group('web', [near, far]);
-  const one = await group('one', [near]);
+  const one = await group('one', [near], { Port: 8080 });
   const other = await group('other', [far]);
   const dead = await group('dead', [`${near}`], { Port: 1 });
   const lost = await group('lost', [NOBODY]);
@@ -71,6 +74,7 @@ test('application load balancers', async (t) => {
   // AWS gives up after ten seconds; meanwhile the rest is tried.
   const lostAnswer = get('/lost', '--max-time', '15');
   await rule(path('/web/*', '/reset', '/malformed', '/silent'), forwardTo(web));
+  await rule(path('/one'), forwardTo(one));
   await rule(path('/weighted'), weighted({ [one]: 3, [other]: 1, [empty]: 0 }));
   for (const arn of [web, one, other]) await healthy(lab, arn);
 
@@ -276,6 +280,38 @@ test('application load balancers', async (t) => {
       new RegExp(`^Self=1-[0-9a-f]{8}-[0-9a-f]{24};${root};CalledFrom=app$`, 'i'),
     );
   });
+
+  await t.test(
+    'upgrade connections, which last until the deregistration delay of their target is over',
+    async () => {
+      const echo = await upgraded();
+      assert.equal(await echo('one'), 'one');
+      await lab.elb.send(new elb.DeregisterTargetsCommand({ TargetGroupArn: one, Targets: [{ Id: near }] }));
+      assert.equal((await get('/one')).status, 503);
+      assert.equal(await echo('again'), 'again');
+      await lab.clock.advance(300_000);
+      await lab.cloud.settled();
+      assert.equal(await echo('more'), undefined);
+
+      async function upgraded() {
+        const socket = connectTcp(lab.internet, parseIp(first), 80, {
+          localAddress: parseIp(INTERNET_CLIENT),
+        });
+        socket.on('error', () => {});
+        t.after(() => socket.destroy());
+        const closed = once(socket, 'close').then(() => []);
+        const ask = async (text: string) => {
+          const answered = once(socket, 'data', { signal: AbortSignal.timeout(5000) });
+          socket.write(text);
+          const [data] = await Promise.race([closed, answered.catch(() => ['no answer'])]);
+          return data && String(data);
+        };
+        const head = 'GET /one HTTP/1.1\r\nhost: it\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n';
+        assert.match(await ask(head), /^HTTP\/1.1 101 /);
+        return ask;
+      }
+    },
+  );
 
   const late = await lostAnswer;
   assert.deepEqual([late.status, late.headers.server], [504, 'awselb/2.0']);

@@ -13,6 +13,7 @@ import type { LoadBalancerPlane } from '../cloud/fabric.ts';
 import type { CloudState } from '../cloud/state.ts';
 import { zoneLink } from '../fabric/load-balancers.ts';
 import { loadBalancerNamespaceName } from '../fabric/names.ts';
+import { endConnections, endedTargets, type View } from './connections.ts';
 import { ruleset } from './flows.ts';
 import { configurationOf } from './haproxy/configuration.ts';
 import { endHaproxies, Haproxy } from './haproxy/process.ts';
@@ -26,6 +27,8 @@ const IDLE = 350;
 type Served = {
   /** The rules of nftables that are in force. */
   rules?: string;
+  /** What was served last. */
+  view?: View;
   readonly haproxy: Haproxy;
 };
 
@@ -92,6 +95,12 @@ export class LoadBalancers implements LoadBalancerPlane, Disposable {
     const healthy = (group: ServingTargetGroup, target: ServingTarget) => isHealthy(state, group, target);
     await served.haproxy.apply(configurationOf(loadBalancer, nodes, healthy, served.haproxy.directory));
     if (loadBalancer.type === 'network') await this.#passOn(served, loadBalancer, nodes, healthy);
+    const view = { loadBalancer, isHealthy: healthy };
+    for (const target of served.view ? endedTargets(served.view, view) : []) {
+      using ns = NetNamespace.named(this.#namespace(loadBalancer.id));
+      await endConnections(ns, target);
+    }
+    served.view = view;
   }
 
   async #passOn(

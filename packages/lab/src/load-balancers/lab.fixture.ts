@@ -18,12 +18,18 @@ import { LoadBalancers } from './index.ts';
 /** What {@link tellWhoAsks} answers. */
 export type Who = { client: { address: string }; server: { address: string } };
 
-/** A machine that listens on port 80 of its address. */
+/** A machine that listens on ports of its address. */
 export type Target = Awaited<ReturnType<typeof serve>>;
+
+/** Where each machine listens. */
+const PORTS = [80, 8080] as const;
 
 let count = 0;
 
-/** A network with two zones that the internet reaches, and an instance in each that tells on port 80 who asks. */
+/**
+ * A network with two zones that the internet reaches, and an instance in each that tells on ports 80 and 8080 who
+ * asks, and echoes what is said after an upgrade.
+ */
 export async function startServing(t: TestContext, answer: RequestListener = tellWhoAsks) {
   const prefix = `enidelb${process.pid}x${++count}`;
   const fabric = new Fabric({ prefix });
@@ -74,12 +80,21 @@ async function serve(
   await lab.cloud.settled();
   const address = lab.cloud.state.instances[id]!.privateIp;
   const ns = NetNamespace.named(instanceNamespaceName(prefix, id));
-  const server = createServer(answer);
-  server.listen({ fd: listenTcp(ns, address, 80) });
-  await once(server, 'listening');
+  const servers = PORTS.map((port) => {
+    const server = createServer(answer);
+    server.on('upgrade', (_, socket) => {
+      socket.on('error', () => {});
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n');
+      socket.pipe(socket);
+    });
+    return server.listen({ fd: listenTcp(ns, address, port) });
+  });
+  await Promise.all(servers.map((server) => once(server, 'listening')));
   const stop = () => {
-    server.closeAllConnections();
-    server.close();
+    for (const server of servers) {
+      server.closeAllConnections();
+      server.close();
+    }
   };
   t.after(() => {
     stop();

@@ -79,8 +79,8 @@ test('flows reach healthy targets, with the client or the load balancer as they 
     });
   const groups = {
     ip: await group('by-ip', {}),
-    instance: await group('by-instance', { TargetType: 'instance' }),
-    udp: await group('udp', { Protocol: 'UDP', TargetType: 'instance', HealthCheckPort: '80' }),
+    instance: await group('by-instance', { TargetType: 'instance', Port: 8080 }),
+    udp: await group('udp', { Protocol: 'UDP', Port: 8080, TargetType: 'instance' }),
   };
   for (const [port, arn] of [80, 81].map((port, i) => [port, [groups.ip, groups.instance][i]!] as const))
     await createListener(lab, LoadBalancerArn, {
@@ -120,7 +120,7 @@ test('flows reach healthy targets, with the client or the load balancer as they 
   assert.deepEqual(both(await ask(internet, first!)), [INTERNET_CLIENT, near.address]);
 
   // Datagrams keep their client, too.
-  const echo = createSocket('udp4').bind({ fd: bindUdp(near.ns, near.address, 80) });
+  const echo = createSocket('udp4').bind({ fd: bindUdp(near.ns, near.address, 8080) });
   echo.on('message', (_, { address, port }) => echo.send(address, port, address));
   const client = createSocket('udp4').bind({ fd: bindUdp(internet, INTERNET_CLIENT as Ipv4, 0) });
   t.after(() => [echo, client].forEach((socket) => void socket.close()));
@@ -145,6 +145,10 @@ test('flows reach healthy targets, with the client or the load balancer as they 
   const other = mine === near.address ? far : near;
   assert.deepEqual(await answering(20), new Set([other.address]));
   assert.equal((await open.ask())!.server.address, mine);
+  await setAttributes(lab, groups.ip, { 'deregistration_delay.connection_termination.enabled': 'true' });
+  await lab.clock.advance(300_000);
+  await lab.cloud.settled();
+  assert.equal(await open.ask(), undefined, 'the delay is over');
   await register(lab, groups.ip, [mine]);
 
   // Who does not answer any more gets nothing; when nobody does, everybody gets some.

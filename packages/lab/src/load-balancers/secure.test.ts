@@ -80,7 +80,12 @@ test('application load balancers that are secure', async (t) => {
     const raw = connectTcp(lab.internet, address, 443, { localAddress: parseIp(INTERNET_CLIENT) });
     raw.on('error', () => {});
     t.after(() => raw.destroy());
-    const socket = tls.connect({ socket: raw, ca: authority.certificate, servername: 'first.test', ...options });
+    const socket = tls.connect({
+      socket: raw,
+      ca: authority.certificate,
+      servername: 'first.test',
+      ...options,
+    });
     await once(socket, 'secureConnect', { signal: AbortSignal.timeout(5000) });
     return socket;
   };
@@ -95,7 +100,9 @@ test('application load balancers that are secure', async (t) => {
       assert.equal(client, nodesOf(lab, LoadBalancerArn)[0]);
       assert.deepEqual([headers['x-forwarded-proto'], headers['x-forwarded-port']], ['https', '443']);
     }
-    await assert.rejects(connect({ maxVersion: 'TLSv1.1', minVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' }));
+    await assert.rejects(
+      connect({ maxVersion: 'TLSv1.1', minVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' }),
+    );
   });
 
   await t.test('speak HTTP/2 with clients, and with targets that want it', async () => {
