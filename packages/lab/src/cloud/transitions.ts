@@ -1,23 +1,11 @@
 /** What happens in the account by itself, after a while: an interface comes to be attached, an instance to run. */
-import type { Draft } from 'immer';
 import { issuedCertificates } from './acm/transitions.ts';
 import type { Clock } from './clock.ts';
 import { drainingTargets, loadBalancers, releasedInterfaces } from './elbv2/transitions.ts';
 import { deleteInterface } from './interfaces.ts';
 import type { Settings } from './settings.ts';
 import { type CloudState, interfacesOf } from './state.ts';
-
-type Step = (draft: Draft<CloudState>) => void;
-/** What takes its time first, and then is a step. */
-type Preparation = { readonly prepare: () => Promise<Step> };
-
-export type Transition = {
-  /** Of what, and from which status: the same transition is pending once. */
-  readonly key: string;
-  readonly delay: (settings: Settings) => number;
-  /** Takes the step; the account may have moved on, and is then left as it is. */
-  readonly step: Step | Preparation;
-};
+import type { Step, Transition } from './transition.ts';
 
 /** How long what is gone can still be described. */
 const REMEMBERED_MS = 3_600_000;

@@ -1,5 +1,5 @@
 import { addressAt, prefixLength } from '@enid/ip';
-import type { CloudState, NetworkInterface, Subnet } from '../cloud/state.ts';
+import type { CloudState, NetworkInterface } from '../cloud/state.ts';
 import { loadBalancerHost } from './load-balancers.ts';
 import { type Cable, DEFAULT_ROUTE, MAIN_TABLE, type NamespacePlan } from './model.ts';
 import {
@@ -9,16 +9,10 @@ import {
   serviceNamespaceName,
   vpcNamespaceName,
 } from './names.ts';
+import type { PluggedInterface } from './plugged.ts';
 
 /** Inside a VPC; towards the internet it is 1500. */
 export const VPC_MTU = 9001;
-
-/** A network interface that is plugged in, and what it is plugged into. */
-export type PluggedInterface = {
-  readonly eni: NetworkInterface;
-  readonly subnet: Subnet;
-  readonly host: { readonly namespace: string; readonly link: string; readonly boots: boolean };
-};
 
 /** The interfaces that have a device, in the order in which a booting machine finds them. */
 export function pluggedInterfaces(state: CloudState, prefix: string): PluggedInterface[] {

@@ -2,9 +2,9 @@
 import { addressAt, cidrOf, prefixLength } from '@enid/ip';
 import type { LoadBalancer } from '../cloud/elbv2/state.ts';
 import type { CloudState } from '../cloud/state.ts';
-import type { PluggedInterface } from './interfaces.ts';
 import { DEFAULT_ROUTE, MAIN_TABLE, type NamespacePlan } from './model.ts';
 import { loadBalancerNamespaceName } from './names.ts';
+import type { PluggedInterface } from './plugged.ts';
 import { CONNTRACK_SYSCTLS, ROUTER_SYSCTLS } from './router.ts';
 
 /** Where the interface of a load balancer is plugged in; nowhere before the load balancer is active. */

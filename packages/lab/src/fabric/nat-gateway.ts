@@ -1,5 +1,6 @@
-import { leaseOf, type PluggedInterface } from './interfaces.ts';
+import { leaseOf } from './interfaces.ts';
 import { type NamespacePlan, TABLE_NAME } from './model.ts';
+import type { PluggedInterface } from './plugged.ts';
 import { CONNTRACK_SYSCTLS, ROUTER_SYSCTLS } from './router.ts';
 import type { Table } from './ruleset.ts';
 

@@ -1,6 +1,5 @@
 import { addressAt, cidrOf, contains, type Ipv4Cidr, networkOf } from '@enid/ip';
 import { type CloudState, ownedBlocks, type RouteTarget, routeTableOf, type Vpc } from '../cloud/state.ts';
-import type { PluggedInterface } from './interfaces.ts';
 import { connectedVpcs, INTERNET_END, translationsOf } from './internet.ts';
 import {
   type Blackhole,
@@ -13,6 +12,7 @@ import {
   TABLE_NAME,
 } from './model.ts';
 import { INTERNET_GATEWAY_LINK, LINK_LOCAL_SERVICES, portName } from './names.ts';
+import type { PluggedInterface } from './plugged.ts';
 import { CONNTRACK_SYSCTLS, ROUTER_SYSCTLS } from './router.ts';
 import type { Table } from './ruleset.ts';
 import { INGRESS_STAGE, securityGroupRules } from './security-groups.ts';

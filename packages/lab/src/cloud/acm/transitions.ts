@@ -1,6 +1,6 @@
 import { CertificateAuthority } from '../../pki/index.ts';
 import type { CloudState } from '../state.ts';
-import type { Transition } from '../transitions.ts';
+import type { Transition } from '../transition.ts';
 
 const AUTHORITY = 'Amazon, as the lab has it';
 

@@ -1,7 +1,7 @@
 /** What happens to load balancers by itself: they come to be active, targets are drained, interfaces go. */
 import { deleteInterface } from '../interfaces.ts';
 import type { CloudState } from '../state.ts';
-import type { Transition } from '../transitions.ts';
+import type { Transition } from '../transition.ts';
 import { attributesOf, targetGroupAttributes } from './attributes.ts';
 
 const DEREGISTRATION_DELAY = 'deregistration_delay.timeout_seconds';
