@@ -388,21 +388,28 @@ __noinline int is_fragment_let_through(struct __sk_buff *skb, const struct pod *
 	return passes;
 }
 
+__inline struct pod *pod_of(__u32 ifindex)
+{
+	__u32 own = ifindex % MOST_PODS, *place;
+	struct pod *pod = map_lookup(&pods, &own);
+
+	if (pod && pod->ifindex == ifindex)
+		return pod;
+	place = map_lookup(&places, &ifindex);
+	return place ? map_lookup(&pods, place) : NULL;
+}
+
 __inline int handle(struct __sk_buff *skb, __u32 direction)
 {
 	__u32 ifindex = skb->ifindex, zero = 0;
 	struct packet packet = { .key.ifindex = ifindex };
 	struct counters *counted;
 	struct pod *pod;
-	__u32 *place;
 	int parsed, passes;
 
 	if (skb->protocol != ntohs(ETH_P_IP) && skb->protocol != ntohs(ETH_P_IPV6))
 		return TC_ACT_UNSPEC;
-	place = map_lookup(&places, &ifindex);
-	if (!place)
-		return TC_ACT_UNSPEC;
-	pod = map_lookup(&pods, place);
+	pod = pod_of(ifindex);
 	counted = map_lookup(&counters, &zero);
 	if (!pod || !counted)
 		return TC_ACT_UNSPEC;

@@ -4,14 +4,15 @@
 /* Of a packet, as the pod sees it. */
 enum direction { INGRESS, EGRESS };
 
-/* What binds a pod in each direction: set << 32 | revision. It is written where it stands, since a hash may give what it has
+/* What binds a pod in each direction: set << 32 | revision; and the number of its link on the node. It is written where it stands, since a hash may give what it has
  * replaced to another key at once, while a program still reads it. A binding that is read half written has one of the two sets, and
  * equals none that a flow was judged with. */
 struct pod {
 	__u64 binding[2];
 	__u32 log;
-	__u32 pad;
+	__u32 ifindex;
 };
+enum { MOST_PODS = 4096 };
 enum { LOG_NONE, LOG_DENIED, LOG_ALL };
 
 struct peer_key {
@@ -87,18 +88,19 @@ struct counters {
 
 /* Those of the rules are made anew by each process; the others are pinned, and shared by those that follow each other. */
 struct {
-	__uint(type, HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u32);   /* the number of the link on the node */
-	__type(value, __u32); /* the pod's place in `pods` */
-} places SEC(".maps");
-
-struct {
 	__uint(type, ARRAY);
-	__uint(max_entries, 4096);
-	__type(key, __u32);
+	__uint(max_entries, MOST_PODS);
+	__type(key, __u32); /* a place: as a rule, the remainder of the number of the link */
 	__type(value, struct pod);
 } pods SEC(".maps");
+
+/* Where the pods are whose own place another one has. */
+struct {
+	__uint(type, HASH);
+	__uint(max_entries, MOST_PODS);
+	__type(key, __u32); /* the number of the link */
+	__type(value, __u32);
+} places SEC(".maps");
 
 struct {
 	__uint(type, LPM_TRIE);

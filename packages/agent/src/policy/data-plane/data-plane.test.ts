@@ -85,6 +85,37 @@ test('the node reaches its pods whatever they are bound by, and is answered; nob
   while (dataPlane.counters().packets.egress.deny === denied) await setImmediate();
 });
 
+test('pods whose links have numbers of one remainder are told apart, whoever comes and goes', async (t) => {
+  const bed = new Testbed(t);
+  const client = bed.pod();
+  const [a, b] = [bed.pod({ index: 5000 }), bed.pod({ index: 5000 + 4096 })];
+  const dataPlane = await bed.open();
+  const open = async (pod: TestPod) => {
+    const seen = await passes(dataPlane, client, pod, udp({ from: client, to: pod }, 4000, 53));
+    const question = { ifindex: pod.ifindex, direction: 'ingress', address: client.address } as const;
+    const { decision } = dataPlane.explain({ ...question, protocol: 17, port: 53 });
+    assert.equal(decision?.verdict === 'allow', seen);
+    return seen;
+  };
+  const closed = rules({ ingress: [policy()] });
+  await dataPlane.guard([
+    { ifindex: client.ifindex, rules: OPEN },
+    { ifindex: a.ifindex, rules: closed },
+    { ifindex: b.ifindex, rules: OPEN },
+  ]);
+  assert.deepEqual([await open(a), await open(b)], [false, true]);
+  await dataPlane.guard([
+    { ifindex: a.ifindex, rules: OPEN },
+    { ifindex: b.ifindex, rules: closed },
+  ]);
+  assert.deepEqual([await open(a), await open(b)], [true, false]);
+  await dataPlane.release(a.ifindex);
+  assert.equal(await open(b), false);
+  await dataPlane.guard([{ ifindex: a.ifindex, rules: closed }]);
+  await dataPlane.guard([{ ifindex: b.ifindex, rules: OPEN }]);
+  assert.deepEqual([await open(a), await open(b)], [false, true]);
+});
+
 /** A connection that stays open, and an echo at its other end. */
 async function connection(
   t: TestContext,

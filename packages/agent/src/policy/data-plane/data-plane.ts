@@ -39,6 +39,7 @@ type Pod = {
   bound: Sets | undefined;
 };
 
+const NOBODY: layouts.Pod = { bindings: { ingress: 0n, egress: 0n }, log: 0, ifindex: 0 };
 const LOG_LEVELS: readonly LogLevel[] = ['none', 'denied', 'all'];
 
 /**
@@ -63,8 +64,8 @@ export class DataPlane {
   readonly #sets = new Map<string, PolicySet>();
   /** Random like revisions, so that flows which another process judged are judged anew. */
   #nextSet = randomInt(1, 2 ** 31);
-  #places = 0;
-  readonly #freePlaces: number[] = [];
+  readonly #takenPlaces = new Set<number>();
+  #lastPlace = 0;
   #ring: RingBuffer<layouts.KernelEvent> | undefined;
   #isClosed = false;
 
@@ -137,15 +138,14 @@ export class DataPlane {
     if (!pod) return;
     this.#pods.delete(ifindex);
     this.#kernelPlaces.delete(ifindex);
-    this.#freePlaces.push(pod.place);
+    this.#kernelPods.update(pod.place, NOBODY);
+    this.#takenPlaces.delete(pod.place);
     for (const set of new Set([...setsOf(pod.wanted), ...setsOf(pod.bound)])) this.#leave(ifindex, set);
   }
 
   /** What the kernel's maps say of a packet that begins a flow. */
   explain({ ifindex, direction, address, protocol, port }: Question): Explanation {
-    const place = this.#kernelPlaces.lookup(ifindex);
-    if (place === undefined) return {};
-    const binding = this.#kernelPods.lookup(place)?.bindings[direction];
+    const binding = this.#kernelPod(ifindex)?.bindings[direction];
     if (binding === undefined) return {};
     const set = Number(binding >> 32n);
     const bound = { set, revision: Number(binding & 0xffff_ffffn) };
@@ -233,7 +233,7 @@ export class DataPlane {
   #want(ifindex: number, log: LogLevel, wanted: Sets): Pod {
     const pod = this.#pods.get(ifindex) ?? {
       ifindex,
-      place: this.#takePlace(),
+      place: this.#takePlace(ifindex),
       log,
       wanted,
       bound: undefined,
@@ -260,7 +260,7 @@ export class DataPlane {
     this.#bind(pod);
     try {
       if (!before) {
-        this.#kernelPlaces.update(pod.ifindex, pod.place);
+        if (pod.place !== this.#ownPlace(pod.ifindex)) this.#kernelPlaces.update(pod.ifindex, pod.place);
         this.#hooks.attach(pod.ifindex);
       }
     } catch (error) {
@@ -270,9 +270,9 @@ export class DataPlane {
     this.#leaveUnused(pod, before);
   }
 
-  #bind({ place, bound, log }: Pod): void {
+  #bind({ ifindex, place, bound, log }: Pod): void {
     const bindings = { ingress: bound!.ingress.binding, egress: bound!.egress.binding };
-    this.#kernelPods.update(place, { bindings, log: LOG_LEVELS.indexOf(log) });
+    this.#kernelPods.update(place, { bindings, log: LOG_LEVELS.indexOf(log), ifindex });
   }
 
   #write(set: PolicySet): void {
@@ -331,11 +331,29 @@ export class DataPlane {
     set.work = set.work.then(() => this.#rules.drop(set.content));
   }
 
-  /** One that nobody had for long, if it may be. @throws {Error} when there are as many pods as there can be. */
-  #takePlace(): number {
+  /** What the kernel has of a pod, found as the programs find it. */
+  #kernelPod(ifindex: number): layouts.Pod | undefined {
+    const pod = this.#kernelPods.lookup(this.#ownPlace(ifindex));
+    if (pod?.ifindex === ifindex) return pod;
+    const place = this.#kernelPlaces.lookup(ifindex);
+    return place === undefined ? undefined : this.#kernelPods.lookup(place);
+  }
+
+  #ownPlace(ifindex: number): number {
+    return ifindex % this.#kernelPods.info.maxEntries;
+  }
+
+  /** Its own, or else one that nobody had for long. @throws {Error} when there are as many pods as there can be. */
+  #takePlace(ifindex: number): number {
     const { maxEntries } = this.#kernelPods.info;
-    const place = this.#places < maxEntries ? this.#places++ : this.#freePlaces.shift();
-    if (place === undefined) throw new Error(`no more than ${maxEntries} pods can be guarded on a node`);
+    if (this.#takenPlaces.size === maxEntries)
+      throw new Error(`no more than ${maxEntries} pods can be guarded on a node`);
+    let place = this.#ownPlace(ifindex);
+    if (this.#takenPlaces.has(place)) {
+      while (this.#takenPlaces.has(this.#lastPlace)) this.#lastPlace = (this.#lastPlace + 1) % maxEntries;
+      place = this.#lastPlace;
+    }
+    this.#takenPlaces.add(place);
     return place;
   }
 

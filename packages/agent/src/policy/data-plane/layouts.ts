@@ -9,18 +9,24 @@ export const EXEMPT = 0xffff_ffff_ffff_ffffn;
 
 /** Set << 32 | revision. */
 export type Binding = bigint;
-export type Pod = { readonly bindings: Readonly<Record<Direction, Binding>>; readonly log: number };
+export type Pod = {
+  readonly bindings: Readonly<Record<Direction, Binding>>;
+  readonly log: number;
+  readonly ifindex: number;
+};
 
 export const podCodec: Codec<Pod> = {
   size: 24,
-  encode({ bindings, log }, view, offset) {
+  encode({ bindings, log, ifindex }, view, offset) {
     view.setBigUint64(offset, bindings.ingress, true);
     view.setBigUint64(offset + 8, bindings.egress, true);
     view.setUint32(offset + 16, log, true);
+    view.setUint32(offset + 20, ifindex, true);
   },
   decode: (view, offset) => ({
     bindings: { ingress: view.getBigUint64(offset, true), egress: view.getBigUint64(offset + 8, true) },
     log: view.getUint32(offset + 16, true),
+    ifindex: view.getUint32(offset + 20, true),
   }),
 };
 

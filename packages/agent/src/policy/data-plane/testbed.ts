@@ -85,13 +85,23 @@ export class Testbed {
     return dataPlane;
   }
 
-  /** A pod, wired as the agent does. Addresses are 10.0.1.1, 10.0.1.2 and so on. A silent one answers nothing by itself. */
-  pod({ silent = false } = {}): TestPod {
+  /**
+   * A pod, wired as the agent does. Addresses are 10.0.1.1, 10.0.1.2 and so on. A silent one answers nothing by itself.
+   * @param index of its link on the node.
+   */
+  pod({ silent = false, index: wanted }: { silent?: boolean; index?: number } = {}): TestPod {
     const link = `eni${++this.#pods}`;
     const address = parseIpv4(`10.0.1.${this.#pods}`);
     const ns = this.#namespace(link);
     using onNode = Rtnetlink.open(this.node);
-    onNode.execute([addLink({ kind: 'veth', name: link, peer: { name: 'eth0', netns: ns } })]);
+    onNode.execute([
+      addLink({
+        kind: 'veth',
+        name: link,
+        ...(wanted && { index: wanted }),
+        peer: { name: 'eth0', netns: ns },
+      }),
+    ]);
     const { index, mac } = onNode.link(link)!;
     using inPod = Rtnetlink.open(ns);
     const eth0 = inPod.link('eth0')!;
