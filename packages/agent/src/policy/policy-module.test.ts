@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { KubeObject } from '@enid/kube';
+import { eventually } from '@enid/kube/testing';
+import { pino } from 'pino';
+import { TestClock } from '../test-clock.ts';
+import { type Guard, PolicyNotHeldError } from './data-plane/index.ts';
+import { PolicyUnknownError } from './guard.ts';
+import { type PolicyMode, PolicyModule } from './policy-module.ts';
+import { WatchedApi } from './watched-api.fixture.ts';
+
+const PODS = '/api/v1/pods';
+const ENDPOINTS = '/apis/networking.k8s.aws/v1alpha1/policyendpoints';
+
+const pod = (name: string): KubeObject => ({
+  metadata: { namespace: 'shop', name, uid: `uid of ${name}`, labels: { app: name } },
+});
+const closed = (app: string) =>
+  ({
+    metadata: { namespace: 'shop', name: `${app}-closed` },
+    spec: {
+      podIsolation: ['Ingress'],
+      podSelector: { matchLabels: { app } },
+      policyRef: { namespace: 'shop', name: app },
+    },
+  }) as KubeObject & { readonly spec: object };
+const identity = (name: string) =>
+  ({
+    metadata: { k8sPodNamespace: 'shop', k8sPodName: name },
+    uid: `uid of ${name}`,
+  }) as Parameters<PolicyModule['guard']>[0];
+
+/** A module, and what its data plane and its recorder were told. */
+async function setUp(t: TestContext, { mode = 'standard' as PolicyMode, isSilent = false } = {}) {
+  const api = await new WatchedApi().start();
+  t.after(() => api[Symbol.asyncDispose]());
+  api.isSilent = isSilent;
+  api.put('/api/v1/namespaces', { metadata: { name: 'shop' } });
+  const clock = new TestClock();
+  const calls: [ifindex: number, policies: string][][] = [];
+  const events: string[] = [];
+  const full = new Set<number>();
+  const module = new PolicyModule({
+    ...{ client: api.client, nodeName: 'node-1', mode, log: 'denied', clock, links: () => [] },
+    logger: pino({ level: 'silent' }),
+    plane: {
+      guarded: () => [],
+      async release() {},
+      async guard(guards: readonly Guard[]) {
+        calls.push(
+          guards.map(({ ifindex, rules: { ingress } }) => {
+            const names = ingress.networkPolicies.map(({ policy }) => policy.name);
+            return [ifindex, names.join() || ingress.default];
+          }),
+        );
+        const refused = guards.map(({ ifindex }) => ifindex).filter((ifindex) => full.has(ifindex));
+        if (refused.length > 0) throw new PolicyNotHeldError('the map peers is full', refused);
+      },
+    },
+    recorder: {
+      event: ({ metadata }, type, reason, message) =>
+        void events.push([metadata?.name, type, reason, message].join(' ')),
+    },
+  });
+  t.after(() => module[Symbol.asyncDispose]());
+  return { api, clock, module, calls, events, full };
+}
+
+test('ADD waits for what binds a pod, and fails with the cause when that cannot be known', async (t) => {
+  const { api, clock, module, calls } = await setUp(t, { isSilent: true });
+  api.put(PODS, pod('web'), { isTold: false });
+  const early = module.guard(identity('web'), 7);
+  const failed = assert.rejects(early, (error) => {
+    return error instanceof PolicyUnknownError && /did not tell within 5 s.*aws-node pod/.test(error.message);
+  });
+  await clock.advance(5000);
+  await failed;
+  assert.deepEqual(calls, [], 'nothing was put in force');
+
+  api.put(ENDPOINTS, closed('web'), { isTold: false });
+  api.speak();
+  await module.guard(identity('web'), 7);
+  assert.deepEqual(calls[0], [[7, 'web']]);
+});
+
+test('a pod of which no watch has told is asked for by its name, and bound by its labels from the start', async (t) => {
+  const { api, module, calls } = await setUp(t);
+  api.put(ENDPOINTS, closed('web'));
+  await module.synced;
+  api.put(PODS, pod('web'), { isTold: false });
+  await module.guard(identity('web'), 7);
+  assert.deepEqual(calls, [[[7, 'web']]]);
+  // Another pod of that name is not taken for it.
+  await module.guard({ ...identity('web'), uid: 'somebody else' }, 8);
+  assert.deepEqual(calls[1], [[8, 'allow']]);
+});
+
+test('a change of policies is put in force on the pods that it concerns, and on no others', async (t) => {
+  const { api, module, calls } = await setUp(t);
+  for (const name of ['web', 'db', 'other']) api.put(PODS, pod(name));
+  await module.synced;
+  for (const [i, name] of ['web', 'db', 'other'].entries()) await module.guard(identity(name), i + 1);
+  await eventually(() => assert.deepEqual(calls.at(-1), [[3, 'allow']]));
+  calls.length = 0;
+  api.put(ENDPOINTS, closed('db'));
+  await eventually(() => assert.deepEqual(calls, [[[2, 'db']]]));
+  api.put(ENDPOINTS, { ...closed('db'), spec: closed('web').spec } as KubeObject);
+  await eventually(() =>
+    assert.deepEqual(calls.slice(1), [
+      [
+        [1, 'web'],
+        [2, 'allow'],
+      ],
+    ]),
+  );
+  module.release(1);
+  api.put(ENDPOINTS, { ...closed('db'), spec: closed('other').spec } as KubeObject);
+  await eventually(() => assert.deepEqual(calls.slice(2), [[[3, 'other']]]));
+});
+
+test('a pod whose rules do not fit is told of by an event, and the others go on', async (t) => {
+  const { api, module, calls, events, full } = await setUp(t);
+  for (const name of ['web', 'db']) api.put(PODS, pod(name));
+  await module.synced;
+  await module.guard(identity('web'), 1);
+  await module.guard(identity('db'), 2);
+  full.add(1);
+  api.put(ENDPOINTS, closed('web'));
+  await eventually(() => assert.deepEqual(events, ['web Warning PolicyNotHeld the map peers is full']));
+  api.put(ENDPOINTS, closed('db'));
+  await eventually(() => assert.deepEqual(calls.at(-1), [[2, 'db']]));
+  // ADD goes on as well: the pod is closed, not lost.
+  await module.guard(identity('web'), 1);
+  assert.equal(events.length, 2);
+});
+
+test('in strict mode ADD does not wait: the pod is closed until it is known what opens it', async (t) => {
+  const { api, module, calls } = await setUp(t, { mode: 'strict', isSilent: true });
+  await module.guard(identity('web'), 7);
+  assert.deepEqual(calls, [[[7, 'deny']]]);
+  api.put(PODS, pod('web'), { isTold: false });
+  api.put(ENDPOINTS, closed('web'), { isTold: false });
+  api.speak();
+  await eventually(() => assert.deepEqual(calls.at(-1), [[7, 'web']]));
+});
