@@ -1,0 +1,48 @@
+/** What is done for ENIs besides: security groups, and ENIs that were left behind. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { FakeCloud } from './fake-cloud.ts';
+import { add, node } from './warm-pool.fixture.ts';
+
+test('secondary ENIs follow the security groups of the primary one', async () => {
+  const { clock, cloud, pool } = await node();
+  await add(pool, 1);
+  await clock.advance(10_000);
+  cloud.change('eni-primary', { securityGroups: ['sg-2', 'sg-1'] });
+  await clock.advance(130_000);
+  const secondary = [...cloud.enis.values()].find(({ attachment }) => attachment?.deviceNumber === 1)!;
+  assert.deepEqual(secondary.securityGroups, ['sg-1', 'sg-2']);
+});
+
+test("ENIs that agents of other instances left behind are deleted; what is young or not an agent's stays", async () => {
+  const created = (age: number) => new Date(Date.parse('2026-01-01T12:00:00Z') - age).toISOString();
+  const left = (id: string, description: string, tags: Record<string, string>) => (cloud: FakeCloud) =>
+    cloud.add({
+      id,
+      subnetId: 'subnet-a',
+      addresses: [],
+      description,
+      tags: {
+        'node.k8s.amazonaws.com/instance_id': 'i-gone',
+        'cluster.k8s.amazonaws.com/name': 'demo',
+        ...tags,
+      },
+    });
+  const at = 'node.k8s.amazonaws.com/createdAt';
+  const { clock, cloud } = await node({
+    prepare: (cloud) => {
+      left('eni-old', 'aws-K8S-i-gone', { [at]: created(3_600_000) })(cloud);
+      left('eni-young', 'aws-K8S-i-gone', { [at]: created(-3_500_000) })(cloud);
+      left('eni-undated', 'aws-K8S-i-gone', {})(cloud);
+      left('eni-user', 'database', { [at]: created(3_600_000) })(cloud);
+      left('eni-cluster', 'aws-K8S-i-gone', {
+        [at]: created(3_600_000),
+        'cluster.k8s.amazonaws.com/name': 'other',
+      })(cloud);
+    },
+  });
+  await clock.advance(3_600_000);
+  const ids = [...cloud.enis.keys()].sort();
+  assert.deepEqual(ids, ['eni-cluster', 'eni-primary', 'eni-undated', 'eni-user', 'eni-young']);
+  assert.ok(cloud.enis.get('eni-undated')!.tags[at]);
+});

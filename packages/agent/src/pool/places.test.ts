@@ -1,0 +1,146 @@
+/** Where ENIs are: subnets by their tags and free addresses, or an ENIConfig. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { explainAwsError } from '../aws/errors.ts';
+import { type EniConfig, EniConfigError, type EniConfigSource } from './eni-config.ts';
+import type { FakeCloud } from './fake-cloud.ts';
+import { add, during, node, start } from './warm-pool.fixture.ts';
+
+const CNI_ROLE = 'kubernetes.io/role/cni';
+
+const subnetsOf = (cloud: FakeCloud) => [...cloud.enis.values()].map(({ subnetId }) => subnetId);
+
+test('another subnet of the zone takes the ENI when it is tagged so', async () => {
+  const { clock, cloud, pool } = await node({
+    prepare: (cloud) => {
+      cloud.subnets.set('subnet-a', { free: 5, tags: {} });
+      cloud.subnets.set('subnet-b', { free: 90, tags: { 'kubernetes.io/role/cni': '1' } });
+      cloud.subnets.set('subnet-c', { free: 99, tags: {} });
+    },
+  });
+  await during(clock, add(pool, ...Array(6).keys()));
+  const subnets = [...cloud.enis.values()].map(({ subnetId }) => subnetId);
+  assert.deepEqual(subnets, ['subnet-a', 'subnet-b', 'subnet-b']);
+});
+
+test('a subnet that fails is followed by the next, by free addresses', async () => {
+  let creations = 0;
+  const { clock, cloud, pool } = await node({
+    prepare: (cloud) => {
+      cloud.subnets.set('subnet-b', { free: 2000, tags: { [CNI_ROLE]: '1' } });
+      cloud.subnets.set('subnet-c', { free: 1500, tags: { [CNI_ROLE]: '1' } });
+    },
+    hook: (step) => {
+      if (step !== 'before CreateNetworkInterface' || ++creations > 1) return;
+      const cause = Object.assign(new Error(), { name: 'InvalidSubnetID.NotFound' });
+      throw explainAwsError(cause, { operation: 'CreateNetworkInterface', target: 'subnet-b' });
+    },
+  });
+  await during(clock, add(pool, 1));
+  assert.deepEqual(subnetsOf(cloud), ['subnet-a', 'subnet-c']);
+});
+
+test("a subnet tagged 0 gives pods nothing, also the primary ENI's", async () => {
+  const { clock, cloud, pool } = await node({
+    prepare: (cloud) => {
+      cloud.change('eni-primary', { addresses: [cloud.address()] });
+      cloud.subnets.set('subnet-a', { free: 500, tags: { [CNI_ROLE]: '0' } });
+      cloud.subnets.set('subnet-b', { free: 50, tags: { [CNI_ROLE]: '1' } });
+    },
+  });
+  const assignments = await during(clock, add(pool, 1, 2, 3, 4, 5, 6));
+  assert.ok(assignments.every(({ eni }) => !eni.primary));
+  assert.deepEqual(subnetsOf(cloud), ['subnet-a', 'subnet-b', 'subnet-b']);
+  await during(clock, add(pool, 7, 8, 9, 10));
+  await assert.rejects(
+    add(pool, 11),
+    /t3\.medium holds 10 pods without its primary ENI \(subnet-a is tagged kubernetes\.io\/role\/cni=0\)/,
+  );
+});
+
+/** The ENIConfig of a node; none at first. */
+class TestEniConfigs implements EniConfigSource {
+  config: EniConfig | undefined;
+  #changed = () => {};
+
+  async configFor(): Promise<EniConfig> {
+    if (!this.config) throw new EniConfigError('the ENIConfig "us-east-1a" does not exist: create it');
+    return this.config;
+  }
+
+  onChange(handler: () => void): () => void {
+    this.#changed = handler;
+    return () => {};
+  }
+
+  set(subnetId: string, ...securityGroups: string[]): void {
+    this.config = { name: 'us-east-1a', subnetId, securityGroups };
+    this.#changed();
+  }
+}
+
+const custom = () => {
+  const eniConfigs = new TestEniConfigs();
+  const prepare = (cloud: FakeCloud) => {
+    for (const id of ['subnet-pods', 'subnet-more']) cloud.subnets.set(id, { free: 100, tags: {} });
+  };
+  return { eniConfigs, prepare, change: { eniConfigs } };
+};
+
+test('custom networking: not ready without an ENIConfig, then pods are where it says and the primary ENI is not theirs', async () => {
+  const { eniConfigs, ...options } = custom();
+  const { clock, cloud, pool } = await node(options);
+  const readiness = pool.ready();
+  assert.match(
+    readiness.ok ? '' : readiness.reason,
+    /0 of 0 addresses.*the ENIConfig "us-east-1a" does not exist/,
+  );
+  eniConfigs.set('subnet-pods', 'sg-pods');
+  await clock.advance(5000);
+  assert.deepEqual(pool.ready(), { ok: true });
+  const assignments = await during(clock, add(pool, ...Array(10).keys()));
+  assert.ok(assignments.every(({ eni }) => !eni.primary));
+  const secondary = [...cloud.enis.values()].slice(1);
+  assert.deepEqual(
+    secondary.map(({ subnetId }) => subnetId),
+    ['subnet-pods', 'subnet-pods'],
+  );
+  assert.deepEqual(cloud.enis.get('eni-primary')!.addresses, []);
+  await assert.rejects(
+    add(pool, 11),
+    /t3\.medium holds 10 pods without its primary ENI \(custom networking keeps it free of pods\)/,
+  );
+  cloud.change('eni-primary', { securityGroups: ['sg-9'] });
+  await clock.advance(130_000);
+  assert.ok([...cloud.enis.values()].slice(1).every(({ securityGroups }) => securityGroups[0] === 'sg-pods'));
+});
+
+test('a running node changes over to custom networking as its pods go, and follows another ENIConfig', async () => {
+  const { clock, cloud, pool } = await node({ prepare: custom().prepare });
+  const before = await during(clock, add(pool, ...Array(6).keys()));
+  await pool.stop();
+  const { eniConfigs } = custom();
+  eniConfigs.set('subnet-pods');
+  const next = await start(cloud.session(), clock, {}, { eniConfigs });
+  await clock.settle(); // It hears of the ENIConfig.
+  const [seventh] = await during(clock, add(next, 7));
+  assert.equal(cloud.enis.get(seventh!.eni.id)!.subnetId, 'subnet-pods');
+  assert.deepEqual(
+    cloud.enis.get(seventh!.eni.id)!.securityGroups,
+    ['sg-1'],
+    'as the primary ENI, when none are named',
+  );
+  for (const { key, address } of before) assert.equal(next.lookup(key)!.address, address);
+  await during(clock, Promise.all(before.map(({ key }) => next.release(key))), 200_000);
+  assert.deepEqual(subnetsOf(cloud).sort(), ['subnet-a', 'subnet-pods', 'subnet-pods']);
+  assert.deepEqual(cloud.enis.get('eni-primary')!.addresses, []);
+
+  eniConfigs.set('subnet-more');
+  await clock.advance(200_000);
+  assert.deepEqual(
+    subnetsOf(cloud).sort(),
+    ['subnet-a', 'subnet-more', 'subnet-pods'],
+    'one pod is left there',
+  );
+  assert.equal(next.lookup(seventh!.key)!.address, seventh!.address);
+});
