@@ -389,6 +389,41 @@ test('a removed pod is off the network at once and leaves nothing', async (t) =>
   await network.pods.remove(onSecondary);
 });
 
+test("a pod that Amazon's plugin wired is taken over without a change, and removed without a trace", async (t) => {
+  const bed = makeTestbed(t);
+  const network = await start(t, bed);
+  const before = routing(bed);
+  const { ns, path } = bed.makePod();
+  const name = network.pods.hostName(onSecondary);
+  // As its plugin does it: nothing has a tag of ours.
+  ip(bed.node, 'link', 'add', name, 'mtu', '9001', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', path);
+  const { address: mac } = ip(bed.node, 'link', 'show', 'dev', name)[0];
+  for (const command of [
+    ['link', 'set', name, 'up'],
+    ['route', 'replace', `${onSecondary.address}/32`, 'dev', name, 'scope', 'link'],
+    ['rule', 'add', 'priority', '512', 'to', `${onSecondary.address}/32`, 'table', 'main'],
+    ['rule', 'add', 'priority', '1536', 'from', `${onSecondary.address}/32`, 'table', '2'],
+  ])
+    ip(bed.node, ...command);
+  for (const command of [
+    ['link', 'set', 'eth0', 'up'],
+    ['address', 'add', `${onSecondary.address}/32`, 'dev', 'eth0'],
+    ['route', 'add', '169.254.1.1', 'dev', 'eth0', 'scope', 'link'],
+    ['route', 'add', 'default', 'via', '169.254.1.1'],
+    ['neigh', 'add', '169.254.1.1', 'lladdr', mac, 'nud', 'permanent', 'dev', 'eth0'],
+  ])
+    ip(ns, ...command);
+  const wired = [routing(bed), ip(bed.node, 'link')];
+  await network.reconcile([onSecondary]);
+  assert.deepEqual([routing(bed), ip(bed.node, 'link')], wired);
+  const client = udp(t, ns, onSecondary.address);
+  const server = udp(t, bed.vpc, VPC_HOST);
+  assert.ok(await exchange(client, server, VPC_HOST, server.address().port));
+  await network.pods.remove(onSecondary);
+  assert.deepEqual(routing(bed), before);
+  assert.throws(() => ip(bed.node, 'link', 'show', 'dev', name), /does not exist/);
+});
+
 test('reconciling does not bring back a pod that was removed and is not yet released', async (t) => {
   const bed = makeTestbed(t);
   const network = await start(t, bed);

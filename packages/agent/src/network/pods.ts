@@ -33,6 +33,7 @@ import { apply, refusal } from './apply.ts';
 import { attachmentId, hostVethName, isHostVethName } from './names.ts';
 import {
   hostBlock,
+  leadingTo,
   POD_GATEWAY,
   podRoute,
   podRules,
@@ -205,8 +206,8 @@ export class Pods implements AsyncDisposable {
     this.#down.add(attachmentId(key));
     const link = this.#netlink.link(this.hostName(assignment));
     if (link && path) this.#removeAddress(assignment, link, path);
-    const route = { destination: hostBlock(address), table: MAIN_TABLE, protocol: ROUTING_PROTOCOL };
-    apply(this.#netlink, [deleteRoute(route), ...podRules(assignment).map(deleteRule)]);
+    const { route, rules } = leadingTo(address);
+    apply(this.#netlink, [deleteRoute(route), ...rules.map(deleteRule)]);
     // A newer sandbox of the same pod has a link of the same name, which stays. It is told by its route.
     const own = link?.kind === 'veth' && !this.#pairs.has(link.name) && this.#routesBy(link).length === 0;
     return own ? this.#reap(link) : Promise.resolve();

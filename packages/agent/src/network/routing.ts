@@ -64,6 +64,18 @@ export function podRules({ address, eni }: Pick<Assignment, 'address' | 'eni'>):
     : [toPod, { ...rule, priority: priorities.fromPod, from: block, table: eni.table }];
 }
 
+/** What leads to and from an address of a pod, whoever wired the pod, Amazon's plugin too, and whatever ENI it is on. */
+export function leadingTo(address: Ipv4): { readonly route: RouteSpec; readonly rules: readonly RuleSpec[] } {
+  const block = hostBlock(address);
+  return {
+    route: { destination: block, table: MAIN_TABLE, scope: 'link' },
+    rules: [
+      { family: 4, priority: priorities.toPod, to: block },
+      { family: 4, priority: priorities.fromPod, from: block },
+    ],
+  };
+}
+
 /** The route to one pod, in the main table. @param oif index of the pod's link on the node. */
 export function podRoute(address: Ipv4, oif: number): RouteSpec {
   return { ...linkRoute(hostBlock(address), oif), table: MAIN_TABLE, protocol: ROUTING_PROTOCOL };
