@@ -389,6 +389,27 @@ test('a removed pod is off the network at once and leaves nothing', async (t) =>
   await network.pods.remove(onSecondary);
 });
 
+/** What Amazon's agent has left of its own, as iptables puts it into nftables. */
+const AMAZONS_CHAINS = `
+  table ip nat {
+    chain PREROUTING {
+      type nat hook prerouting priority dstnat;
+      iifname "eni*" ip daddr != ${VPC_CIDR} ct mark set ct mark or 0x80
+      iifname "eni*" meta mark set ct mark and 0x80
+    }
+    chain POSTROUTING {
+      type nat hook postrouting priority srcnat;
+      ip daddr != ${VPC_CIDR} fib daddr type != local snat to ${primaryEni.primaryIp} fully-random
+    }
+  }
+  table ip mangle {
+    chain PREROUTING {
+      type filter hook prerouting priority mangle;
+      iifname "eth0" fib daddr type local ct mark set ct mark or 0x80
+      iifname "eni*" meta mark set ct mark and 0x80
+    }
+  }`;
+
 test("a pod that Amazon's plugin wired is taken over without a change, and removed without a trace", async (t) => {
   const bed = makeTestbed(t);
   const network = await start(t, bed);
@@ -416,9 +437,13 @@ test("a pod that Amazon's plugin wired is taken over without a change, and remov
   const wired = [routing(bed), ip(bed.node, 'link')];
   await network.reconcile([onSecondary]);
   assert.deepEqual([routing(bed), ip(bed.node, 'link')], wired);
+  await new Nftables(bed.node).apply(AMAZONS_CHAINS);
   const client = udp(t, ns, onSecondary.address);
   const server = udp(t, bed.vpc, VPC_HOST);
   assert.ok(await exchange(client, server, VPC_HOST, server.address().port));
+  const outside = udp(t, bed.vpc, INTERNET_HOST);
+  const seen = await exchange(client, outside, INTERNET_HOST, outside.address().port);
+  assert.deepEqual([seen?.seenBy, seen?.answeredBy], [primaryEni.primaryIp, INTERNET_HOST]);
   await network.pods.remove(onSecondary);
   assert.deepEqual(routing(bed), before);
   assert.throws(() => ip(bed.node, 'link', 'show', 'dev', name), /does not exist/);
