@@ -54,13 +54,15 @@ class Remembered implements BindingStore {
   };
 
   replace: BindingStore['replace'] = async (group, spec, to) => {
-    await this.delete(spec.namespace, group.name);
+    await this.delete([{ namespace: spec.namespace, name: group.name }]);
     await this.create(ALB, group, spec, to);
   };
 
-  async delete(namespace: string, name: string): Promise<void> {
-    this.bindings = this.bindings.filter((other) => other.namespace !== namespace || other.name !== name);
-  }
+  delete: BindingStore['delete'] = async (gone) => {
+    this.bindings = this.bindings.filter(
+      (other) => !gone.some(({ namespace, name }) => other.namespace === namespace && other.name === name),
+    );
+  };
 }
 
 type Bed = TestLab & {

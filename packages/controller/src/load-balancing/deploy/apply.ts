@@ -201,10 +201,11 @@ class Calls {
       const group = this.#group(of);
       await this.#options.bindings.replace(group, spec, this.#references);
     },
-    DeleteTargetGroupBinding: async ({ namespace, name }) => {
-      await this.#options.bindings.delete(namespace, name);
+    DeleteTargetGroupBindings: async ({ bindings }) => {
+      await this.#options.bindings.delete(bindings);
+      const gone = new Set(bindings.map(({ namespace, name }) => `${namespace}/${name}`));
       this.#existing.bindings = this.#existing.bindings.filter(
-        (binding) => binding.namespace !== namespace || binding.name !== name,
+        ({ namespace, name }) => !gone.has(`${namespace}/${name}`),
       );
     },
 

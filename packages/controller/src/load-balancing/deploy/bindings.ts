@@ -10,7 +10,7 @@ import {
   type TargetGroupBinding,
   type TargetGroupBindingSpec,
 } from '../targets/objects.ts';
-import type { ExistingBinding, ExistingTargetGroup } from './existing.ts';
+import { type ExistingBinding, type ExistingTargetGroup, stackOfKey } from './existing.ts';
 import type { References } from './match.ts';
 import { NotYet } from './not-yet.ts';
 
@@ -28,6 +28,18 @@ export function stackLabels(id: StackId): Record<string, string> {
         [`${prefix}/stack-namespace`]: id.namespace,
         [`${prefix}/stack-name`]: labelValue(id.name),
       };
+}
+
+/** The stack that labels name; undefined for others' bindings, and for names that did not fit. */
+export function stackIdOfLabels(labels: Readonly<Record<string, string>> | undefined): StackId | undefined {
+  for (const kind of ['service', 'ingress'] as const) {
+    const group = labels?.[`${kind}.k8s.aws/stack`];
+    if (group && kind === 'ingress') return { kind, group };
+    const namespace = labels?.[`${kind}.k8s.aws/stack-namespace`];
+    const name = labels?.[`${kind}.k8s.aws/stack-name`];
+    if (namespace && name) return stackOfKey(`${kind} ${namespace}/${name}`);
+  }
+  return undefined;
 }
 
 /** What is done with them. */
@@ -74,17 +86,23 @@ export class Bindings {
     await this.#client.patch(bindingPath(spec.namespace, group.name), patch, 'json');
   }
 
-  /** @throws {NotYet} until its targets are deregistered and it is gone. */
-  async delete(namespace: string, name: string): Promise<void> {
-    const path = bindingPath(namespace, name);
-    try {
-      await this.#client.delete(path);
-      await this.#client.get(path);
-    } catch (error) {
-      if (isNotFound(error)) return;
-      throw error;
-    }
-    throw new NotYet(`TargetGroupBinding ${namespace}/${name} still has targets`);
+  /** @throws {NotYet} until the targets of all are deregistered, and they are gone. */
+  async delete(bindings: readonly { readonly namespace: string; readonly name: string }[]): Promise<void> {
+    const paths = bindings.map(({ namespace, name }) => bindingPath(namespace, name));
+    const isGone = (request: Promise<unknown>) =>
+      request.then(
+        () => false,
+        (error) => {
+          if (isNotFound(error)) return true;
+          throw error;
+        },
+      );
+    await Promise.all(paths.map((path) => isGone(this.#client.delete(path))));
+    const gone = await Promise.all(paths.map((path) => isGone(this.#client.get(path))));
+    const left = bindings.filter((_, index) => !gone[index]);
+    if (left.length === 0) return;
+    const [{ namespace, name }] = left as [(typeof left)[number]];
+    throw new NotYet(`TargetGroupBinding ${namespace}/${name} still has targets, of ${left.length} to go`);
   }
 }
 

@@ -52,7 +52,10 @@ export type Change =
       readonly group: TargetGroupSpec;
       readonly spec: BindingSpec;
     }
-  | { readonly call: 'DeleteTargetGroupBinding'; readonly namespace: string; readonly name: string }
+  | {
+      readonly call: 'DeleteTargetGroupBindings';
+      readonly bindings: readonly { readonly namespace: string; readonly name: string }[];
+    }
   | { readonly call: 'CreateLoadBalancer'; readonly spec: LoadBalancerSpec; readonly tags: Tags }
   | { readonly call: 'SetSubnets'; readonly subnets: readonly SubnetSpec[] }
   | {
@@ -179,8 +182,10 @@ export function describe(change: Change): Description {
       ]);
     case 'ReplaceTargetGroupBinding':
       return told('change', `TargetGroupBinding ${change.spec.namespace}/${change.group.name}`);
-    case 'DeleteTargetGroupBinding':
-      return told('delete', `TargetGroupBinding ${change.namespace}/${change.name}`);
+    case 'DeleteTargetGroupBindings': {
+      const names = change.bindings.map(({ namespace, name }) => `${namespace}/${name}`);
+      return told('delete', `TargetGroupBinding ${names.join(', ')}`);
+    }
     case 'CreateLoadBalancer': {
       const { name, type, scheme, subnets } = change.spec;
       return told('create', `load balancer ${name}`, [

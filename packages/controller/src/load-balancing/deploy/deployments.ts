@@ -1,6 +1,7 @@
 /** What there is of all stacks, and how it becomes what is wanted. */
 import { type Clock, systemClock } from '@enid/kube';
 import type { AwsClients } from '../aws/clients.ts';
+import type { AccountLoadBalancer } from '../model/account.ts';
 import type { Stack, StackId } from '../model/stack.ts';
 import { apply } from './apply.ts';
 import { BackendGroup } from './backend-group.ts';
@@ -55,6 +56,18 @@ export class Deployments {
     return (await this.#get(id)).existing;
   }
 
+  /** What decides how the load balancer of a stack goes on. */
+  async loadBalancerOf(id: StackId): Promise<AccountLoadBalancer | undefined> {
+    const [found] = (await this.existing(id)).loadBalancers;
+    return (
+      found && {
+        scheme: found.scheme,
+        subnetIds: found.subnets.map(({ subnetId }) => subnetId),
+        securityGroupIds: found.securityGroups,
+      }
+    );
+  }
+
   /** @throws {InvalidObject} as {@link plan} does; {AwsError} when it cannot be found out. */
   async plan(stack: Stack): Promise<Change[]> {
     const existing = { ...(await this.existing(stack.id)) };
@@ -65,10 +78,11 @@ export class Deployments {
 
   /**
    * Makes what is wanted of what there is.
+   * @param onEach is told of each change.
    * @returns what there is then.
    * @throws {NotYet} when it is to be called again soon; what {@link plan} and {@link apply} throw.
    */
-  async deploy(stack: Stack): Promise<Existing> {
+  async deploy(stack: Stack, onEach: (change: Change) => void = () => {}): Promise<Existing> {
     const { aws, bindings, vpcId, onChange } = this.#options;
     const key = stackKey(stack.id);
     const isHolder = usesBackend(stack);
@@ -86,6 +100,7 @@ export class Deployments {
         backend: this.backend,
         onChange: (change) => {
           known.touchedAt = this.#clock.now();
+          onEach(change);
           onChange?.(stack.id, change);
         },
       });

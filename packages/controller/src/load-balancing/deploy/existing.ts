@@ -71,15 +71,21 @@ export const nothing = (): Existing => ({
 export function stackOfTags(clusterName: string, tags: Tags): StackId | undefined {
   if (tags[CLUSTER_TAG] !== clusterName) return undefined;
   for (const kind of ['service', 'ingress'] as const) {
-    const value = tags[tagKeys({ kind }).stack];
-    if (value === undefined || tags[tagKeys({ kind }).resource] === undefined) continue;
-    const [namespace = '', name, ...more] = value.split('/');
-    if (more.length > 0) continue;
-    if (name !== undefined) return kind === 'service' ? { kind, namespace, name } : { kind, namespace, name };
-    if (kind === 'ingress') return { kind, group: value };
+    const { stack, resource } = tagKeys({ kind });
+    const value = tags[stack];
+    const isWhole = kind === 'ingress' ? /^[^/\s]+(\/[^/\s]+)?$/ : /^[^/\s]+\/[^/\s]+$/;
+    if (value && tags[resource] !== undefined && isWhole.test(value)) return stackOfKey(`${kind} ${value}`);
   }
   return undefined;
 }
 
 /** What stacks are told apart by. */
 export const stackKey = (id: StackId): string => `${id.kind} ${stackName(id)}`;
+
+/** The stack of a {@link stackKey key}. */
+export function stackOfKey(key: string): StackId {
+  const [kind, value = ''] = key.split(' ');
+  const [namespace = '', name] = value.split('/');
+  if (name === undefined) return { kind: 'ingress', group: value };
+  return kind === 'service' ? { kind, namespace, name } : { kind: 'ingress', namespace, name };
+}

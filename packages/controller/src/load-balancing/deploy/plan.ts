@@ -140,7 +140,7 @@ class Planner {
     );
     // What a binding is for cannot be changed.
     const isStale = old && old.targetGroupArn !== found?.arn;
-    if (isStale) yield { call: 'DeleteTargetGroupBinding', namespace, name };
+    if (isStale) yield { call: 'DeleteTargetGroupBindings', bindings: [old] };
     if (!old || isStale) yield { call: 'CreateTargetGroupBinding', group, spec };
     else if (bindingKey(spec, this.#references) !== bindingKey(old.spec, this.#references))
       yield { call: 'ReplaceTargetGroupBinding', group, spec };
@@ -242,9 +242,10 @@ class Planner {
         (spec) => `${spec.binding.namespace}/${targetGroupOf(this.#existing, spec)?.name ?? spec.name}`,
       ),
     );
-    for (const { namespace, name } of this.#existing.bindings) {
-      if (!names.has(`${namespace}/${name}`)) yield { call: 'DeleteTargetGroupBinding', namespace, name };
-    }
+    const bindings = this.#existing.bindings.filter(
+      ({ namespace, name }) => !names.has(`${namespace}/${name}`),
+    );
+    if (bindings.length > 0) yield { call: 'DeleteTargetGroupBindings', bindings };
     for (const group of this.#existing.targetGroups) {
       if (!kept.has(group)) yield { call: 'DeleteTargetGroup', arn: group.arn, name: group.name };
     }

@@ -138,7 +138,8 @@ function classOf(
 
 const annotationsOf = (ingress: Ingress) =>
   new Annotations(nameOf(ingress), PREFIX, ingress.metadata?.annotations);
-const groupAnnotation = (ingress: Ingress) => annotationsOf(ingress).text('group.name');
+/** The group that an Ingress names, whosever it is. */
+export const groupAnnotation = (ingress: Ingress) => annotationsOf(ingress).text('group.name');
 const orderOf = (ingress: Ingress) => annotationsOf(ingress).number('group.order', [-1000, 1000]) ?? 0;
 
 const isOwn = (id: IngressStackId, ingress: Ingress) => !('group' in id) && stackName(id) === keyOf(ingress);
