@@ -8,7 +8,7 @@ import { Imds, type InstanceIdentity, type MetadataEni } from './aws/metadata.ts
 import { systemClock } from './clock.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { installExecutable, removeConflist, writeConflist } from './conflist.ts';
-import { type BindAddress, type HttpService, serveHttp } from './http.ts';
+import { type HttpService, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { type Kubernetes, maxPodsOf, openKubernetes } from './kubernetes/index.ts';
 import { type Logger, openLog } from './log.ts';
@@ -20,6 +20,7 @@ import { nodeEniOf } from './pool/eni-policy.ts';
 import type { KubernetesEniConfigs } from './pool/kubernetes-eni-configs.ts';
 import { WarmPool } from './pool/warm-pool.ts';
 import { settingsWithoutEffect } from './print-config.ts';
+import type { BindAddress } from './socket-paths.ts';
 
 const METRICS = { host: '0.0.0.0', port: 61_678 };
 

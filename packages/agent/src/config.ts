@@ -6,8 +6,7 @@
  */
 import type { Ipv4Cidr } from '@enid/ip';
 import { type PoolSettings, poolSettingsOf, SettingError } from '@enid/ipam';
-import type { BindAddress } from './http.ts';
-import { backendSocket, controlSocket } from './socket-paths.ts';
+import { type BindAddress, backendSocket, controlSocket } from './socket-paths.ts';
 import { mustBe, type Values, variables } from './variables.ts';
 
 /** A variable has a value that is not allowed, or asks for what this release does not do. */

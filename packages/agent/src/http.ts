@@ -1,8 +1,6 @@
 import { createServer, type Server } from 'node:http';
+import type { BindAddress } from './socket-paths.ts';
 import { listenOn, removeSocket } from './unix-socket.ts';
-
-/** Where to listen: by TCP, or on a unix socket for root alone. */
-export type BindAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** What a path answers with. */
 export type Answer = { readonly type: string; readonly body: string };

@@ -1,5 +1,19 @@
-/** Where the agent listens, on unix sockets. */
+/** Where the agent listens: on unix sockets, and at an address that may be one. */
 import { dirname, join } from 'node:path';
+
+/** Where to listen: by TCP, or on a unix socket for root alone. */
+export type BindAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
+/** Reads INTROSPECTION_BIND_ADDRESS: `127.0.0.1:61679`, `[::1]:61679`, or `unix:` and a path. */
+export function bindAddress(text: string): BindAddress | undefined {
+  const [, path] = /^unix:(\/.+)$/.exec(text) ?? [];
+  if (path !== undefined) return { path };
+  const [, host, port] = /^\[?([^\]/]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
+  return host !== undefined && Number(port) <= 65535 ? { host, port: Number(port) } : undefined;
+}
+
+/** Where introspection is unless that is set. */
+export const INTROSPECTION = { host: '127.0.0.1', port: 61_679 } as const;
 
 export const CNI_SOCKET = '/var/run/aws-node/enid.sock';
 

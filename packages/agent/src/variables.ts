@@ -2,8 +2,7 @@
 import { AddressError, parseIpv4Cidr } from '@enid/ip';
 import { flag as FLAG, POOL_VARIABLES, type PoolValues, type Reader, whole } from '@enid/ipam';
 import { z } from 'zod';
-import type { BindAddress } from './http.ts';
-import { CNI_SOCKET } from './socket-paths.ts';
+import { bindAddress, CNI_SOCKET, INTROSPECTION } from './socket-paths.ts';
 
 /** A variable read from text. */
 function variable<T>({ allowed, read }: Reader<T>) {
@@ -56,14 +55,9 @@ const tags = variable({
   },
 });
 
-const bindAddress = variable({
+const listening = variable({
   allowed: 'an address with a port, such as 127.0.0.1:61679, or a unix socket, such as unix:/run/enid.sock',
-  read: (text): BindAddress | undefined => {
-    const [, path] = /^unix:(\/.+)$/.exec(text) ?? [];
-    if (path !== undefined) return { path };
-    const [, host, port] = /^\[?([^\]/]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
-    return host !== undefined && Number(port) <= 65535 ? { host, port: Number(port) } : undefined;
-  },
+  read: bindAddress,
 });
 
 const unixSocket = variable({
@@ -123,7 +117,7 @@ const inForce = z.object({
   HOST_CNI_BIN_PATH: text.default('/opt/cni/bin'),
   HOST_CNI_CONFDIR_PATH: text.default('/etc/cni/net.d'),
   DISABLE_INTROSPECTION: flag.default(false),
-  INTROSPECTION_BIND_ADDRESS: bindAddress.default({ host: '127.0.0.1', port: 61_679 }),
+  INTROSPECTION_BIND_ADDRESS: listening.default(INTROSPECTION),
   DISABLE_METRICS: flag.default(false),
   AWS_VPC_K8S_CNI_LOGLEVEL: oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal').default('debug'),
   AWS_VPC_K8S_CNI_LOG_FILE: text.default('stdout'),

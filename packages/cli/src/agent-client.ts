@@ -3,21 +3,20 @@ import { existsSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import type { AddressMap } from '@enid/agent';
-import { CNI_SOCKET, controlSocket } from '@enid/agent/socket-paths';
+import { bindAddress, CNI_SOCKET, controlSocket, INTROSPECTION } from '@enid/agent/socket-paths';
 
 const TIMEOUT = 10_000;
 
-type Target = { readonly host: string; readonly port: string } | { readonly socketPath: string };
+type Target = { readonly host: string; readonly port: number } | { readonly socketPath: string };
 
 /**
  * The address map, from the introspection port; from the control socket where that is not served.
  * @throws naming what to do when no agent answers.
  */
 export async function addressMap(env: NodeJS.ProcessEnv = process.env): Promise<AddressMap> {
-  const at = env.INTROSPECTION_BIND_ADDRESS?.trim() || '127.0.0.1:61679';
-  const [, host = '127.0.0.1', port = '61679'] = /^\[?([^\]]+?)\]?:(\d+)$/.exec(at) ?? [];
+  const at = bindAddress(env.INTROSPECTION_BIND_ADDRESS?.trim() ?? '') ?? INTROSPECTION;
   try {
-    return (await call({ host, port }, 'GET', '/v1/ips')) as AddressMap;
+    return (await call('path' in at ? { socketPath: at.path } : at, 'GET', '/v1/ips')) as AddressMap;
   } catch (error) {
     if (!isAbsent(error)) throw error;
   }
@@ -25,8 +24,9 @@ export async function addressMap(env: NodeJS.ProcessEnv = process.env): Promise<
     return (await call({ socketPath: socketOf(env) }, 'GET', '/v1/ips')) as AddressMap;
   } catch (error) {
     if (!isAbsent(error)) throw error;
+    const where = 'path' in at ? `on ${at.path}` : `at ${at.host}:${at.port}`;
     throw new Error(
-      `no agent answers at ${at} or on ${socketOf(env)}: run this on a node, or name one of a cluster by --node (with KUBECONFIG)`,
+      `no agent answers ${where} or on ${socketOf(env)}: run this on a node, or name one of a cluster by --node (with KUBECONFIG)`,
     );
   }
 }

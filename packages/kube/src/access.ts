@@ -55,10 +55,10 @@ type Config = {
 
 /**
  * The access of a kubeconfig's current context (`client.config` v1). Plugins that fetch credentials are not run.
- * @throws {Error} when the context names no cluster or user.
+ * @throws {Error} when the file cannot be read, or the context names no cluster or user.
  */
 export function kubeconfigAccess(file: string): ApiAccess {
-  const config = parse(readFileSync(file, 'utf8')) as Config;
+  const config = (parse(textOf(file)) ?? {}) as Config;
   const name = config['current-context'];
   const context = config.contexts?.find((each) => each.name === name)?.context;
   const cluster = config.clusters?.find((each) => each.name === context?.cluster)?.cluster;
@@ -76,4 +76,14 @@ export function kubeconfigAccess(file: string): ApiAccess {
     key: pem(user['client-key-data'], user['client-key']),
     token: tokenFile ? () => read(tokenFile).trim() : token ? () => token : undefined,
   };
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Error(
+      `the kubeconfig cannot be read (${(error as Error).message}): name another by KUBECONFIG`,
+    );
+  }
 }

@@ -87,6 +87,15 @@ test('the map is a table, without colours where there is no terminal, or JSON', 
   assert.match(nobody.stderr, /shop\/other holds no address there/);
 });
 
+test('the agent is asked on a unix socket where introspection is on one', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ips-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'introspection.sock');
+  await serve(t, { path }, () => MAP);
+  const env = { INTROSPECTION_BIND_ADDRESS: `unix:${path}` };
+  assert.deepEqual(JSON.parse((await enid(['--json'], env)).stdout), MAP);
+});
+
 test('a map that is watched is drawn again when it changes, and Ctrl-C ends it cleanly', async (t) => {
   let assigned = 1;
   let asked = 0;
