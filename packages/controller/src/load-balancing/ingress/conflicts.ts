@@ -1,21 +1,20 @@
 /** What only one may say in a group, or all in the same words: there is one load balancer, and one listener at a port. */
 import type { ReadMember } from './member.ts';
-import { refuse } from './refusal.ts';
+import { admitEach } from './refusal.ts';
 
 /** @param byAge of two that do not go together, the one that comes later is refused. @throws {Refusal} */
 export function refuseConflicts(byAge: readonly ReadMember[]): void {
   const said = new Map<string, { readonly value: string; readonly by: ReadMember }>();
-  for (const member of byAge) {
-    for (const [what, value] of claimsOf(member)) {
+  admitEach(byAge, (member) => {
+    const claims = [...claimsOf(member)];
+    for (const [what, value] of claims) {
       const other = said.get(what);
-      if (!other) said.set(what, { value, by: member });
-      else if (other.value !== value)
-        refuse(
-          member,
-          `${what} is ${value}, and ${other.value} by ${other.by.object} of the same group, which is older: they share a load balancer, so let them say the same, or put one into another group`,
-        );
+      if (other && other.value !== value)
+        return `${what} is ${value}, and ${other.value} by ${other.by.object} of the same group, which is older: they share a load balancer, so let them say the same, or put one into another group`;
     }
-  }
+    for (const [what, value] of claims) if (!said.has(what)) said.set(what, { value, by: member });
+    return undefined;
+  });
 }
 
 /** What an Ingress says, and of what. */

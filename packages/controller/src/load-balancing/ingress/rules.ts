@@ -40,32 +40,36 @@ const textOf = (value: ConditionSpec['values'][number]) =>
 
 /** Without rules that can never match, as all that they would match is matched by one before. */
 export function withoutDead<Rule extends Drawn>(rules: readonly Rule[]): Rule[] {
-  const alive: Rule[] = [];
-  for (const rule of rules)
-    if (!alive.some((earlier) => holds(earlier.conditions, rule.conditions))) alive.push(rule);
-  return alive;
-}
-
-/** Whether each condition of one is met by whatever meets those of the other. */
-function holds(one: readonly ConditionSpec[], other: readonly ConditionSpec[]): boolean {
-  return one.every((condition) => {
-    if (condition.field === 'path-pattern' && condition.values.includes('/*')) return true;
-    const known = new Set(condition.values.map(canonical(condition)));
-    return other.some(
-      (narrower) =>
-        narrower.field === condition.field &&
-        nameOf(narrower) === nameOf(condition) &&
-        narrower.values.map(canonical(narrower)).every((value) => known.has(value)),
-    );
+  const alive: Matcher[] = [];
+  return rules.filter(({ conditions }) => {
+    const matcher = matcherOf(conditions);
+    if (alive.some((earlier) => holds(earlier, matcher))) return false;
+    alive.push(matcher);
+    return true;
   });
 }
 
-/** Hosts are the same in whatever case; query strings and headers are left as they are. */
-const canonical =
-  ({ field }: ConditionSpec) =>
-  (value: ConditionSpec['values'][number]) =>
-    field === 'host-header' ? String(value).toLowerCase() : JSON.stringify(value);
-const nameOf = (condition: ConditionSpec) => ('name' in condition ? condition.name.toLowerCase() : undefined);
+/** By what is asked, the values of which a request must have one: `undefined` when all do. */
+type Matcher = readonly (readonly [what: string, values: ReadonlySet<string> | undefined])[];
+
+const matcherOf = (conditions: readonly ConditionSpec[]): Matcher =>
+  conditions.map((condition) => {
+    const { field, values } = condition;
+    const what = 'name' in condition ? `${field} ${condition.name.toLowerCase()}` : field;
+    if (field === 'path-pattern' && values.includes('/*')) return [what, undefined];
+    // Hosts are the same in whatever case.
+    const text = (value: unknown) =>
+      field === 'host-header' ? `${value}`.toLowerCase() : JSON.stringify(value);
+    return [what, new Set(values.map(text))];
+  });
+
+/** Whether each condition of one is met by whatever meets those of the other. */
+const holds = (one: Matcher, other: Matcher): boolean =>
+  one.every(
+    ([what, values]) =>
+      values === undefined ||
+      other.some(([asked, narrower]) => asked === what && narrower?.isSubsetOf(values)),
+  );
 
 /**
  * Whether a rule sends clients to where they are: `actions.ssl-redirect` on all listeners is to do so on those of HTTP alone, since

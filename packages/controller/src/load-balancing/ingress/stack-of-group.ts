@@ -19,7 +19,7 @@ import { resolveSubnets } from '../subnets.ts';
 import { refuseConflicts } from './conflicts.ts';
 import { byName, type IngressStackId, membersOf } from './groups.ts';
 import { type MemberRule, type ReadMember, readMember } from './member.ts';
-import { blaming, Refusal, refuse } from './refusal.ts';
+import { admitEach, blaming, Refusal, refuse } from './refusal.ts';
 import { isLoop, withoutDead } from './rules.ts';
 import type { GroupStack, IngressWorld, Problem } from './world.ts';
 
@@ -50,9 +50,9 @@ export async function stackOfGroup(id: IngressStackId, world: IngressWorld): Pro
       return { stack, members, leaving: group.leaving, problems };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      const { member, problem } = error;
-      problems.push({ ingress: member.ingress, error: problem });
-      read = read.filter((other) => other !== member);
+      const { refused } = error;
+      problems.push(...refused.map(({ member, problem }) => ({ ingress: member.ingress, error: problem })));
+      read = read.filter((other) => !refused.some(({ member }) => member === other));
     }
   }
 }
@@ -178,36 +178,45 @@ async function refuseExcess(
 ): Promise<void> {
   const limits = await account.limits();
   const specs = listeners.map(({ spec }) => spec);
-  const ofMember = (member: ReadMember) =>
-    listeners.flatMap(({ rules }) => rules.filter((rule) => rule.member === member));
-  const check = (what: string, limit: number, has: (member: ReadMember) => Iterable<unknown>) => {
-    const all = new Set<unknown>();
-    for (const member of byAge) {
-      const before = all.size;
-      for (const each of has(member)) all.add(each);
-      if (all.size <= limit) continue;
-      refuse(
-        member,
-        `the load balancer of group ${stackName(id)} would have ${all.size} ${what}, ${all.size - before} of them by this Ingress: AWS allows ${limit}; put it into another group`,
-      );
-    }
-  };
-  check('listeners', limits.listeners, ({ settings }) => settings.listeners.keys());
-  check('rules', limits.rules, ofMember);
-  check('target groups', limits.targetGroups, (member) =>
-    groupsOf([
-      ...ofMember(member).map(({ action }) => action),
-      ...(member.defaultAction ? [member.defaultAction] : []),
-    ]),
+  const rulesOf = Map.groupBy(
+    listeners.flatMap(({ rules }) => rules),
+    ({ member }) => member,
   );
   const extra = new Set(
     specs.flatMap(({ port, certificates }) => certificates.slice(1).map((arn) => `${port} ${arn}`)),
   );
-  check('certificates', limits.certificates, ({ settings }) =>
-    [...settings.listeners].flatMap(([port, { certificates }]) =>
-      certificates.map((arn) => `${port} ${arn}`).filter((each) => extra.has(each)),
-    ),
-  );
+  const resources: readonly [what: string, limit: number, of: (member: ReadMember) => Iterable<unknown>][] = [
+    ['listeners', limits.listeners, ({ settings }) => settings.listeners.keys()],
+    ['rules', limits.rules, (member) => rulesOf.get(member) ?? []],
+    [
+      'target groups',
+      limits.targetGroups,
+      (member) =>
+        groupsOf([
+          ...(rulesOf.get(member) ?? []).map(({ action }) => action),
+          ...(member.defaultAction ? [member.defaultAction] : []),
+        ]),
+    ],
+    [
+      'certificates',
+      limits.certificates,
+      ({ settings }) =>
+        [...settings.listeners].flatMap(([port, { certificates }]) =>
+          certificates.map((arn) => `${port} ${arn}`).filter((each) => extra.has(each)),
+        ),
+    ],
+  ];
+  const taken = new Map(resources.map(([what]) => [what, new Set<unknown>()]));
+  admitEach(byAge, (member) => {
+    for (const [what, limit, of] of resources) {
+      const more = new Set(of(member)).difference(taken.get(what)!);
+      const count = taken.get(what)!.size + more.size;
+      if (count > limit)
+        return `the load balancer of group ${stackName(id)} would have ${count} ${what}, ${more.size} of them by this Ingress: AWS allows ${limit}; put it into another group`;
+    }
+    for (const [what, , of] of resources) for (const each of of(member)) taken.get(what)!.add(each);
+    return undefined;
+  });
 }
 
 const actionsOf = ({ defaultActions, rules }: ListenerSpec) => [
