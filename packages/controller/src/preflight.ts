@@ -1,33 +1,44 @@
 import { type DaemonSet, isNotFound, type KubeClient, type List, type Node } from '@enid/kube';
+import { GROUP_VERSION as LOAD_BALANCER_VERSION } from './load-balancing/targets/objects.ts';
 import { GROUP_VERSION } from './network-policy/index.ts';
 
 /** What EKS names for network policies: the minor version of Kubernetes, and the versions of the others. */
 const KUBERNETES = 25;
 const KERNEL = [5, 10] as const;
 const VPC_CNI = [1, 14] as const;
+const NEEDED_BY_LOAD_BALANCERS = ['ingressclassparams', 'targetgroupbindings'];
 const NEEDED = ['clusternetworkpolicies', 'clusterpolicyendpoints', 'policyendpoints'];
 
 /**
- * Sees whether a cluster can have network policies: its version, and our definitions in it.
+ * Sees whether a cluster can have network policies, and load balancers if they are wanted: its version, and our definitions
+ * in it.
  * @throws {Error} that says what is missing and how to get it.
  */
-export async function preflight(client: KubeClient): Promise<void> {
+export async function preflight(
+  client: KubeClient,
+  { loadBalancers = false }: { readonly loadBalancers?: boolean } = {},
+): Promise<void> {
   const { major, minor } = await client.get<{ major: string; minor: string }>('/version');
   if (Number(major) === 1 && Number.parseInt(minor, 10) < KUBERNETES)
     throw new Error(
       `Kubernetes ${major}.${minor} is too old for network policies: they need 1.${KUBERNETES}`,
     );
+  await need(client, GROUP_VERSION, NEEDED);
+  if (loadBalancers) await need(client, LOAD_BALANCER_VERSION, NEEDED_BY_LOAD_BALANCERS);
+}
+
+async function need(client: KubeClient, version: string, kinds: readonly string[]): Promise<void> {
   const found = await client
-    .get<{ resources: { name: string }[] }>(`/apis/${GROUP_VERSION}`)
+    .get<{ resources: { name: string }[] }>(`/apis/${version}`)
     .then(({ resources }) => resources.map(({ name }) => name))
     .catch((error): string[] => {
       if (isNotFound(error)) return [];
       throw error;
     });
-  const missing = NEEDED.filter((name) => !found.includes(name));
+  const missing = kinds.filter((name) => !found.includes(name));
   if (missing.length > 0)
     throw new Error(
-      `the cluster has no ${missing.join(', ')} in ${GROUP_VERSION}: kubectl apply -f deploy/crds, then start again`,
+      `the cluster has no ${missing.join(', ')} in ${version}: kubectl apply -f deploy/crds, then start again`,
     );
 }
 

@@ -5,10 +5,19 @@ import { parseAllDocuments } from 'yaml';
 import { until } from '../base/until.ts';
 import { NODE_EC2_ENDPOINT } from '../cloud/node-endpoints.ts';
 
-const DEFINITIONS = ['clusternetworkpolicies', 'clusterpolicyendpoints', 'policyendpoints'];
-const DEFINED = '/apis/networking.k8s.aws/v1alpha1';
+const DEFINITIONS = {
+  '/apis/networking.k8s.aws/v1alpha1': [
+    'clusternetworkpolicies',
+    'clusterpolicyendpoints',
+    'policyendpoints',
+  ],
+  '/apis/elbv2.k8s.aws/v1beta1': ['ingressclassparams', 'targetgroupbindings'],
+};
 const MANIFESTS = [
-  ...DEFINITIONS.map((plural) => `deploy/crds/${plural}.yaml`),
+  ...Object.values(DEFINITIONS)
+    .flat()
+    .map((plural) => `deploy/crds/${plural}.yaml`),
+  'deploy/ingressclass.yaml',
   'deploy/aws-node.yaml',
   'deploy/kube-proxy.yaml',
   'packages/lab/src/cluster/coredns.yaml',
@@ -52,9 +61,11 @@ export async function applyAddons(
     }
     await applyObjects(client, manifests, 'eks');
   }
-  await until(
-    () => client.get<{ resources: { name: string }[] }>(DEFINED).catch(() => ({ resources: [] })),
-    ({ resources }) => DEFINITIONS.every((plural) => resources.some(({ name }) => name === plural)),
-    'the definitions of network policies',
-  );
+  for (const [path, plurals] of Object.entries(DEFINITIONS)) {
+    await until(
+      () => client.get<{ resources: { name: string }[] }>(path).catch(() => ({ resources: [] })),
+      ({ resources }) => plurals.every((plural) => resources.some(({ name }) => name === plural)),
+      `the definitions of ${plurals.join(', ')}`,
+    );
+  }
 }

@@ -105,7 +105,7 @@ export class Cluster {
 
   /** Starts the controller where EKS runs that of network policies: beside the API server, and so on no node. */
   startController({ region, topology }: Pick<LabRecord, 'region' | 'topology'>): void {
-    const { namespace } = this.#directory.read<ControlPlaneAddress>(ADDRESS)!;
+    const { namespace, address } = this.#directory.read<ControlPlaneAddress>(ADDRESS)!;
     using inside = NetNamespace.named(namespace);
     const { child } = this.#processes.start({
       name: CONTROLLER,
@@ -114,7 +114,9 @@ export class Cluster {
         PATH: process.env.PATH,
         ...awsEnvironment(region),
         CLUSTER_NAME: this.#directory.lab,
-        VPC_ID: topology.vpcId,
+        AWS_VPC_ID: topology.vpcId,
+        // It is no pod, and so behind no Service.
+        WEBHOOK_HOST: address,
         KUBECONFIG: this.#directory.file(CONTROLLER_KUBECONFIG),
       },
       namespace: inside,

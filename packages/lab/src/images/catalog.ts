@@ -105,7 +105,7 @@ const enid: Layer = {
   on: node,
   packages: ['conntrack'],
   sources: [
-    ...['agent', 'cli', 'controller', 'ebpf', 'ip', 'ipam', 'kube', 'linux'].map(
+    ...['agent', 'aws', 'cli', 'controller', 'ebpf', 'ip', 'ipam', 'kube', 'linux', 'pki'].map(
       (name) => `packages/${name}`,
     ),
     ...['bpf/kernel.h', 'bpf/policy.h', 'bpf/policy.bpf.c', 'scripts/build-bpf'],
