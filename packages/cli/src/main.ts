@@ -22,6 +22,7 @@ for (const load of [
   () => import('./commands/max-pods.ts'),
   () => import('./commands/plan.ts'),
   () => import('./commands/simulate.ts'),
+  () => import('./commands/lb.ts'),
   () => import('./commands/policy.ts'),
   () => import('./commands/ebpf.ts'),
   () => import('./commands/test.ts'),

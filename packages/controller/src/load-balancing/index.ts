@@ -14,6 +14,7 @@ export * from './model/account.ts';
 export { InvalidObject } from './model/errors.ts';
 export * from './model/identity.ts';
 export * from './model/stack.ts';
+export { type PlanAnswer, type PlanQuestion, planFor } from './plan-for.ts';
 export { gateInjector } from './targets/gates.ts';
 export * from './targets/objects.ts';
 export { startTargetGroupBindings, type TargetGroupBindingOptions } from './targets/target-group-bindings.ts';
