@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { KubeObject } from '@enid/kube';
-import { eventually } from '@enid/kube/testing';
+import { eventually, WatchedApi } from '@enid/kube/testing';
 import { pino } from 'pino';
 import { TestClock } from '../test-clock.ts';
 import { type Guard, PolicyNotHeldError } from './data-plane/index.ts';
 import { PolicyUnknownError } from './guard.ts';
 import { type PolicyMode, PolicyModule } from './policy-module.ts';
-import { WatchedApi } from './watched-api.fixture.ts';
 
 const PODS = '/api/v1/pods';
 const ENDPOINTS = '/apis/networking.k8s.aws/v1alpha1/policyendpoints';
