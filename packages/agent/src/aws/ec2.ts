@@ -58,8 +58,8 @@ export interface Ec2 {
   attachedEnis(): Promise<Ec2Eni[]>;
   /** The ENI, or undefined when there is none of this id. */
   eni(id: string): Promise<Ec2Eni | undefined>;
-  /** Unattached ENIs with these tags; a tag of the value undefined may have any. */
-  unattachedEnis(tags: Readonly<Record<string, string | undefined>>): Promise<Ec2Eni[]>;
+  /** Unattached ENIs of the VPC with these tags; a tag of the value undefined may have any. */
+  unattachedEnis(tags: Readonly<Record<string, string | undefined>>, vpcId: string): Promise<Ec2Eni[]>;
   /** The subnets of the VPC in the zone. */
   subnets(vpcId: string, availabilityZone: string): Promise<Ec2Subnet[]>;
   /** What the instance type allows. */
@@ -150,11 +150,15 @@ export class AwsEc2 implements Ec2 {
     return eni;
   }
 
-  unattachedEnis(tags: Readonly<Record<string, string | undefined>>): Promise<Ec2Eni[]> {
+  unattachedEnis(tags: Readonly<Record<string, string | undefined>>, vpcId: string): Promise<Ec2Eni[]> {
     const filters = Object.entries(tags).map(([key, value]) =>
       value === undefined ? { Name: 'tag-key', Values: [key] } : { Name: `tag:${key}`, Values: [value] },
     );
-    return this.#describe([...filters, { Name: 'status', Values: ['available'] }], this.#instanceId);
+    const free = [
+      { Name: 'vpc-id', Values: [vpcId] },
+      { Name: 'status', Values: ['available'] },
+    ];
+    return this.#describe([...filters, ...free], vpcId);
   }
 
   async subnets(vpcId: string, availabilityZone: string): Promise<Ec2Subnet[]> {

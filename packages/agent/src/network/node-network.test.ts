@@ -117,6 +117,16 @@ test('a secondary ENI gets its table, MTU and address, and no route in the main 
   assert.deepEqual(ip(bed.node, 'route', 'show', 'dev', 'eth1'), []);
 });
 
+test('MTUs and names are those of AWS_VPC_ENI_MTU, POD_MTU and AWS_VPC_K8S_CNI_VETHPREFIX', async (t) => {
+  const bed = makeTestbed(t);
+  const env = { AWS_VPC_ENI_MTU: '1500', POD_MTU: '1400', AWS_VPC_K8S_CNI_VETHPREFIX: 'pod' };
+  const { ns, wired } = await wire(await start(t, bed, env), bed, onSecondary);
+  assert.equal(wired.host.name, 'pod46a553c7aae');
+  const mtuOf = (where: typeof ns, link: string) => ip(where, 'link', 'show', 'dev', link)[0].mtu;
+  assert.deepEqual([mtuOf(ns, 'eth0'), mtuOf(bed.node, wired.host.name), wired.mtu], [1400, 1400, 1400]);
+  assert.deepEqual([mtuOf(bed.node, 'eth0'), mtuOf(bed.node, 'eth1')], [1500, 1500]);
+});
+
 test('an ENI whose link appears late is waited for', async (t) => {
   const bed = makeTestbed(t);
   const network = new LinuxNodeNetwork(networkOptions(), bed.node);

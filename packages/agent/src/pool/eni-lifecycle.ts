@@ -122,19 +122,19 @@ export class EniLifecycle {
       await ec2.setDeleteOnTermination(eni.id, eni.attachment.id);
   }
 
-  /** Deletes the unattached ENIs that agents of this instance left behind. */
-  async deleteOwnLeftovers(): Promise<void> {
+  /** Deletes the unattached ENIs that agents of this instance left behind. @param primary the instance's first ENI. */
+  async deleteOwnLeftovers({ vpcId }: MetadataEni): Promise<void> {
     const { ec2, identity } = this.#options;
-    for (const eni of await ec2.unattachedEnis({ [TAG.instance]: identity.instanceId })) {
+    for (const eni of await ec2.unattachedEnis({ [TAG.instance]: identity.instanceId }, vpcId)) {
       if (isOwn(eni, identity.instanceId)) await this.#delete(eni.id);
     }
   }
 
-  /** Deletes unattached ENIs that agents of other instances of the cluster left behind long enough ago. */
-  async deleteClusterLeftovers(): Promise<void> {
+  /** Deletes unattached ENIs that agents of other instances of the cluster left behind in the VPC long enough ago. */
+  async deleteClusterLeftovers({ vpcId }: MetadataEni): Promise<void> {
     const { ec2, clusterName, clock } = this.#options;
     const tags = { [TAG.instance]: undefined, ...(clusterName && { [TAG.cluster]: clusterName }) };
-    for (const eni of await ec2.unattachedEnis(tags)) {
+    for (const eni of await ec2.unattachedEnis(tags, vpcId)) {
       if (!eni.description.startsWith(DESCRIPTION_PREFIX)) continue;
       const createdAt = Date.parse(eni.tags[TAG.createdAt] ?? '');
       if (Number.isNaN(createdAt)) {

@@ -22,9 +22,16 @@ export const IDENTITY: InstanceIdentity = {
 const ATTACH_TIME = 1500;
 const DETACH_TIME = 1000;
 const METADATA_LAG = 1000;
+const VPC = 'vpc-1';
 
 /** A subnet: its free addresses, and of those so many blocks in a row for prefixes, by default all that fit. */
-export type FakeSubnet = { readonly free: number; readonly blocks?: number; readonly tags: Tags };
+export type FakeSubnet = {
+  readonly free: number;
+  readonly blocks?: number;
+  readonly tags: Tags;
+  /** Another VPC than the instance's. */
+  readonly vpcId?: string;
+};
 
 /** Called before and after each step that leaves the process; what it returns is awaited. */
 export type Hook = (step: string) => Promise<void> | void;
@@ -166,7 +173,7 @@ export class FakeCloud {
         networkCard: 0,
         subnetId: eni.subnetId,
         subnetCidr: parseIpv4Cidr('10.0.0.0/20'),
-        vpcId: 'vpc-1',
+        vpcId: VPC,
         securityGroups: eni.securityGroups,
         primaryIp: eni.primaryIp,
         addresses: eni.addresses,
@@ -209,11 +216,12 @@ export class Session implements Ec2, InstanceMetadata, CheckpointStore, Pick<Nod
     return this.#step('DescribeNetworkInterfaces', () => this.#cloud.enis.get(id));
   }
 
-  async unattachedEnis(tags: Readonly<Record<string, string | undefined>>): Promise<Ec2Eni[]> {
+  async unattachedEnis(tags: Readonly<Record<string, string | undefined>>, vpcId: string): Promise<Ec2Eni[]> {
     return this.#step('DescribeNetworkInterfaces', () =>
       [...this.#cloud.enis.values()].filter(
         (eni) =>
           !eni.attachment &&
+          (this.#cloud.subnets.get(eni.subnetId)?.vpcId ?? VPC) === vpcId &&
           Object.entries(tags).every(([key, value]) =>
             value === undefined ? key in eni.tags : eni.tags[key] === value,
           ),

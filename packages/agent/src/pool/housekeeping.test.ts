@@ -16,33 +16,39 @@ test('secondary ENIs follow the security groups of the primary one', async () =>
 
 test("ENIs that agents of other instances left behind are deleted; what is young or not an agent's stays", async () => {
   const created = (age: number) => new Date(Date.parse('2026-01-01T12:00:00Z') - age).toISOString();
-  const left = (id: string, description: string, tags: Record<string, string>) => (cloud: FakeCloud) =>
-    cloud.add({
-      id,
-      subnetId: 'subnet-a',
-      addresses: [],
-      description,
-      tags: {
-        'node.k8s.amazonaws.com/instance_id': 'i-gone',
-        'cluster.k8s.amazonaws.com/name': 'demo',
-        ...tags,
-      },
-    });
+  const left =
+    (id: string, description: string, tags: Record<string, string>, subnetId = 'subnet-a') =>
+    (cloud: FakeCloud) =>
+      cloud.add({
+        id,
+        subnetId,
+        addresses: [],
+        description,
+        tags: {
+          'node.k8s.amazonaws.com/instance_id': 'i-gone',
+          'cluster.k8s.amazonaws.com/name': 'demo',
+          ...tags,
+        },
+      });
   const at = 'node.k8s.amazonaws.com/createdAt';
-  const { clock, cloud } = await node({
-    prepare: (cloud) => {
-      left('eni-old', 'aws-K8S-i-gone', { [at]: created(3_600_000) })(cloud);
-      left('eni-young', 'aws-K8S-i-gone', { [at]: created(-3_500_000) })(cloud);
-      left('eni-undated', 'aws-K8S-i-gone', {})(cloud);
-      left('eni-user', 'database', { [at]: created(3_600_000) })(cloud);
-      left('eni-cluster', 'aws-K8S-i-gone', {
-        [at]: created(3_600_000),
-        'cluster.k8s.amazonaws.com/name': 'other',
-      })(cloud);
-    },
-  });
+  const prepare = (cloud: FakeCloud) => {
+    cloud.subnets.set('subnet-far', { free: 10, tags: {}, vpcId: 'vpc-2' });
+    left('eni-far', 'aws-K8S-i-gone', { [at]: created(3_600_000) }, 'subnet-far')(cloud);
+    left('eni-old', 'aws-K8S-i-gone', { [at]: created(3_600_000) })(cloud);
+    left('eni-young', 'aws-K8S-i-gone', { [at]: created(-3_500_000) })(cloud);
+    left('eni-undated', 'aws-K8S-i-gone', {})(cloud);
+    left('eni-user', 'database', { [at]: created(3_600_000) })(cloud);
+    left('eni-cluster', 'aws-K8S-i-gone', {
+      [at]: created(3_600_000),
+      'cluster.k8s.amazonaws.com/name': 'other',
+    })(cloud);
+  };
+  const { clock, cloud } = await node({ prepare });
   await clock.advance(3_600_000);
-  const ids = [...cloud.enis.keys()].sort();
-  assert.deepEqual(ids, ['eni-cluster', 'eni-primary', 'eni-undated', 'eni-user', 'eni-young']);
+  const kept = ['eni-cluster', 'eni-far', 'eni-primary', 'eni-undated', 'eni-user', 'eni-young'];
+  assert.deepEqual([...cloud.enis.keys()].sort(), kept);
   assert.ok(cloud.enis.get('eni-undated')!.tags[at]);
+  const careless = await node({ prepare, env: { DISABLE_LEAKED_ENI_CLEANUP: 'true' } });
+  await careless.clock.advance(3_600_000);
+  assert.ok(careless.cloud.enis.has('eni-old'));
 });

@@ -36,7 +36,7 @@ export class Housekeeping {
   }
 
   /** Does what is due. What fails is logged, and left for the next time. */
-  async run(): Promise<void> {
+  async run(primary: MetadataEni): Promise<void> {
     const { log } = this.#options;
     for (const eni of this.#unclaimed.values()) {
       this.#unclaimed.delete(eni.id);
@@ -45,10 +45,10 @@ export class Housekeeping {
       });
     }
     this.#ownLeftoversAt = await this.#cleanUp(this.#ownLeftoversAt, () =>
-      this.#lifecycle.deleteOwnLeftovers(),
+      this.#lifecycle.deleteOwnLeftovers(primary),
     );
     this.#clusterLeftoversAt = await this.#cleanUp(this.#clusterLeftoversAt, () =>
-      this.#lifecycle.deleteClusterLeftovers(),
+      this.#lifecycle.deleteClusterLeftovers(primary),
     );
   }
 

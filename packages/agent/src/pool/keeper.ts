@@ -106,7 +106,7 @@ export class PoolKeeper {
       for (const id of node.leaving.keys()) await this.#decrease(() => ec2.provisioner.free(id));
       const actions = this.#obstacle ? [] : this.#plan(ec2.provisioner);
       for (const action of actions) grew = (await this.#carryOut(action, ec2.provisioner)) || grew;
-      if (!grew) await ec2.housekeeping.run();
+      if (!grew) await ec2.housekeeping.run(node.primary);
     }
     if (!grew && reconciler.due) await node.events.track('nodeIPPoolReconcile', () => reconciler.run());
     return grew;

@@ -25,6 +25,15 @@ test('an ENI tagged no_manage is left alone and takes a place', async () => {
   assert.deepEqual(enisUp(cloud), [0, 2]);
 });
 
+test('an ENI without tags is left alone when MANAGE_UNTAGGED_ENI is off', async () => {
+  const { clock, cloud, pool } = await node({ env: { MANAGE_UNTAGGED_ENI: 'false' } });
+  const addresses = [parseIpv4('10.0.15.1')];
+  cloud.add({ id: 'eni-new', subnetId: 'subnet-a', addresses, tags: {}, description: '', device: 1 });
+  await during(clock, add(pool, ...Array(6).keys()), 70_000);
+  assert.deepEqual(enisUp(cloud), [0, 2]);
+  assert.deepEqual(cloud.enis.get('eni-new')!.tags, {});
+});
+
 test('an ENI that somebody attached is taken up', async () => {
   const { clock, cloud, pool } = await node();
   const address = parseIpv4('10.0.15.1');
