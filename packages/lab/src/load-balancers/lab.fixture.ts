@@ -10,6 +10,7 @@ import { until } from '../base/until.ts';
 import { launch, temporaryDirectory } from '../cloud/cloud.fixture.ts';
 import type { Cloud } from '../cloud/cloud.ts';
 import { startLab, type TestLab } from '../cloud/elbv2/elbv2.fixture.ts';
+import type { HealthReport } from '../cloud/elbv2/health.ts';
 import { Fabric } from '../fabric/fabric.ts';
 import { instanceNamespaceName } from '../fabric/names.ts';
 import { tellWhoAsks } from '../internet/who-asks.ts';
@@ -35,11 +36,11 @@ export async function startServing(t: TestContext, answer: RequestListener = tel
   const fabric = new Fabric({ prefix });
   const directory = join(temporaryDirectory(t), 'load-balancers');
   let cloud: Cloud | undefined;
-  const loadBalancers = new LoadBalancers({
-    prefix,
-    directory,
-    report: async (report) => cloud?.reportHealth([report]),
-  });
+  const options = {
+    ...{ prefix, directory },
+    report: async (report: HealthReport) => cloud?.reportHealth([report]),
+  };
+  const loadBalancers = new LoadBalancers(options);
   t.after(async () => {
     loadBalancers[Symbol.dispose]();
     await cloud?.stop();
@@ -66,7 +67,14 @@ export async function startServing(t: TestContext, answer: RequestListener = tel
     await serve(t, lab, prefix, lab.subnetId, answer),
     await serve(t, lab, prefix, lab.otherSubnetId, answer),
   ] as const;
-  return { ...lab, prefix, directory, internet, targets };
+  /** As when the process ends that looks after them, and another goes on. */
+  const restart = async () => {
+    loadBalancers[Symbol.dispose]();
+    const next = new LoadBalancers(options);
+    t.after(() => next[Symbol.dispose]());
+    await next.sync(lab.cloud.state);
+  };
+  return { ...lab, directory, internet, targets, restart };
 }
 
 async function serve(

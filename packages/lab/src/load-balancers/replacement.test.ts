@@ -55,7 +55,7 @@ function askSteadily(internet: NetNamespace, host: string) {
   };
 }
 
-test('no request and no connection is lost while rules and targets change', async (t) => {
+test('no request and no connection is lost while rules and targets change, and while who looks after it does', async (t) => {
   const lab = await startServing(t, answer);
   const { internet, targets } = lab;
   const [near, far] = [targets[0].address, targets[1].address];
@@ -90,6 +90,7 @@ test('no request and no connection is lost while rules and targets change', asyn
     // It is in force when the call is answered.
     assert.equal((await curl(internet, `http://${host}/rule-${Priority}`)).status, 200 + Priority * 10);
   }
+  await lab.restart();
   const answers = await stop();
   assert.deepEqual(new Set(answers.keys()), new Set([`200 ${near}`, `200 ${far}`]));
   const count = [...answers.values()].reduce((sum, each) => sum + each);

@@ -74,6 +74,8 @@ test('application load balancers that are secure', async (t) => {
       }),
     );
   }
+  const told = [{ Key: 'routing.http.x_amzn_tls_version_and_cipher_suite.enabled', Value: 'true' }];
+  await lab.elb.send(new elb.ModifyLoadBalancerAttributesCommand({ LoadBalancerArn, Attributes: told }));
   for (const arn of [web, http2Group, grpc]) await healthy(lab, arn);
 
   const connect = async (options: tls.ConnectionOptions = {}) => {

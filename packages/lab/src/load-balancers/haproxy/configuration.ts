@@ -63,6 +63,8 @@ export function textOf(
       `stats socket ${socket} mode 600 level admin expose-fd listeners`,
       'stats timeout 20d',
       'nbthread 1',
+      // Its own client, which nobody uses, would read all the system's authorities: most of the time that a start takes.
+      'httpclient.ssl.verify none',
       // AWS takes 16 KiB of a line and 64 KiB of all headers.
       'tune.bufsize 65536',
       'tune.http.maxhdr 256',

@@ -18,11 +18,22 @@ export function requestHeaders(
     ...forwardedFor(attributes['routing.http.xff_header_processing.mode']!, isSet('xff_client_port')),
     set('X-Forwarded-Proto', protocol.toLowerCase()),
     set('X-Forwarded-Port', String(port)),
+    ...(protocol === 'HTTPS' && isSet('x_amzn_tls_version_and_cipher_suite')
+      ? [
+          set(headerName('version'), '%[ssl_fc_protocol]'),
+          set(headerName('cipher_suite'), '%[ssl_fc_cipher]'),
+        ]
+      : []),
     ...TRACE_ID,
     ...(isSet('preserve_host_header') || port === 80 || port === 443
       ? []
-      : [set('Host', `%[req.fhdr(host)]:${port}`, '!{ req.fhdr(host) -m sub : }').replace(' !{', ' if !{')]),
+      : [set('Host', `%[req.fhdr(host)]:${port}`, 'if !{ req.fhdr(host) -m sub : }')]),
   ];
+
+  function headerName(what: string): string {
+    const own = listener.attributes[`routing.http.request.x_amzn_tls_${what}.header_name`];
+    return own || `x-amzn-tls-${what.replace('_', '-')}`;
+  }
 
   function forwardedFor(mode: string, withPort: boolean): string[] {
     const name = 'X-Forwarded-For';
