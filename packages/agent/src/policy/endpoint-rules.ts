@@ -46,7 +46,9 @@ export class EndpointRules {
     const known = read.get(key);
     if (known) return known;
     const priority = 'priority' in object.spec ? { priority: object.spec.priority } : {};
-    const peers = list.flatMap((endpoint) => peerOf(endpoint, own));
+    // Amazon's controller numbers no rules. Their order matters among those of cluster policies alone.
+    const unnumbered = (i: number) => ('tier' in object.spec ? i : 0);
+    const peers = list.flatMap((endpoint, i) => peerOf(endpoint, endpoint.rule ?? unnumbered(i), own));
     const rules = { policy: policyOf(object), ...priority, peers };
     read.set(key, rules);
     return rules;
@@ -54,7 +56,11 @@ export class EndpointRules {
 }
 
 /** What cannot be read is left out: it lets nothing through. Names of domains are for nobody to enforce yet. */
-function peerOf({ cidr, except, ports, rule, action }: Endpoint, own: readonly NamedPort[]): PeerRule[] {
+function peerOf(
+  { cidr, except, ports, action }: Endpoint,
+  rule: number,
+  own: readonly NamedPort[],
+): PeerRule[] {
   const block = cidr === undefined ? undefined : blockOf(cidr);
   if (!block) return [];
   const holes = (except ?? []).map(blockOf);

@@ -57,6 +57,22 @@ test('without labels the pods that are named are bound, and no others', () => {
   assert.equal(policies.podAt('10.0.1.8'), undefined);
 });
 
+test("endpoints without numbers of rules, as Amazon's controller writes them, are rules all the same", () => {
+  const policies = new NodePolicies('standard');
+  const podSelector = { matchLabels: { app: 'web' } };
+  const ports = [{ protocol: 'TCP', port: 80, endPort: 90 }];
+  const ingress = [{ cidr: '10.0.1.1' }, { cidr: '0.0.0.0/0', except: ['10.0.0.0/8'], ports }] as never;
+  policies.setEndpoint(undefined, part('web', { podSelector, ingress }));
+  const [rules] = policies.rulesOf(pod('web', { app: 'web' })).ingress.networkPolicies;
+  assert.deepEqual(rules!.peers, [
+    { rule: 0, action: 'Accept', cidr: '10.0.1.1/32' },
+    {
+      ...{ rule: 0, action: 'Accept', cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] },
+      ports: [{ protocol: 'TCP', from: 80, to: 90 }],
+    },
+  ]);
+});
+
 test('cluster policies bind by the labels of namespaces, which may change, in tiers', () => {
   const policies = new NodePolicies('standard');
   const cluster = (tier: 'Admin' | 'Baseline'): ClusterPolicyEndpoint => ({
