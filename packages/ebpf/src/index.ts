@@ -1,10 +1,10 @@
 /** eBPF: object files, programs, maps, links, ring buffers and what is loaded. See the package's README. */
 export { Btf, type BtfType } from './btf/btf.ts';
 export { type BpfValue, bytesCodec, type Codec, codecOf, u32Codec } from './btf/codec.ts';
+export { btfOf } from './btf/kernel.ts';
 export { parseElf } from './elf/elf.ts';
 export { BpfError, MalformedObjectError, VerifierError } from './errors.ts';
 export { type FeatureName, features, hasFeature, requireFeature } from './features.ts';
-export { btfOf } from './inspect/btf.ts';
 export { disassemble, formatInstructions } from './inspect/disassemble.ts';
 export {
   dumpMap,

@@ -1,5 +1,5 @@
-import { Btf } from '../btf/btf.ts';
 import { Attr, bpf, Handle, objectInfo } from '../syscalls.ts';
+import { Btf } from './btf.ts';
 
 /** Ids are not used again while the system runs, but its BTF may be large: the last few are kept. */
 const recent = new Map<number, Btf>();

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Btf } from '../btf/btf.ts';
 import { type BpfValue, bytesCodec, type Codec, codecOf, u32Codec } from '../btf/codec.ts';
+import { btfOf } from '../btf/kernel.ts';
 import { BpfError } from '../errors.ts';
-import { btfOf } from '../inspect/btf.ts';
 import { type MapType, mapTypes } from '../kinds.ts';
 import {
   Attr,
