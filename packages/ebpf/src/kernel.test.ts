@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { addLink, NetNamespace, Rtnetlink, setLink } from '@enid/linux';
 import {
@@ -130,6 +131,18 @@ test('a ring buffer wakes its reader, keeps what is not read, and turns more awa
   const object = load(t, { variables: { seen: 0n } });
   using ring = new RingBuffer(object.map('events'));
   const emit = object.program('emit');
+  // Who waits does nothing: it is not even woken.
+  const idle = ring.readable();
+  const wakes = () => process.resourceUsage().voluntaryContextSwitches;
+  await sleep(50);
+  const before = wakes();
+  await sleep(500);
+  assert.ok(wakes() - before < 25, `woken ${wakes() - before} times for nothing`);
+  emit.testRun({ data: packet });
+  await idle;
+  assert.equal(ring.read().length, 1);
+
+  object.write('seen', 0n);
   let got = 0;
   const timer = setTimeout(() => ring.close(), 10_000);
   setTimeout(() => emit.testRun({ data: packet, repeat: 1 }), 20);
