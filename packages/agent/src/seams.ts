@@ -5,6 +5,7 @@
  * `agent.ts` makes one of each and passes it to the others; no half imports another's internals.
  */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
+import type { Refusal, RefusalCause } from '@enid/ipam';
 
 /** What CNI identifies an attachment by: the same three make the same attachment. */
 export type SandboxKey = {
@@ -72,6 +73,12 @@ export interface AddressPool {
 /** No address can be given. The message is written for the person who reads the pod's events. */
 export class NoAddressError extends Error {
   override readonly name = 'NoAddressError';
+  readonly reason: RefusalCause;
+
+  constructor({ cause, sentence }: Refusal) {
+    super(sentence);
+    this.reason = cause;
+  }
 }
 
 /** What `NodeNetwork.setup` puts in force. */

@@ -61,6 +61,6 @@ test('a node that has nothing but cordoned addresses left says so', () => {
     prefixesPossible: true,
     growth: { kind: 'possible' },
   } as const;
-  const text = explainRefusal(pool, { ...context, ...rest }, NOW);
+  const { sentence: text } = explainRefusal(pool, { ...context, ...rest }, NOW);
   assert.match(text, /0 of 4 addresses assigned, 0 cooling, 4 cordoned; .*"enid ips uncordon"/);
 });

@@ -20,6 +20,19 @@ export type RefusalContext = {
   readonly growth: Growth;
 };
 
+/** What keeps a pod from its address: one word to filter and alert by. */
+export type RefusalCause =
+  | 'SubnetExhausted'
+  | 'PrefixFragmentation'
+  | 'ENILimit'
+  | 'AddressLimit'
+  | 'Throttled'
+  | 'Denied'
+  | 'CoolingDown'
+  | 'FailedAssignIP';
+
+export type Refusal = { readonly cause: RefusalCause; readonly sentence: string };
+
 /** How the pool's growth stands. */
 export type Growth =
   | { readonly kind: 'possible' }
@@ -28,15 +41,20 @@ export type Growth =
   /** It cannot be, as things are set. @prop reason a sentence's end: why, and what to do. */
   | { readonly kind: 'impossible'; readonly reason: string }
   /** The last attempt failed. @prop reason a sentence's end: what was hit, on what, what to do. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly retryAt: number };
+  | {
+      readonly kind: 'failed';
+      readonly reason: string;
+      readonly cause?: RefusalCause | undefined;
+      readonly retryAt: number;
+    };
 
 /**
  * Why a pod gets no address now, for the person who reads the pod's events: which limit was hit, on what, and what
  * to do.
  */
-export function explainRefusal<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string {
+export function explainRefusal<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): Refusal {
   const { instanceId, instanceType, bounds } = context;
-  const { enis, total, assigned, cordoned, draining } = countsOf(pool, now);
+  const { enis, total, assigned, cordoned, draining, cooling: resting } = countsOf(pool, now);
   const where = `no free address on ${instanceId} (${instanceType})`;
   const state = [
     `${enis} of ${bounds.enis} ENIs attached`,
@@ -45,7 +63,12 @@ export function explainRefusal<A extends Ip>(pool: Pool<A>, context: RefusalCont
     ...(cordoned > 0 ? [`${cordoned} cordoned`] : []),
     ...(draining > 0 ? [`${draining} going back to EC2`] : []),
   ];
-  return [`${where}: ${state.join(', ')}`, ...wayOut(pool, context, now)].join('; ');
+  const { cause, text } = wayOut(pool, context, now);
+  return {
+    // What EC2 or a limit says comes first: it does not pass by itself.
+    cause: cause ?? (resting > 0 ? 'CoolingDown' : 'FailedAssignIP'),
+    sentence: [`${where}: ${state.join(', ')}`, ...text].join('; '),
+  };
 }
 
 function prefixes<A extends Ip>({ enis, mode }: Pool<A>): string {
@@ -69,22 +92,29 @@ function cooling<A extends Ip>(pool: Pool<A>, now: number): string {
   return `${times.length} cooling down ${until} (IP_COOLDOWN_PERIOD is ${pool.cooldown / 1000} s)`;
 }
 
-function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): string[] {
+type WayOut = { readonly cause?: RefusalCause | undefined; readonly text: readonly string[] };
+
+function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: number): WayOut {
   const { instanceType, bounds, typeEnis, unmanagedEnis, growth, vcpus } = context;
   const { cooling, cordoned } = countsOf(pool, now);
   const retry = cooling > 0 ? ['the pod gets an address when it is tried again after the cooldown'] : [];
+  const more = (text: string, cause?: RefusalCause): WayOut => ({ cause, text: [...retry, text] });
   if (growth.kind === 'disabled')
-    return [...retry, `${growth.by} is set, so the agent adds none: assign some to its ENIs, or unset it`];
-  if (growth.kind === 'impossible') return [...retry, `more cannot be had: ${growth.reason}`];
+    return more(`${growth.by} is set, so the agent adds none: assign some to its ENIs, or unset it`);
+  if (growth.kind === 'impossible') return more(`more cannot be had: ${growth.reason}`);
   if (canGrow({ pool, bounds, now })) {
-    if (growth.kind === 'possible') return [...retry, 'more are being fetched: try again in a few seconds'];
+    if (growth.kind === 'possible') return more('more are being fetched: try again in a few seconds');
     const seconds = Math.max(Math.ceil((growth.retryAt - now) / 1000), 0);
-    return [...retry, `more cannot be had: ${growth.reason}; next attempt in ${seconds} s`];
+    return more(`more cannot be had: ${growth.reason}; next attempt in ${seconds} s`, growth.cause);
   }
-  if (cooling > 0) return retry;
-  if (cordoned > 0) return ['addresses were put aside by hand: "enid ips uncordon" lets pods have them'];
+  if (cooling > 0) return { text: retry };
+  if (cordoned > 0)
+    return { text: ['addresses were put aside by hand: "enid ips uncordon" lets pods have them'] };
   if (bounds.enis + unmanagedEnis < typeEnis)
-    return [`MAX_ENI allows ${bounds.enis} ENIs of the ${typeEnis} that ${instanceType} takes: raise it`];
+    return more(
+      `MAX_ENI allows ${bounds.enis} ENIs of the ${typeEnis} that ${instanceType} takes: raise it`,
+      'ENILimit',
+    );
   const withoutPrimary = pool.enis.some(({ primary, draining }) => primary && draining);
   const slots = (bounds.enis - (withoutPrimary ? 1 : 0)) * bounds.slotsPerEni;
   const pods = slots * addressesPerSlot(pool.mode);
@@ -100,12 +130,15 @@ function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: numbe
           { prefixDelegation: true, customNetworking: withoutPrimary },
         );
   const larger = 'use a larger instance type';
-  return [
-    `${instanceType} holds ${pods} pods${without.join('')} besides host-network pods`,
-    context.prefixesPossible && pool.mode === 'address' && withPrefixes > pods
-      ? `set ENABLE_PREFIX_DELEGATION=true, with which it takes ${withPrefixes} (set the kubelet's max-pods to that), or ${larger}`
-      : larger,
-  ];
+  return {
+    cause: 'AddressLimit',
+    text: [
+      `${instanceType} holds ${pods} pods${without.join('')} besides host-network pods`,
+      context.prefixesPossible && pool.mode === 'address' && withPrefixes > pods
+        ? `set ENABLE_PREFIX_DELEGATION=true, with which it takes ${withPrefixes} (set the kubelet's max-pods to that), or ${larger}`
+        : larger,
+    ],
+  };
 }
 
 /** `12:00:31Z` */

@@ -4,6 +4,8 @@
  * Codes: https://docs.aws.amazon.com/ec2/latest/APIReference/errors-overview.html
  */
 
+import type { RefusalCause } from '@enid/ipam';
+
 /** What a call was for. */
 export type CallContext = {
   /** The API's name, `CreateNetworkInterface`. */
@@ -40,11 +42,27 @@ export class AwsError extends Error {
     return EXPLANATIONS[this.code] === throttled;
   }
 
+  /** What a pod is refused for that needed the call; undefined for what has no word of its own. */
+  get refusalCause(): RefusalCause | undefined {
+    const explain = EXPLANATIONS[this.code];
+    if (explain === throttled) return 'Throttled';
+    const isDenied = explain === denied || explain === badCredentials || explain === noCredentials;
+    return isDenied ? 'Denied' : LIMITS[this.code];
+  }
+
   /** What was named does not exist. */
   get isNotFound(): boolean {
     return this.code.endsWith('.NotFound');
   }
 }
+
+const LIMITS: Readonly<Record<string, RefusalCause>> = {
+  InsufficientFreeAddressesInSubnet: 'SubnetExhausted',
+  InsufficientCidrBlocks: 'PrefixFragmentation',
+  PrivateIpAddressLimitExceeded: 'AddressLimit',
+  AttachmentLimitExceeded: 'ENILimit',
+  NetworkInterfaceLimitExceeded: 'ENILimit',
+};
 
 /** What to do when a subnet has no block for a prefix. */
 export const PREFIX_WAY_OUT =
@@ -58,6 +76,9 @@ const denied: Explain = ({ operation }) =>
   `the node's role may not call ec2:${operation}: attach the policy AmazonEKS_CNI_Policy to it`;
 const badCredentials: Explain = () =>
   "AWS does not accept the node's credentials: check the instance profile, the role of the service account, and the clock";
+
+const noCredentials: Explain = () =>
+  'no AWS credentials were found: give the node an instance profile, or the service account a role';
 
 const EXPLANATIONS: Readonly<Record<string, Explain>> = {
   InsufficientFreeAddressesInSubnet: ({ target }) =>
@@ -86,8 +107,7 @@ const EXPLANATIONS: Readonly<Record<string, Explain>> = {
   InvalidClientTokenId: badCredentials,
   ExpiredToken: badCredentials,
   RequestExpired: badCredentials,
-  CredentialsProviderError: () =>
-    'no AWS credentials were found: give the node an instance profile, or the service account a role',
+  CredentialsProviderError: noCredentials,
 };
 
 const UNREACHABLE = new Set([

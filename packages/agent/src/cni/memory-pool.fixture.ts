@@ -29,11 +29,11 @@ export class MemoryPool implements AddressPool {
   }
 
   async assign(key: SandboxKey, metadata: SandboxMetadata): Promise<Assignment> {
-    if (!this.readiness.ok) throw new NoAddressError(this.readiness.reason);
+    if (!this.readiness.ok) throw refused(this.readiness.reason);
     const held = this.lookup(key);
     if (held) return held;
     const next = this.#free.shift();
-    if (!next) throw new NoAddressError('the subnet is full: add a subnet');
+    if (!next) throw refused('the subnet is full: add a subnet');
     const assignment = { key, metadata, ...next };
     this.#held.set(JSON.stringify(key), assignment);
     return assignment;
@@ -55,3 +55,5 @@ export class MemoryPool implements AddressPool {
     return [...this.#held.values()];
   }
 }
+
+const refused = (sentence: string) => new NoAddressError({ cause: 'SubnetExhausted', sentence });

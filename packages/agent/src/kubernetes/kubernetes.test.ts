@@ -3,17 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { Ipv4 } from '@enid/ip';
-import {
-  assign,
-  emptyPool,
-  explainRefusal,
-  type Pool,
-  putEni,
-  type RefusalContext,
-  release,
-  slotOf,
-} from '@enid/ipam';
+import { emptyPool, putEni } from '@enid/ipam';
 import { eventually } from '@enid/kube/testing';
 import { Registry } from 'prom-client';
 import { explainAwsError } from '../aws/errors.ts';
@@ -24,7 +14,6 @@ import { TestApiServer } from './api-server.fixture.ts';
 import { openKubernetes } from './index.ts';
 import { Kubernetes, type KubernetesOptions } from './kubernetes.ts';
 import { maxPodsDifference, maxPodsOf } from './max-pods.ts';
-import { refusalReason } from './refusal-reason.ts';
 import { Warnings } from './warnings.ts';
 
 const POD_IPS = 'vpc.amazonaws.com/pod-ips';
@@ -59,41 +48,22 @@ async function start(t: TestContext, options: Partial<KubernetesOptions> = {}) {
   return { server, kubernetes, held, warnings, follow };
 }
 
-/** What a pod is told on a node with one ENI of two addresses. */
-function sentence(growth: RefusalContext['growth'], enis = 3, releasedAt?: number, typeEnis = 3): string {
-  const slots = ['10.0.1.5', '10.0.1.6'].map((address) => slotOf(address as Ipv4));
-  let pool: Pool = emptyPool(30_000);
-  pool = putEni(pool, { id: 'eni-0', deviceNumber: 0, primary: true, since: 0, leaving: false, slots });
-  const keys = ['a', 'b'].map((containerId) => ({ network: 'aws-cni', containerId, ifName: 'eth0' }));
-  for (const key of keys) pool = assign(pool, key, {}, 0)!.pool;
-  if (releasedAt !== undefined) pool = release(pool, keys[0]!, releasedAt).pool;
-  const node = { instanceId: 'i-0a', instanceType: 't3.medium', typeEnis, unmanagedEnis: 0 };
-  return explainRefusal(pool, { ...node, bounds: { enis, slotsPerEni: 2 }, growth }, 10_000);
-}
-
-const EC2 = { operation: 'AssignPrivateIpAddresses', target: 'subnet-0a' };
-/** EC2 refused with this code, while an address cools down. */
-function failed(code: string): string {
-  const { message } = explainAwsError(Object.assign(new Error('x'), { name: code }), EC2);
-  return sentence({ kind: 'failed', reason: message, retryAt: 15_000 }, 3, 5_000);
-}
-
-test('the cause of a refusal is its reason', () => {
-  const possible = { kind: 'possible' } as const;
-  const cases: [string, string][] = [
-    ['SubnetExhausted', failed('InsufficientFreeAddressesInSubnet')],
-    ['PrefixFragmentation', failed('InsufficientCidrBlocks')],
-    ['Throttled', failed('RequestLimitExceeded')],
-    ['Denied', failed('UnauthorizedOperation')],
-    ['ENILimit', failed('AttachmentLimitExceeded')],
-    ['AddressLimit', failed('PrivateIpAddressLimitExceeded')],
-    ['ENILimit', sentence(possible, 1)],
-    ['AddressLimit', sentence(possible, 1, undefined, 1)],
-    ['CoolingDown', sentence(possible, 1, 5_000)],
-    ['FailedAssignIP', sentence(possible)],
-    ['FailedAssignIP', sentence({ kind: 'disabled', by: 'ENABLE_IMDS_ONLY_MODE' })],
-  ];
-  for (const [reason, text] of cases) assert.equal(refusalReason(text), reason, text);
+test('what EC2 says is the cause of a refusal', () => {
+  const causes: Record<string, string | undefined> = {
+    InsufficientFreeAddressesInSubnet: 'SubnetExhausted',
+    InsufficientCidrBlocks: 'PrefixFragmentation',
+    RequestLimitExceeded: 'Throttled',
+    UnauthorizedOperation: 'Denied',
+    CredentialsProviderError: 'Denied',
+    AttachmentLimitExceeded: 'ENILimit',
+    PrivateIpAddressLimitExceeded: 'AddressLimit',
+    InternalError: undefined,
+  };
+  const context = { operation: 'AssignPrivateIpAddresses', target: 'subnet-0a' };
+  for (const [name, cause] of Object.entries(causes)) {
+    const { refusalCause } = explainAwsError(Object.assign(new Error('x'), { name }), context);
+    assert.equal(refusalCause, cause, name);
+  }
 });
 
 test('a refusal is an event on the pod and on the node, found by their uids, told once', async (t) => {
@@ -105,7 +75,10 @@ test('a refusal is an event on the pod and on the node, found by their uids, tol
   const refuse = (name: string, uid?: string, seconds = 5) =>
     kubernetes.refused(
       { metadata: { k8sPodNamespace: 'shop', k8sPodName: name }, ...(uid && { uid }) },
-      new NoAddressError(failed('InsufficientFreeAddressesInSubnet').replace('in 5 s', `in ${seconds} s`)),
+      new NoAddressError({
+        cause: 'SubnetExhausted',
+        sentence: `subnet-0a has no free address: free some, or tag another subnet; next attempt in ${seconds} s`,
+      }),
     );
   for (let again = 0; again < 50; again++) refuse('web-0', 'uid-of-web-0', again);
   refuse('web-1');
@@ -280,7 +253,10 @@ test('outside of a cluster there is nothing, and an API server that is not there
   const kubernetes = (await openKubernetes({ KUBECONFIG: file }, config, log))!;
   const pool = { assignments: () => [assignmentOf('web', '10.0.1.6', primaryEni)] };
   kubernetes.follow({ pool, instanceType: 't3.medium', maxPods: () => 17 });
-  kubernetes.refused({ metadata: { k8sPodNamespace: 'x', k8sPodName: 'y' } }, new NoAddressError('full'));
+  kubernetes.refused(
+    { metadata: { k8sPodNamespace: 'x', k8sPodName: 'y' } },
+    new NoAddressError({ cause: 'AddressLimit', sentence: 'full' }),
+  );
   assert.deepEqual([kubernetes.schedulable, kubernetes.maxPods], [true, undefined]);
   // It comes back, and everything follows.
   const back = await new TestApiServer().start(port);

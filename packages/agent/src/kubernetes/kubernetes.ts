@@ -10,7 +10,6 @@ import type { AddressPool, Assignment, NoAddressError } from '../seams.ts';
 import { type MaxPods, maxPodsDifference } from './max-pods.ts';
 import { NodeView } from './node-view.ts';
 import { PodAnnotations } from './pod-annotations.ts';
-import { refusalReason } from './refusal-reason.ts';
 import { Warnings } from './warnings.ts';
 
 const COMPONENT = 'aws-node';
@@ -100,8 +99,7 @@ export class Kubernetes implements AttachmentObserver, AsyncDisposable {
     this.#annotations?.removed(assignment);
   }
 
-  refused(pod: PodIdentity, { message }: NoAddressError): void {
-    const reason = refusalReason(message);
+  refused(pod: PodIdentity, { message, reason }: NoAddressError): void {
     const { k8sPodNamespace: namespace, k8sPodName: name } = pod.metadata;
     if (namespace && name) {
       const subject = `pod ${namespace}/${name} ${pod.uid ?? ''}`;

@@ -1,3 +1,6 @@
+import type { RefusalCause } from '@enid/ipam';
+import { AwsError } from '../aws/errors.ts';
+
 /** First pause after a failure, and the longest. */
 const FIRST = 5_000;
 const LONGEST = 60_000;
@@ -5,7 +8,11 @@ const LONGEST = 60_000;
 const SUBNET_FULL = 120_000;
 
 /** A failure, and when it may be tried again. */
-export type Failure = { readonly reason: string; readonly retryAt: number };
+export type Failure = {
+  readonly reason: string;
+  readonly cause?: RefusalCause | undefined;
+  readonly retryAt: number;
+};
 
 /** Counts failures in a row and spreads the attempts of many nodes. */
 export class Backoff {
@@ -28,11 +35,16 @@ export class Backoff {
     this.#last = undefined;
   }
 
-  /** @param subnetFull asking again soon is of no use. */
-  fail(reason: string, now: number, subnetFull = false): Failure {
-    const pause = subnetFull ? SUBNET_FULL : Math.min(FIRST * 2 ** this.#failures, LONGEST);
+  /** Puts the next attempt off; where a subnet had nothing left, asking again soon is of no use. */
+  fail(error: Error, now: number): Failure {
+    const known = error instanceof AwsError ? error : undefined;
+    const pause = known?.isSubnetFull ? SUBNET_FULL : Math.min(FIRST * 2 ** this.#failures, LONGEST);
     this.#failures++;
-    this.#last = { reason, retryAt: now + Math.round(pause * (0.75 + this.#random() / 2)) };
+    this.#last = {
+      reason: error.message,
+      cause: known?.refusalCause,
+      retryAt: now + Math.round(pause * (0.75 + this.#random() / 2)),
+    };
     return this.#last;
   }
 }

@@ -149,10 +149,9 @@ export class PoolKeeper {
       return true;
     } catch (error) {
       if (this.#stop.aborted) return false;
-      const refused = error instanceof AwsError ? error : undefined;
-      if (refused?.code === 'PrivateIpAddressLimitExceeded') await this.#findUnknown();
-      const full = refused?.isSubnetFull;
-      const { retryAt } = this.#backoff.fail((error as Error).message, node.now, full);
+      if (error instanceof AwsError && error.code === 'PrivateIpAddressLimitExceeded')
+        await this.#findUnknown();
+      const { retryAt } = this.#backoff.fail(error as Error, node.now);
       ec2?.housekeeping.suspectLeftovers();
       log.warn({ err: error, retryAt: new Date(retryAt) }, 'no more addresses could be had');
       return false;
@@ -183,7 +182,7 @@ export class PoolKeeper {
       reconciler.postpone();
       return true;
     } catch (error) {
-      const { retryAt } = this.#decreaseBackoff.fail((error as Error).message, node.now);
+      const { retryAt } = this.#decreaseBackoff.fail(error as Error, node.now);
       log.warn({ err: error, retryAt: new Date(retryAt) }, 'what is too much could not be given back');
       return false;
     }

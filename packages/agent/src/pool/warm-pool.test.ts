@@ -127,15 +127,26 @@ test('MAX_ENI is kept and named', async () => {
   await assert.rejects(add(pool, 11), /MAX_ENI allows 2 ENIs of the 3/);
 });
 
-for (const [operation, code, expected] of [
-  ['CreateNetworkInterface', 'NetworkInterfaceLimitExceeded', /quota "Network interfaces per Region"/],
-  ['AttachNetworkInterface', 'AttachmentLimitExceeded', /i-0a has as many ENIs attached as its type allows/],
+for (const [operation, code, reason, expected] of [
+  [
+    'CreateNetworkInterface',
+    'NetworkInterfaceLimitExceeded',
+    'ENILimit',
+    /quota "Network interfaces per Region"/,
+  ],
+  [
+    'AttachNetworkInterface',
+    'AttachmentLimitExceeded',
+    'ENILimit',
+    /i-0a has as many ENIs attached as its type allows/,
+  ],
   [
     'CreateNetworkInterface',
     'UnauthorizedOperation',
+    'Denied',
     /may not call ec2:CreateNetworkInterface: attach the policy/,
   ],
-  ['CreateNetworkInterface', 'RequestLimitExceeded', /EC2 throttles CreateNetworkInterface/],
+  ['CreateNetworkInterface', 'RequestLimitExceeded', 'Throttled', /EC2 throttles CreateNetworkInterface/],
 ] as const) {
   test(`${code} is explained to the pod that is refused, and leaves no ENI behind`, async () => {
     const target = operation.startsWith('Attach') ? 'i-0a' : 'subnet-a';
@@ -146,7 +157,11 @@ for (const [operation, code, expected] of [
     const { clock, cloud, pool } = await node({ hook });
     await add(pool, 1, 2, 3, 4, 5);
     await clock.advance(5000);
-    await assert.rejects(add(pool, 6), expected);
+    await assert.rejects(add(pool, 6), (error: NoAddressError) => {
+      assert.match(error.message, expected);
+      assert.equal(error.reason, reason);
+      return true;
+    });
     await clock.advance(60_000);
     assert.deepEqual([...cloud.enis.keys()], ['eni-primary']);
   });

@@ -13,6 +13,7 @@ import {
   cordon,
   explainRefusal,
   type Pool,
+  type Refusal,
   release,
   revert,
   uncordon,
@@ -109,7 +110,7 @@ export class WarmPool implements AddressPool {
   }
 
   ready(): Readiness {
-    return this.#node.ready ? { ok: true } : { ok: false, reason: this.#refusal() };
+    return this.#node.ready ? { ok: true } : { ok: false, reason: this.#refusal().sentence };
   }
 
   async assign(key: SandboxKey, metadata: SandboxMetadata): Promise<Assignment> {
@@ -211,7 +212,7 @@ export class WarmPool implements AddressPool {
   }
 
   /** Why no address can be given now. */
-  #refusal(): string {
+  #refusal(): Refusal {
     const { identity } = this.#options;
     const { pool, bounds, limits, foreign, places, primary, now } = this.#node;
     const context = {
