@@ -192,11 +192,11 @@ export class Chains {
    */
   local(cluster: string, local: string | undefined, podLinks: string | undefined): string {
     const name = local === undefined ? `none/${cluster}` : `${local}/${cluster.split('/').at(-1)}`;
-    return this.#chain(`local/${name}`, [
-      ...(podLinks ? [`iifname "${podLinks}" goto ${cluster}`] : []),
-      `fib saddr type local goto ${this.masquerade(cluster)}`,
-      local === undefined ? 'drop' : `goto ${local}`,
-    ]);
+    const others = local === undefined ? 'drop' : `goto ${local}`;
+    return this.#chain(
+      `local/${name}`,
+      byOrigin(podLinks, `goto ${cluster}`, `goto ${this.masquerade(cluster)}`, others),
+    );
   }
 
   /** Only sources that the set `source-ranges` has for the frontend. */
@@ -226,6 +226,19 @@ export class Chains {
         `update @${ports} { ${client} : th dport }`,
     ]);
   }
+
+  /** Keeps the node and its pods in mind by one chain, everybody else by another: those whom {@link local} binds. */
+  rememberApart(id: string, own: string, others: string, podLinks: string | undefined): string {
+    return this.#chain(
+      `remember/${id}.apart`,
+      byOrigin(podLinks, `goto ${own}`, `goto ${own}`, `goto ${others}`),
+    );
+  }
+}
+
+/** Rules for packets of the node's pods, of the node itself, and of everybody else. */
+function byOrigin(podLinks: string | undefined, pods: string, node: string, others: string): string[] {
+  return [...(podLinks ? [`iifname "${podLinks}" ${pods}`] : []), `fib saddr type local ${node}`, others];
 }
 
 /**

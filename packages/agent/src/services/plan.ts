@@ -52,17 +52,16 @@ export function objectsOf(
   for (const frontend of frontends) {
     const key = frontendKey(port, frontend);
     put('frontends', key, `goto ${entryChain(chains, port, frontend, placement, options)}`);
-    placement.slots.forEach((endpoint, slot) => {
+    for (const [slot, endpoint] of placement.slots.entries())
       put(`endpoints-${port.protocol}`, concat(slotsKey(port, frontend), slot), endpoint);
-      if (port.affinity !== undefined) {
-        const chain = chains.remember(memoryOf(port, frontend), port.protocol, port.affinity);
-        put('affinity-members', concat(key, endpoint), `goto ${chain}`);
-      }
-    });
+    if (port.affinity !== undefined) {
+      const { chain, memories } = memoryChain(chains, port, port.affinity, frontend, options);
+      for (const memory of memories) for (const map of affinityMaps(memory)) put('map', map);
+      for (const endpoint of placement.slots) put('affinity-members', concat(key, endpoint), `goto ${chain}`);
+    }
     for (const source of frontend.sources ?? []) put('source-ranges', concat(key, block(source)));
     if (frontend.address && !frontend.external) put('cluster-ips', frontend.address);
   }
-  for (const memory of memoriesOf(port)) for (const map of affinityMaps(memory)) put('map', map);
   for (const { address, nodeName } of [...port.endpoints.cluster, ...port.endpoints.local]) {
     // One without a node may be a pod of this node too.
     if (nodeName === undefined || nodeName === options.nodeName) put('hairpin', concat(address, address));
@@ -71,26 +70,35 @@ export function objectsOf(
   return objects;
 }
 
-/** No name of a Service or port has a dot. */
-const LOCAL = '.local';
-
 /**
- * Whose clients a frontend remembers, see {@link affinityMaps}. A client that was given an endpoint of another node at a NodePort
- * must not be sent there from a cluster IP that keeps to this node.
+ * The memories of a port's clients, see {@link affinityMaps}: of those that may be given any endpoint, and of those that a policy
+ * Local binds. Who was given an endpoint of another node before, or by another frontend, must not be sent there. No name of a
+ * Service or port has a dot.
  */
-function memoryOf({ id, internalLocal }: ServicePort, { external }: Pick<Frontend, 'external'>): string {
-  return internalLocal && !external ? `${id}${LOCAL}` : id;
+export function memoriesOf(id: string): { readonly free: string; readonly bound: string } {
+  return { free: id, bound: `${id}.local` };
 }
 
-/** All memories of a port of a Service: none where it has no affinity. */
-export function memoriesOf(port: ServicePort): readonly string[] {
-  if (port.affinity === undefined) return [];
-  return [...new Set(port.frontends.map((frontend) => memoryOf(port, frontend)))];
+/** The chain that remembers a frontend's clients, each in the memory that {@link balancingChain} will look it up in. */
+function memoryChain(
+  chains: Chains,
+  { id, protocol, internalLocal, externalLocal }: ServicePort,
+  seconds: number,
+  { external }: Frontend,
+  { podLinks }: PlanOptions,
+): { chain: string; memories: readonly string[] } {
+  const { free, bound } = memoriesOf(id);
+  const into = (memory: string) => chains.remember(memory, protocol, seconds);
+  if (external && externalLocal) {
+    return { chain: chains.rememberApart(id, into(free), into(bound), podLinks), memories: [free, bound] };
+  }
+  const memory = !external && internalLocal ? bound : free;
+  return { chain: into(memory), memories: [memory] };
 }
 
-/** The id of the port that a memory belongs to. */
-export function idOfMemory(memory: string): string {
-  return memory.endsWith(LOCAL) ? memory.slice(0, -LOCAL.length) : memory;
+/** The id of the port whose clients a chain remembers. */
+export function idOfMemoryChain(chain: string): string {
+  return chain.slice('remember/'.length).split('.')[0]!;
 }
 
 /** A block as nft lists it: one address without a length. */
@@ -123,21 +131,22 @@ function balancingChain(
   { podLinks }: PlanOptions,
 ): string {
   const { address, external } = frontend;
-  const { protocol, affinity } = port;
+  const { id, protocol, affinity } = port;
   if (slots.length === 0) return chains.reject();
-  const to = (range: Range): string =>
+  const { free, bound } = memoriesOf(id);
+  const to = (range: Range, memory: string): string =>
     chains.balance({
       protocol,
       nodePort: address === undefined,
       ...range,
-      sticky: affinity === undefined ? undefined : memoryOf(port, frontend),
+      sticky: affinity === undefined ? undefined : memory,
     });
-  const localChain = local.count > 0 ? to(local) : undefined;
+  const localChain = local.count > 0 ? to(local, bound) : undefined;
   // With no endpoint meant for everybody there may still be one here.
-  const clusterRange = cluster.count > 0 ? cluster : local;
-  if (!external) return port.internalLocal ? (localChain ?? chains.drop()) : to(clusterRange);
-  if (!port.externalLocal) return chains.masquerade(to(clusterRange));
-  return chains.local(to(clusterRange), localChain, podLinks);
+  const clusterChain = () => to(cluster.count > 0 ? cluster : local, free);
+  if (!external) return port.internalLocal ? (localChain ?? chains.drop()) : clusterChain();
+  if (!port.externalLocal) return chains.masquerade(clusterChain());
+  return chains.local(clusterChain(), localChain, podLinks);
 }
 
 /** Whether an endpoint may keep the flows that it has. */

@@ -503,3 +503,27 @@ test('internalTrafficPolicy Local holds for a client that its NodePort has sent 
   await bring(proxy, services, [slice('web', 8080, [POD_B, elsewhere(POD_C)])]);
   assert.deepEqual([await by(CLUSTER_IP, 80), await by(NODE_IP, 30_080)], ['b', 'c']);
 });
+
+test('externalTrafficPolicy Local holds for a client that was sent elsewhere before it was set', async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  const sticky = (externalTrafficPolicy: string) => [
+    web({
+      type: 'NodePort',
+      ports: [{ port: 80, nodePort: 30_080 }],
+      sessionAffinity: 'ClientIP',
+      externalTrafficPolicy,
+    }),
+  ];
+  const outside = () => call(bed.outside, NODE_IP, 30_080, { localAddress: CLIENT as never });
+  await bring(proxy, sticky('Cluster'), [slice('web', 8080, [elsewhere(POD_C)])]);
+  assert.deepEqual(await outside(), { by: 'c', sees: NODE_IP });
+  assert.deepEqual(await call(pods.b, NODE_IP, 30_080), { by: 'c', sees: NODE_IP });
+  await bring(proxy, sticky('Local'), [slice('web', 8080, [POD_A, elsewhere(POD_C)])]);
+  for (let i = 0; i < 5; i++) assert.deepEqual(await outside(), { by: 'a', sees: CLIENT });
+  // Own pods may go anywhere, and stay with whom they know, by whichever address they ask.
+  for (const [address, port] of [
+    [NODE_IP, 30_080],
+    [CLUSTER_IP, 80],
+  ] as const)
+    assert.deepEqual(await call(pods.b, address, port), { by: 'c', sees: POD_B });
+});

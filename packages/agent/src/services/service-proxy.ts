@@ -11,7 +11,7 @@ import { ANY, type Family } from './layout.ts';
 import { ServiceMetrics } from './metrics.ts';
 import type { Frontend, Problem, Protocol, ServicePort } from './model.ts';
 import { type Change, objectKey, splitKey } from './objects.ts';
-import { familyName, frontendKey, idOfMemory, memoriesOf } from './plan.ts';
+import { familyName, frontendKey, idOfMemoryChain, memoriesOf } from './plan.ts';
 import { Tables } from './tables.ts';
 import { type Inputs, Wanted } from './wanted.ts';
 
@@ -236,27 +236,22 @@ export class ServiceProxy implements AsyncDisposable {
 
   /** Clients of endpoints that are gone are given others. */
   async #forget(changes: readonly Change[], all: boolean): Promise<void> {
-    const endpointsOf = (family: 4 | 6, memory: string) =>
-      new Set(this.#wanted.endpointsOf(idOfMemory(memory), family));
-    const memories = new Set<string>();
+    const lost = new Set<string>();
     for (const { object, from } of changes) {
       const { family, set } = splitKey(object);
       if (set === 'affinity-members' && from !== undefined) {
-        memories.add(`${family} ${from.slice('goto remember/'.length)}`);
+        lost.add(`${family} ${idOfMemoryChain(from.slice('goto '.length))}`);
       }
     }
     // A former run may have ended between the two.
-    for (const port of all ? this.#wanted.ports : []) {
-      const name = familyName(port.family);
-      for (const memory of memoriesOf(port)) {
-        if (this.#tables.hadOthers(name, memory, endpointsOf(port.family, memory))) {
-          memories.add(`${name} ${memory}`);
-        }
+    const ports = all ? [...this.#wanted.ports].map(({ id, family }) => `${familyName(family)} ${id}`) : [];
+    for (const port of new Set([...lost, ...ports])) {
+      const [family, id] = port.split(' ') as [Family, string];
+      const endpoints = new Set(this.#wanted.endpointsOf(id, family === 'ip' ? 4 : 6));
+      for (const memory of Object.values(memoriesOf(id))) {
+        if (!lost.has(port) && !this.#tables.hadOthers(family, memory, endpoints)) continue;
+        await this.#tables.forget(family, memory, endpoints);
       }
-    }
-    for (const sticky of memories) {
-      const [family, memory] = sticky.split(' ') as [Family, string];
-      await this.#tables.forget(family, memory, endpointsOf(family === 'ip' ? 4 : 6, memory));
     }
   }
 
