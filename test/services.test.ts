@@ -7,6 +7,7 @@ import { parseIp } from '@enid/ip';
 import { listenTcp, Nftables } from '@enid/linux';
 import { agentIn } from './agents.ts';
 import { run, tracesOf } from './enid.ts';
+import type { Group } from './network-load-balancer.ts';
 import {
   ask,
   Bed,
@@ -348,6 +349,51 @@ test('replies of node ports leave by the ENI through which the connection came',
   }
   const [eth0, eth1] = await counted();
   assert.ok(eth0! > 0 && eth1 === 0, `${eth0} packets by eth0, ${eth1} by eth1`);
+});
+
+test('clients of a network load balancer are answered by the ENI that has the target, wherever the pod is', async () => {
+  const spec = (type: string, externalTrafficPolicy: string) => ({
+    ...{ type, externalTrafficPolicy, selector: { name: 'far' } },
+    ports: [
+      { name: 'http', port: 80, targetPort: 8080 },
+      { name: 'udp', port: 80, targetPort: 8081, protocol: 'UDP' },
+    ],
+  });
+  const cluster = await bed.service('nlb-cluster', spec('NodePort', 'Cluster'));
+  const local = await bed.service('nlb-local', spec('LoadBalancer', 'Local'));
+  await bed.endpoints('nlb-local', 2);
+  await bed.settled();
+  const instances = { type: 'instance', targets: bed.status.nodes.map((node) => node.instanceId) } as const;
+  const pod = { type: 'ip', targets: [bed.place('far').address] } as const;
+  const healthPort = local.healthCheckNodePort!;
+  const nodes = NODES.map((node) => bed.addressOf(node));
+  const dropped = await bed.drops('source-check');
+  const groups: (Group & { sees: readonly string[] })[] = [
+    { ...instances, protocol: 'TCP', port: cluster.ports[0]!.nodePort!, healthPort: 10_256, sees: nodes },
+    { ...instances, protocol: 'UDP', port: cluster.ports[1]!.nodePort!, healthPort: 10_256, sees: nodes },
+    { ...instances, protocol: 'TCP', port: local.ports[0]!.nodePort!, healthPort, sees: [INTERNET] },
+    { ...instances, protocol: 'UDP', port: local.ports[1]!.nodePort!, healthPort, sees: [INTERNET] },
+    { ...pod, protocol: 'TCP', port: 8080, sees: [INTERNET] },
+    { ...pod, protocol: 'UDP', port: 8081, healthPort: 8080, sees: [INTERNET] },
+  ].map((group, index) => ({ ...group, listener: 1001 + index }) as Group & { sees: readonly string[] });
+  const { address, health } = await bed.loadBalancer(groups);
+  for (const { listener, protocol, type, port, sees } of groups) {
+    // Only the node that runs the pod is to have what is for policy Local.
+    const states = type === 'ip' ? ['healthy'] : ['healthy', sees === nodes ? 'healthy' : 'unhealthy'];
+    await until(
+      async () => assert.deepEqual(await health.get(listener)!(), states, `listener ${listener}`),
+      40_000,
+    );
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        ask(bed.place('internet'), protocol === 'TCP' ? 'tcp' : 'udp', address, listener),
+      ),
+    );
+    const heard = outcomes.map((one) => (typeof one === 'object' ? `${one.by} sees ${one.sees}` : one));
+    const expected = new Set(sees.map((client) => `far sees ${client}`));
+    assert.deepEqual(new Set(heard), expected, `${protocol} to ${type} ${port}`);
+  }
+  assert.equal(await bed.drops('source-check'), dropped);
 });
 
 test('what cannot be is an event of its Service, and others go on', async (t) => {
