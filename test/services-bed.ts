@@ -203,6 +203,18 @@ export class Bed implements AsyncDisposable {
     await this.client.delete(`/api/v1/namespaces/default/services/${name}`);
   }
 
+  /** The Service of the API server, and what it leads to: `address:port`. */
+  async apiServer(): Promise<{ clusterIP: string; endpoint: string }> {
+    type Slice = { endpoints: { addresses: string[] }[]; ports: { port: number }[] };
+    const { spec } = await this.client.get<{ spec: ServiceSpec }>(
+      '/api/v1/namespaces/default/services/kubernetes',
+    );
+    const { endpoints, ports } = await this.client.get<Slice>(
+      '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes',
+    );
+    return { clusterIP: spec.clusterIP, endpoint: `${endpoints[0]!.addresses[0]}:${ports[0]!.port}` };
+  }
+
   /** Waits until a Service has so many ready endpoints. */
   async endpoints(service: string, count: number): Promise<void> {
     type Slice = { endpoints?: { conditions?: { ready?: boolean } }[] };

@@ -21,43 +21,55 @@ import { Imds } from './aws/metadata.ts';
 import { systemClock } from './clock.ts';
 import { serveHttp } from './http.ts';
 import { type Logger, openLog } from './log.ts';
-import { findKubeProxy, type NodeFacts, ServiceProxy } from './services/index.ts';
+import {
+  findKubeProxy,
+  type NodeFacts,
+  type Problem,
+  removeServiceTables,
+  ServiceProxy,
+} from './services/index.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
 /** Set by the cluster autoscaler before it takes a node away. */
 const TO_BE_DELETED = 'ToBeDeletedByClusterAutoscaler';
 /** Where kube-proxy serves its metrics: on loopback. */
 const METRICS = { host: '127.0.0.1', port: 10_249 };
-/** How often kube-proxy's rules are looked for while there are some, in milliseconds. */
-const KUBE_PROXY_INTERVAL = 2000;
+/** How often kube-proxy's rules are looked for, in milliseconds. */
+const KUBE_PROXY_INTERVAL = 500;
 /** How often the VPC's blocks are read, and how long the start waits for them, in milliseconds. */
 const BLOCKS_INTERVAL = 60_000;
 const BLOCKS_PATIENCE = 2000;
 
 /**
- * Runs the service proxy of a node in the network namespace of the node until SIGTERM or SIGINT. Services go on without it.
+ * Runs the service proxy of a node in the network namespace of the node until SIGTERM or SIGINT, but for the time in which kube-proxy
+ * runs there. Services go on without it.
  * @param env MY_NODE_NAME; KUBECONFIG outside of a cluster; AWS_VPC_K8S_CNI_VETHPREFIX as the network module has it;
  *   NODEPORT_ADDRESSES: blocks of those of the node's addresses that have node ports, `10.0.0.0/16,100.64.0.0/10`; all unless given.
  * @throws {Error} when it is not told how to reach the API server, or NODEPORT_ADDRESSES has something else than blocks.
  */
 export async function runServiceModule(env: NodeJS.ProcessEnv): Promise<void> {
   const log = openLog({ level: 'info', file: 'stdout' });
+  const end = new AbortController();
   const ended = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+  void ended.then(([signal]) => end.abort(signal));
   const access = env.KUBECONFIG ? kubeconfigAccess(env.KUBECONFIG) : inClusterAccess(env);
-  const node = env.MY_NODE_NAME || hostname();
-  const starting = startServiceModule({
-    access,
-    node,
+  const options = {
+    node: env.MY_NODE_NAME || hostname(),
     podLinks: `${env.AWS_VPC_K8S_CNI_VETHPREFIX || 'eni'}*`,
     nodePortCidrs: nodePortCidrs(env.NODEPORT_ADDRESSES),
     log,
-  });
-  await using module = await Promise.race([starting, ended.then(() => undefined)]);
+  };
+  await using cluster = await Promise.race([followCluster(access, options), ended.then(() => undefined)]);
   // Nothing has been changed yet.
-  if (!module) process.exit(0);
-  log.info({ node, server: access.server }, 'services are followed');
-  const [signal] = await ended;
-  log.info({ signal }, 'the service proxy stops');
+  if (!cluster) process.exit(0);
+  for (const { signal } = end; !signal.aborted; ) {
+    await kubeProxyGone(cluster, signal);
+    if (signal.aborted) break;
+    await using _serving = await serveServices(cluster, options);
+    log.info({ node: options.node, server: access.server }, 'services are followed');
+    await kubeProxyFound(signal);
+  }
+  log.info({ signal: end.signal.reason }, 'the service proxy stops');
 }
 
 function nodePortCidrs(text = ''): Cidr[] {
@@ -75,20 +87,24 @@ function nodePortCidrs(text = ''): Cidr[] {
 }
 
 type Options = {
-  readonly access: ApiAccess;
   readonly node: string;
   readonly podLinks: string;
   readonly nodePortCidrs: readonly Cidr[];
   readonly log: Logger;
 };
 
-async function startServiceModule({
-  access,
-  node,
-  podLinks,
-  nodePortCidrs,
-  log,
-}: Options): Promise<AsyncDisposable> {
+/** All that Services depend on, as the API server and the VPC have it. */
+type Cluster = AsyncDisposable & {
+  readonly services: Informer<Service>;
+  readonly endpointSlices: Informer<EndpointSlice>;
+  readonly nodes: Informer<Node>;
+  readonly vpcBlocks: readonly Cidr[];
+  /** Tells what is wrong by an event of the Service, or of the node. */
+  report(problem: Problem): void;
+};
+
+/** @returns when all is known: what is not known yet is not gone. */
+async function followCluster(access: ApiAccess, { node, log }: Options): Promise<Cluster> {
   await using stack = new AsyncDisposableStack();
   const client = new KubeClient(access);
   stack.defer(() => client.close());
@@ -106,41 +122,36 @@ async function startServiceModule({
   const services = follow<Service>('/api/v1/services');
   const endpointSlices = follow<EndpointSlice>('/apis/discovery.k8s.io/v1/endpointslices');
   const nodes = follow<Node>('/api/v1/nodes', { fieldSelector: `metadata.name=${node}` });
-
   const vpc = stack.use(new VpcBlocks(log));
-  // What is not known yet is not gone: the tables stay until all is known.
   await Promise.all([
     services.synced,
     endpointSlices.synced,
     nodes.synced,
     Promise.race([vpc.read(), sleep(BLOCKS_PATIENCE)]),
   ]);
-  const tellNode = (reason: string, message: string) => {
-    log.warn({ reason }, message);
-    const about = nodes.get(node);
-    if (about) events.event({ ...about, apiVersion: 'v1', kind: 'Node' }, 'Warning', reason, message);
+  const report = ({ service, reason, message }: Problem) => {
+    log.warn({ service, reason }, message);
+    const kind = service === undefined ? 'Node' : 'Service';
+    const about = service === undefined ? nodes.get(node) : services.get(service);
+    if (about) events.event({ ...about, apiVersion: 'v1', kind }, 'Warning', reason, message);
   };
-  await kubeProxyGone((found) =>
-    tellNode(
-      'KubeProxyFound',
-      `${found} is kube-proxy's: Services are left to it. Where it does not run any more, "kube-proxy --cleanup" takes away what it has left`,
-    ),
-  );
+  const all = stack.move();
+  return {
+    ...{ services, endpointSlices, nodes, vpcBlocks: vpc.blocks, report },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
 
+/** Serves Services, and the metrics of that. */
+async function serveServices(
+  { services, endpointSlices, nodes, vpcBlocks, report }: Cluster,
+  { node, podLinks, nodePortCidrs }: Options,
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
   const registry = new Registry();
   const proxy = stack.use(
     await ServiceProxy.start({
-      families: families(),
-      podLinks,
-      endpointCidrs: vpc.blocks,
-      nodePortCidrs,
-      registry,
-      report({ service, reason, message }) {
-        if (service === undefined) return tellNode(reason, message);
-        log.warn({ service, reason }, message);
-        const about = services.get(service);
-        if (about) events.event({ ...about, apiVersion: 'v1', kind: 'Service' }, 'Warning', reason, message);
-      },
+      ...{ families: families(), podLinks, endpointCidrs: vpcBlocks, nodePortCidrs, registry, report },
     }),
   );
   // Many objects change in one turn of the event loop when a list is read.
@@ -176,15 +187,36 @@ function families(): (4 | 6)[] {
   return existsSync('/proc/net/if_inet6') ? [4, 6] : [4];
 }
 
-/** Waits until kube-proxy has no rules on the node: what one of two proxies translates, the other would miss. */
-async function kubeProxyGone(tell: (found: string) => void): Promise<void> {
+/**
+ * Waits until kube-proxy has no rules on the node: what one of two proxies translates, the other would miss. Our own, which a former
+ * run has left, are taken away, since nobody would keep them up to date.
+ */
+async function kubeProxyGone({ report }: Cluster, signal: AbortSignal): Promise<void> {
   using ns = NetNamespace.current();
-  for (let told = false; ; told = true) {
-    const found = await findKubeProxy(ns);
+  for (let told = false; !signal.aborted; told = true) {
+    const found = findKubeProxy(ns);
     if (found === undefined) return;
-    if (!told) tell(found);
-    await sleep(KUBE_PROXY_INTERVAL);
+    if (!told) {
+      const message = `${found} is kube-proxy's: Services are left to it. Where it does not run any more, "kube-proxy --cleanup" takes away what it has left`;
+      report({ service: undefined, reason: 'KubeProxyFound', message });
+      await removeServiceTables(ns);
+    }
+    await pause(signal);
   }
+}
+
+/** Waits until kube-proxy has had rules on the node for a while: it makes chains before it fills them. */
+async function kubeProxyFound(signal: AbortSignal): Promise<void> {
+  using ns = NetNamespace.current();
+  for (let looks = 0; looks < 2 && !signal.aborted; ) {
+    await pause(signal);
+    looks = findKubeProxy(ns) === undefined ? 0 : looks + 1;
+  }
+}
+
+/** Between two looks for kube-proxy. Ends early when the module does. */
+async function pause(signal: AbortSignal): Promise<void> {
+  await systemClock.sleep(KUBE_PROXY_INTERVAL, signal).catch(() => {});
 }
 
 /** The VPC's blocks, by instance metadata. Off EC2 there are none, and endpoints are expected anywhere. */

@@ -123,7 +123,7 @@ test('NodePorts answer by the ENI that was asked, pods of every ENI reach Servic
 
   await network.reconcile([]);
   assert.ok(await new Nftables(bed.node).list({ family: 'ip', name: 'enid-services' }));
-  assert.equal(await findKubeProxy(bed.node), undefined);
+  assert.equal(findKubeProxy(bed.node), undefined);
   await removeServiceTables(bed.node);
   assert.equal(await new Nftables(bed.node).list({ family: 'ip', name: 'enid-services' }), undefined);
   assert.ok(await new Nftables(bed.node).list({ family: 'ip', name: 'enid' }));
@@ -134,7 +134,7 @@ test('kube-proxy is found in each of its modes', async (t) => {
   const nftables = new Nftables(bed.node);
   const legacy = (...args: string[]) =>
     bed.node.run(() => spawnSync('iptables-legacy', ['-t', 'nat', ...args]));
-  assert.equal(await findKubeProxy(bed.node), undefined);
+  assert.equal(findKubeProxy(bed.node), undefined);
   for (const [make, take, found] of [
     [
       'add table ip6 kube-proxy; add chain ip6 kube-proxy services',
@@ -148,16 +148,16 @@ test('kube-proxy is found in each of its modes', async (t) => {
     ],
   ] as const) {
     await nftables.apply(`${make}\n`);
-    assert.equal(await findKubeProxy(bed.node), found);
+    assert.equal(findKubeProxy(bed.node), found);
     await nftables.apply(`${take}\n`);
   }
   ip(bed.node, 'link', 'add', 'kube-ipvs0', 'type', 'veth');
-  assert.equal(await findKubeProxy(bed.node), 'link kube-ipvs0');
+  assert.equal(findKubeProxy(bed.node), 'link kube-ipvs0');
   ip(bed.node, 'link', 'delete', 'kube-ipvs0');
-  assert.equal(await findKubeProxy(bed.node), undefined);
+  assert.equal(findKubeProxy(bed.node), undefined);
   // Not every kernel has it.
   if (legacy('-N', 'KUBE-MARK-MASQ').status !== 0) return t.diagnostic('no iptables-legacy here');
-  assert.equal(await findKubeProxy(bed.node), undefined);
+  assert.equal(findKubeProxy(bed.node), undefined);
   legacy('-N', 'KUBE-SERVICES');
-  assert.equal(await findKubeProxy(bed.node), 'chain KUBE-SERVICES of iptables-legacy, table nat');
+  assert.equal(findKubeProxy(bed.node), 'chain KUBE-SERVICES of iptables-legacy, table nat');
 });
