@@ -35,7 +35,7 @@
  *
  * How it is made: `model` (what the API says of a Service's ports, with `endpoints` to choose from), `plan` (what that is in
  * the tables, with `placement` for the slots of endpoints and `layout` for the tables), `wanted` (all of it, by differences),
- * `objects` (to nft and back), `tables` (the kernel's side), `conntrack`, `health`, `metrics`.
+ * `objects` (to nft and back), `tables` (the kernel's side), `stale-flows` (with `conntrack`), `taken-ports`, `health`, `metrics`.
  */
 export type { NodeFacts } from './endpoints.ts';
 export { findKubeProxy } from './kube-proxy.ts';

@@ -1,18 +1,18 @@
 /** The service proxy of a node: takes what is known of the cluster, and keeps the kernel's tables at it. */
 
-import { closeSync } from 'node:fs';
-import { type Cidr, parseIp } from '@enid/ip';
-import { bindUdp, listenTcp, NetNamespace } from '@enid/linux';
+import type { Cidr } from '@enid/ip';
+import { NetNamespace } from '@enid/linux';
 import { Registry } from 'prom-client';
 import { type Clock, systemClock } from '../clock.ts';
-import { cutStaleFlows, udpFrontends } from './conntrack.ts';
 import { HealthChecks, type ProxyHealth, serveProxyHealth } from './health.ts';
-import { ANY, type Family } from './layout.ts';
+import type { Family } from './layout.ts';
 import { ServiceMetrics } from './metrics.ts';
-import type { Frontend, Problem, Protocol, ServicePort } from './model.ts';
-import { type Change, objectKey, splitKey } from './objects.ts';
-import { familyName, frontendKey, idOfMemoryChain, memoriesOf } from './plan.ts';
+import type { Problem } from './model.ts';
+import { type Change, splitKey } from './objects.ts';
+import { familyName, idOfMemoryChain, memoriesOf } from './plan.ts';
+import { StaleFlows } from './stale-flows.ts';
 import { Tables } from './tables.ts';
+import { takenNodePorts } from './taken-ports.ts';
 import { type Inputs, Wanted } from './wanted.ts';
 
 export type ServiceProxyOptions = {
@@ -49,6 +49,7 @@ export class ServiceProxy implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #wanted: Wanted;
   readonly #tables: Tables;
+  readonly #flows: StaleFlows;
   readonly #checks: HealthChecks;
   readonly #metrics: ServiceMetrics;
   readonly #report: (problem: Problem) => void;
@@ -71,11 +72,6 @@ export class ServiceProxy implements AsyncDisposable {
   #known = new Map<string, readonly string[]>();
   readonly #startedAt: number;
 
-  /** UDP frontends that are gone and may still have flows, by family. */
-  #goneUdp: { family: 4 | 6; frontend: string }[] = [];
-  #cutting: Promise<void> | undefined;
-  #cutAgain = false;
-
   private constructor(options: ServiceProxyOptions) {
     const { families = [4], podLinks, endpointCidrs = [], nodePortCidrs = [] } = options;
     this.#ns = options.ns ?? NetNamespace.current();
@@ -83,6 +79,12 @@ export class ServiceProxy implements AsyncDisposable {
     this.#clock = options.clock ?? systemClock;
     this.#wanted = new Wanted({ families, podLinks, endpointCidrs });
     this.#tables = new Tables(this.#ns, families.map(familyName), { nodePortCidrs });
+    this.#flows = new StaleFlows({
+      ns: this.#ns,
+      families,
+      ports: () => this.#wanted.ports(),
+      tell: (problems) => this.#tell('conntrack', problems),
+    });
     this.#checks = new HealthChecks(this.#ns, families, () => this.health);
     this.#metrics = new ServiceMetrics(options.registry ?? new Registry());
     this.#report = options.report ?? (() => {});
@@ -128,7 +130,7 @@ export class ServiceProxy implements AsyncDisposable {
 
   /** Resolves when nothing is left to be done. */
   async settled(): Promise<void> {
-    while (this.#working ?? this.#cutting) await (this.#working ?? this.#cutting);
+    while (this.#working ?? this.#flows.cutting) await (this.#working ?? this.#flows.cutting);
   }
 
   get health(): ProxyHealth {
@@ -228,10 +230,11 @@ export class ServiceProxy implements AsyncDisposable {
       'refused',
       [...refused].map(([service, message]) => ({ service, reason: 'RulesRefused', message })),
     );
-    this.#reportTakenNodePorts(changes);
+    for (const problem of takenNodePorts(this.#ns, this.#wanted.ports(), changes)) this.#report(problem);
     this.#tell('health', await this.#checks.set(this.#wanted.healthChecks));
     await this.#forget(changes, all);
-    this.#cutFlows(changes, all || udp);
+    this.#flows.follow(changes);
+    if (all || udp) this.#flows.cut();
   }
 
   /** Clients of endpoints that are gone are given others. */
@@ -244,70 +247,13 @@ export class ServiceProxy implements AsyncDisposable {
       }
     }
     // A former run may have ended between the two.
-    const ports = all ? [...this.#wanted.ports].map(({ id, family }) => `${familyName(family)} ${id}`) : [];
+    const ports = all ? [...this.#wanted.ports()].map(({ id, family }) => `${familyName(family)} ${id}`) : [];
     for (const port of new Set([...lost, ...ports])) {
       const [family, id] = port.split(' ') as [Family, string];
       const endpoints = new Set(this.#wanted.endpointsOf(id, family === 'ip' ? 4 : 6));
       for (const memory of Object.values(memoriesOf(id))) {
         if (!lost.has(port) && !this.#tables.hadOthers(family, memory, endpoints)) continue;
         await this.#tables.forget(family, memory, endpoints);
-      }
-    }
-  }
-
-  /** Flows of UDP to endpoints that are gone are cut, in the background: a node may have very many flows. */
-  #cutFlows(changes: readonly Change[], concerned: boolean): void {
-    for (const { object, to } of changes) {
-      const { family, set, key } = splitKey(object);
-      if (set !== 'frontends' || to !== undefined) continue;
-      const [address, protocol, port] = key.split(' . ') as [string, string, string];
-      if (protocol !== 'udp') continue;
-      const frontend = address === ANY[family] ? port : `${address} ${port}`;
-      this.#goneUdp.push({ family: family === 'ip' ? 4 : 6, frontend });
-    }
-    if (!concerned) return;
-    this.#cutAgain = true;
-    this.#cutting ??= this.#cut().finally(() => {
-      this.#cutting = undefined;
-    });
-  }
-
-  async #cut(): Promise<void> {
-    while (this.#cutAgain) {
-      this.#cutAgain = false;
-      const gone = this.#goneUdp;
-      try {
-        for (const family of this.#families) {
-          const ofFamily = gone.filter((one) => one.family === family).map(({ frontend }) => frontend);
-          await cutStaleFlows(this.#ns, family, udpFrontends(this.#wanted.ports, family, ofFamily));
-        }
-        this.#goneUdp = this.#goneUdp.filter((frontend) => !gone.includes(frontend));
-        this.#tell('conntrack', []);
-      } catch (error) {
-        const message = `UDP flows to endpoints that are gone stay until they end: ${(error as Error).message}`;
-        this.#tell('conntrack', [{ service: undefined, reason: 'StaleFlows', message }]);
-      }
-    }
-  }
-
-  /** Node ports that are new and that a process on the node has: the Service has them from now on. */
-  #reportTakenNodePorts(changes: readonly Change[]): void {
-    const fresh = new Set(
-      changes.flatMap(({ object, from, to }) => (from === undefined && to !== undefined ? object : [])),
-    );
-    const isFresh = (port: ServicePort, frontend: Frontend) => {
-      const place = { family: familyName(port.family), set: 'frontends', key: frontendKey(port, frontend) };
-      return fresh.has(objectKey(place));
-    };
-    for (const port of fresh.size > 0 ? this.#wanted.ports : []) {
-      const { service, protocol, family } = port;
-      for (const frontend of port.frontends) {
-        if (frontend.address !== undefined || !isFresh(port, frontend)) continue;
-        if (!isTaken(this.#ns, protocol, family, frontend.port)) continue;
-        const message =
-          `a process on this node has ${protocol.toUpperCase()} port ${frontend.port}, which is a NodePort: what comes ` +
-          'for it now goes to the Service. Let the process use a port outside the NodePort range';
-        this.#report({ service, reason: 'NodePortInUse', message });
       }
     }
   }
@@ -320,17 +266,5 @@ export class ServiceProxy implements AsyncDisposable {
     problems.forEach((problem, index) => {
       if (!known.includes(texts[index]!)) this.#report(problem);
     });
-  }
-}
-
-/** Whether a process in the namespace has a port. */
-function isTaken(ns: NetNamespace, protocol: Protocol, family: 4 | 6, port: number): boolean {
-  if (protocol === 'sctp') return false;
-  const any = parseIp(ANY[familyName(family)]);
-  try {
-    closeSync(protocol === 'tcp' ? listenTcp(ns, any, port) : bindUdp(ns, any, port));
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
   }
 }

@@ -83,8 +83,9 @@ export class Wanted {
     for (const { port, objects } of this.#ports.values()) yield [port.service, objects.keys()];
   }
 
-  get ports(): Iterable<ServicePort> {
-    return [...this.#ports.values()].map(({ port, frontends }) => ({ ...port, frontends }));
+  /** All ports, each with those of its frontends that no other Service has. */
+  *ports(): Generator<ServicePort> {
+    for (const { port, frontends } of this.#ports.values()) yield { ...port, frontends };
   }
 
   /** The endpoints that stand in the tables for a port of a Service. */
