@@ -55,4 +55,5 @@ export {
 } from './rtnetlink/rule.ts';
 export type { Scope } from './rtnetlink/values.ts';
 export { bindUdp, connectTcp, listenTcp, setTtl } from './sockets.ts';
+export { memfd } from './syscalls.ts';
 export * as sysctl from './sysctl.ts';

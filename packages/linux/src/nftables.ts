@@ -56,12 +56,12 @@ export class Nftables {
   }
 
   /**
-   * A table and all that is in it.
-   * @returns undefined when there is no such table.
+   * A table and all that is in it, or one map of it.
+   * @returns undefined when there is no such table or map.
    * @throws {NftError}
    */
-  async list(table: { family: string; name: string }): Promise<NftObject[] | undefined> {
-    return listed(await this.#run(listOf(table)));
+  async list(table: { family: string; name: string }, map?: string): Promise<NftObject[] | undefined> {
+    return listed(await this.#run(listOf(table, map)));
   }
 
   /** As {@link Nftables.list}, blocking. */
@@ -138,8 +138,9 @@ function nft(options: string[], transaction: NftTransaction): Run {
   return { args: [...options, '-j', '-f', '-'], input: JSON.stringify({ nftables: transaction }) };
 }
 
-function listOf({ family, name }: { family: string; name: string }): Run {
-  return nft([], [{ list: { table: { family, name } } }]);
+function listOf({ family, name }: { family: string; name: string }, map?: string): Run {
+  const what = map === undefined ? { table: { family, name } } : { map: { family, table: name, name: map } };
+  return nft([], [{ list: what } as NftCommand]);
 }
 
 function listed({ status, stdout, stderr }: Result): NftObject[] | undefined {

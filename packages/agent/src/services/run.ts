@@ -1,10 +1,7 @@
 /** Runs programs in the node's network namespace. */
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { NetNamespace } from '@enid/linux';
+import { closeSync, writeSync } from 'node:fs';
+import { memfd, type NetNamespace } from '@enid/linux';
 
 /** A program that failed, in its own words. */
 export class ProgramError extends Error {
@@ -48,12 +45,9 @@ export async function run(
   });
 }
 
-/** A file without a name: programs open /dev/stdin, which cannot be done with the sockets that Node makes for pipes. */
+/** A file in memory: programs open /dev/stdin, which cannot be done with the sockets that Node makes for pipes. */
 function fileOf(text: string): number {
-  if (text === '') return openSync('/dev/null', 'r');
-  const path = join(tmpdir(), `enid-${randomUUID()}`);
-  const fd = openSync(path, 'wx+', 0o600);
-  unlinkSync(path);
+  const fd = memfd('stdin');
   // At position 0, where the offset stays.
   writeSync(fd, text, 0);
   return fd;

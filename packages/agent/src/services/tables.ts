@@ -11,7 +11,6 @@ import {
   splitKey,
   tidyScript,
 } from './objects.ts';
-import { run } from './run.ts';
 
 /** What the tables should have. */
 export interface Goal {
@@ -261,9 +260,7 @@ export class Tables {
   }
 
   async #elements(family: Family, map: string): Promise<Map<string, string>> {
-    let listing = '';
-    await run(this.#ns, ['nft', '-j', 'list', 'map', family, TABLE, map], (line) => (listing += line));
-    return listedElements(JSON.parse(listing).nftables);
+    return listedElements((await this.#nftables.list({ family, name: TABLE }, map)) ?? []);
   }
 }
 
