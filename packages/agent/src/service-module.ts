@@ -17,12 +17,12 @@ import {
 } from '@enid/kube';
 import { NetNamespace } from '@enid/linux';
 import { Registry } from 'prom-client';
-import { Imds } from './aws/metadata.ts';
-import { systemClock } from './clock.ts';
+import { VpcBlocks } from './aws/vpc-blocks.ts';
 import { serveHttp } from './http.ts';
 import { type Logger, openLog } from './log.ts';
 import {
-  findKubeProxy,
+  kubeProxyFound,
+  kubeProxyGone,
   type NodeFacts,
   type Problem,
   removeServiceTables,
@@ -34,10 +34,7 @@ const ZONE = 'topology.kubernetes.io/zone';
 const TO_BE_DELETED = 'ToBeDeletedByClusterAutoscaler';
 /** Where kube-proxy serves its metrics: on loopback. */
 const METRICS = { host: '127.0.0.1', port: 10_249 };
-/** How often kube-proxy's rules are looked for, in milliseconds. */
-const KUBE_PROXY_INTERVAL = 500;
-/** How often the VPC's blocks are read, and how long the start waits for them, in milliseconds. */
-const BLOCKS_INTERVAL = 60_000;
+/** How long the start waits for the VPC's blocks, in milliseconds. */
 const BLOCKS_PATIENCE = 2000;
 
 /**
@@ -62,12 +59,18 @@ export async function runServiceModule(env: NodeJS.ProcessEnv): Promise<void> {
   await using cluster = await Promise.race([followCluster(access, options), ended.then(() => undefined)]);
   // Nothing has been changed yet.
   if (!cluster) process.exit(0);
+  using ns = NetNamespace.current();
   for (const { signal } = end; !signal.aborted; ) {
-    await kubeProxyGone(cluster, signal);
+    await kubeProxyGone(ns, signal, async (found) => {
+      const message = `${found} is kube-proxy's: Services are left to it. Where it does not run any more, "kube-proxy --cleanup" takes away what it has left`;
+      cluster.report({ service: undefined, reason: 'KubeProxyFound', message });
+      // Nobody would keep our own up to date, and packets would meet them first.
+      await removeServiceTables(ns);
+    });
     if (signal.aborted) break;
     await using _serving = await serveServices(cluster, options);
     log.info({ node: options.node, server: access.server }, 'services are followed');
-    await kubeProxyFound(signal);
+    await kubeProxyFound(ns, signal);
   }
   log.info({ signal: end.signal.reason }, 'the service proxy stops');
 }
@@ -185,65 +188,4 @@ function factsOf(name: string, node: Node | undefined): NodeFacts {
 /** The families of addresses that the node's kernel has: a cluster of two has Services in both. */
 function families(): (4 | 6)[] {
   return existsSync('/proc/net/if_inet6') ? [4, 6] : [4];
-}
-
-/**
- * Waits until kube-proxy has no rules on the node: what one of two proxies translates, the other would miss. Our own, which a former
- * run has left, are taken away, since nobody would keep them up to date.
- */
-async function kubeProxyGone({ report }: Cluster, signal: AbortSignal): Promise<void> {
-  using ns = NetNamespace.current();
-  for (let told = false; !signal.aborted; told = true) {
-    const found = findKubeProxy(ns);
-    if (found === undefined) return;
-    if (!told) {
-      const message = `${found} is kube-proxy's: Services are left to it. Where it does not run any more, "kube-proxy --cleanup" takes away what it has left`;
-      report({ service: undefined, reason: 'KubeProxyFound', message });
-      await removeServiceTables(ns);
-    }
-    await pause(signal);
-  }
-}
-
-/** Waits until kube-proxy has had rules on the node for a while: it makes chains before it fills them. */
-async function kubeProxyFound(signal: AbortSignal): Promise<void> {
-  using ns = NetNamespace.current();
-  for (let looks = 0; looks < 2 && !signal.aborted; ) {
-    await pause(signal);
-    looks = findKubeProxy(ns) === undefined ? 0 : looks + 1;
-  }
-}
-
-/** Between two looks for kube-proxy. Ends early when the module does. */
-async function pause(signal: AbortSignal): Promise<void> {
-  await systemClock.sleep(KUBE_PROXY_INTERVAL, signal).catch(() => {});
-}
-
-/** The VPC's blocks, by instance metadata. Off EC2 there are none, and endpoints are expected anywhere. */
-class VpcBlocks implements Disposable {
-  /** The same list for ever, whose content follows the VPC. */
-  readonly blocks: Cidr[] = [];
-  readonly #log: Logger;
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(log: Logger) {
-    this.#log = log;
-    this.#timer = setInterval(() => this.read(), BLOCKS_INTERVAL).unref();
-  }
-
-  /** Never throws: Services do not wait for it. */
-  async read(): Promise<void> {
-    try {
-      const metadata = await Imds.open(systemClock);
-      const { mac } = await metadata.identity();
-      const read = await metadata.vpcCidrs(mac);
-      this.blocks.splice(0, Number.POSITIVE_INFINITY, ...read);
-    } catch (error) {
-      this.#log.debug({ err: error }, "instance metadata does not tell the VPC's blocks");
-    }
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-  }
 }

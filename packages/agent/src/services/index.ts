@@ -20,7 +20,8 @@
  * - **Zone.** Take it from the node's label `topology.kubernetes.io/zone`.
  * - **Restarts** take up what is in the kernel, endpoints' slots included; nothing is flushed. `stop` leaves the tables;
  *   {@link removeServiceTables} takes them away, for a node on which the proxy is switched off.
- * - **Beside kube-proxy** it must not run: ask {@link findKubeProxy} first and now and then. Tables of others are never touched.
+ * - **Beside kube-proxy** it must not run: await {@link kubeProxyGone} first, and stop it after {@link kubeProxyFound}. Tables of others
+ *   are never touched.
  * - **Ports on the node:** 10256 (`/healthz`), and every healthCheckNodePort.
  * - **Needs** Linux 5.10 or later, `nft` 1.0.6 or later, and `conntrack` 1.4.7 or later (without it UDP flows to endpoints
  *   that are gone stay until they end, which is reported).
@@ -38,7 +39,7 @@
  * `objects` (to nft and back), `tables` (the kernel's side), `stale-flows` (with `conntrack`), `taken-ports`, `health`, `metrics`.
  */
 export type { NodeFacts } from './endpoints.ts';
-export { findKubeProxy } from './kube-proxy.ts';
+export { kubeProxyFound, kubeProxyGone } from './kube-proxy.ts';
 export type { EndpointSlice, Service } from './kubernetes.ts';
 export type { Problem } from './model.ts';
 export { ServiceProxy, type ServiceProxyOptions } from './service-proxy.ts';

@@ -15,7 +15,7 @@ import {
   VPC_CIDR,
   VPC_HOST,
 } from '../network/testbed.ts';
-import { findKubeProxy } from './kube-proxy.ts';
+import { findKubeProxy, kubeProxyFound, kubeProxyGone } from './kube-proxy.ts';
 import { ServiceProxy } from './service-proxy.ts';
 import { removeServiceTables } from './tables.ts';
 import { bring, call, serveTcp, service, slice } from './testbed.ts';
@@ -153,7 +153,13 @@ test('kube-proxy is found in each of its modes', async (t) => {
   }
   ip(bed.node, 'link', 'add', 'kube-ipvs0', 'type', 'veth');
   assert.equal(findKubeProxy(bed.node), 'link kube-ipvs0');
+  const { signal } = new AbortController();
+  const told: string[] = [];
+  await kubeProxyFound(bed.node, signal);
+  const gone = kubeProxyGone(bed.node, signal, async (found) => void told.push(found));
   ip(bed.node, 'link', 'delete', 'kube-ipvs0');
+  await gone;
+  assert.deepEqual(told, ['link kube-ipvs0']);
   assert.equal(findKubeProxy(bed.node), undefined);
   // Not every kernel has it.
   if (legacy('-N', 'KUBE-MARK-MASQ').status !== 0) return t.diagnostic('no iptables-legacy here');
