@@ -527,3 +527,35 @@ test('externalTrafficPolicy Local holds for a client that was sent elsewhere bef
   ] as const)
     assert.deepEqual(await call(pods.b, address, port), { by: 'c', sees: POD_B });
 });
+
+test("pods on the node's own network are endpoints as others are", async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  serveTcp(t, bed.node, NODE_IP, 9000, 'host');
+  serveUdp(t, bed.node, NODE_IP, 9000, 'host');
+  const ports = ['TCP', 'UDP'].map((protocol) => ({
+    name: protocol.toLowerCase(),
+    protocol,
+    port: 80,
+    nodePort: 30_080,
+  }));
+  const of = (externalTrafficPolicy: string) => [web({ type: 'NodePort', externalTrafficPolicy, ports })];
+  const slices = ['TCP', 'UDP'].map((protocol) =>
+    slice('web', 9000, [NODE_IP], { protocol, portName: protocol.toLowerCase() }),
+  );
+  for (const policy of ['Cluster', 'Local']) {
+    await bring(proxy, of(policy), slices);
+    // The node does not masquerade what it keeps.
+    for (const [from, sees, address, port] of [
+      [pods.a, POD_A, CLUSTER_IP, 80],
+      [bed.node, NODE_IP, CLUSTER_IP, 80],
+      [bed.node, NODE_IP, NODE_IP, 30_080],
+      [bed.outside, CLIENT, NODE_IP, 30_080],
+      [bed.outside, CLIENT, NODE_IP_2, 30_080],
+    ] as const) {
+      const what = `${policy}, ${sees} to ${address}`;
+      const localAddress = sees as never;
+      assert.deepEqual(await call(from, address, port, { localAddress }), { by: 'host', sees }, what);
+      assert.deepEqual(await ask(udpSocket(t, from, sees), address, port), { by: 'host', sees }, what);
+    }
+  }
+});
