@@ -528,6 +528,17 @@ test('externalTrafficPolicy Local holds for a client that was sent elsewhere bef
     assert.deepEqual(await call(pods.b, address, port), { by: 'c', sees: POD_B });
 });
 
+test('what was remembered of a client is forgotten when affinity is switched off', async (t) => {
+  const { pods, proxy } = await start(t);
+  const by = async () => ((await call(pods.b, CLUSTER_IP, 80, { timeout: 500 })) as { by: string }).by;
+  await bring(proxy, [web({ sessionAffinity: 'ClientIP' })], [slice('web', 8080, [POD_A])]);
+  assert.equal(await by(), 'a');
+  await bring(proxy, [web()], [slice('web', 8080, [POD_A])]);
+  await bring(proxy, [web()], [slice('web', 8080, [elsewhere(POD_C)])]);
+  await bring(proxy, [web({ sessionAffinity: 'ClientIP' })], [slice('web', 8080, [elsewhere(POD_C)])]);
+  assert.equal(await by(), 'c');
+});
+
 test("pods on the node's own network are endpoints as others are", async (t) => {
   const { bed, pods, proxy } = await start(t);
   serveTcp(t, bed.node, NODE_IP, 9000, 'host');

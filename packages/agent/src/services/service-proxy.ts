@@ -237,7 +237,7 @@ export class ServiceProxy implements AsyncDisposable {
     if (all || udp) this.#flows.cut();
   }
 
-  /** Clients of endpoints that are gone are given others. */
+  /** Clients of endpoints that are gone, or of a Service that has no affinity any more, are given others. */
   async #forget(changes: readonly Change[], all: boolean): Promise<void> {
     const lost = new Set<string>();
     for (const { object, from } of changes) {
@@ -250,7 +250,7 @@ export class ServiceProxy implements AsyncDisposable {
     const ports = all ? [...this.#wanted.ports()].map(({ id, family }) => `${familyName(family)} ${id}`) : [];
     for (const port of new Set([...lost, ...ports])) {
       const [family, id] = port.split(' ') as [Family, string];
-      const endpoints = new Set(this.#wanted.endpointsOf(id, family === 'ip' ? 4 : 6));
+      const endpoints = new Set(this.#wanted.stickyEndpointsOf(id, family === 'ip' ? 4 : 6));
       for (const memory of Object.values(memoriesOf(id))) {
         if (!lost.has(port) && !this.#tables.hadOthers(family, memory, endpoints)) continue;
         await this.#tables.forget(family, memory, endpoints);

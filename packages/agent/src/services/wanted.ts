@@ -88,9 +88,10 @@ export class Wanted {
     for (const { port, frontends } of this.#ports.values()) yield { ...port, frontends };
   }
 
-  /** The endpoints that stand in the tables for a port of a Service. */
-  endpointsOf(id: string, family: 4 | 6): readonly string[] {
-    return this.#ports.get(`${family} ${id}`)?.placement.slots ?? [];
+  /** The endpoints that clients of a port of a Service may be remembered with. */
+  stickyEndpointsOf(id: string, family: 4 | 6): readonly string[] {
+    const known = this.#ports.get(`${family} ${id}`);
+    return known?.port.affinity === undefined ? [] : known.placement.slots;
   }
 
   get healthChecks(): HealthCheck[] {
