@@ -6,8 +6,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ip } from '@enid/ip';
 import { bindUdp, type NetNamespace, sysctl } from '@enid/linux';
+import fc from 'fast-check';
 import { SctpEndpoint } from '../../../../test/sctp.ts';
 import {
+  type Bed,
   bring,
   CLIENT,
   call,
@@ -33,18 +35,26 @@ const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
 const PLACEMENTS = { everywhere: 'abc', here: 'ab', elsewhere: 'c', nowhere: '' } as const;
 const FRONTENDS = ['nodePort', 'otherNodePort', 'externalIP', 'loadBalancer', 'clusterIP'] as const;
 
+type Combination = {
+  readonly backends: string;
+  readonly internal: string;
+  readonly external: string;
+  readonly affinity: boolean;
+};
+const combinations: readonly Combination[] = Object.values(PLACEMENTS).flatMap((backends) =>
+  POLICIES.flatMap((internal) =>
+    POLICIES.flatMap((external) =>
+      [false, true].map((affinity) => ({ backends, internal, external, affinity })),
+    ),
+  ),
+);
+
 type Client = {
   readonly name: string;
   readonly ns: NetNamespace;
   readonly addresses: readonly string[];
   /** Whether the node that balances is its own. */
   readonly isOwn: boolean;
-};
-type Combination = {
-  readonly backends: string;
-  readonly internal: string;
-  readonly external: string;
-  readonly affinity: boolean;
 };
 /** Who may answer, and as whom each may see the client. */
 type Expected = ReadonlyMap<string, readonly string[]> | 'refused' | 'timeout';
@@ -73,6 +83,18 @@ function expected(
   );
 }
 
+type Pods = Readonly<Record<keyof typeof PODS, NetNamespace>>;
+
+function clientsOf(bed: Bed, pods: Pods): Client[] {
+  return [
+    { name: 'a', ns: pods.a, addresses: [PODS.a], isOwn: true },
+    { name: 'idle', ns: bed.pod(IDLE_POD), addresses: [IDLE_POD], isOwn: true },
+    { name: 'node', ns: bed.node, addresses: NODE_ADDRESSES, isOwn: true },
+    { name: 'c', ns: pods.c, addresses: [PODS.c], isOwn: false },
+    { name: 'outside', ns: bed.outside, addresses: [CLIENT], isOwn: false },
+  ];
+}
+
 test('every combination of frontend, policies, affinity, placement, protocol, family and client', async (t) => {
   const bed = makeBed(t);
   // The kernel sends a client but one ICMP error a second, which is too slow for hundreds of refusals.
@@ -98,13 +120,6 @@ test('every combination of frontend, policies, affinity, placement, protocol, fa
     families: [4, 6],
     report: (problem) => assert.fail(problem.message),
   });
-  const combinations: Combination[] = Object.values(PLACEMENTS).flatMap((backends) =>
-    POLICIES.flatMap((internal) =>
-      POLICIES.flatMap((external) =>
-        [false, true].map((affinity) => ({ backends, internal, external, affinity })),
-      ),
-    ),
-  );
   const both = (address: string) => [address, v6Of(address)];
   const clusterIp = (index: number) => `172.20.1.${index + 1}`;
   const services = combinations.map(({ internal, external, affinity }, index) =>
@@ -141,13 +156,7 @@ test('every combination of frontend, policies, affinity, placement, protocol, fa
   );
   await bring(proxy, services, slices);
 
-  const clients: Client[] = [
-    { name: 'a', ns: pods.a, addresses: [PODS.a], isOwn: true },
-    { name: 'idle', ns: bed.pod(IDLE_POD), addresses: [IDLE_POD], isOwn: true },
-    { name: 'node', ns: bed.node, addresses: NODE_ADDRESSES, isOwn: true },
-    { name: 'c', ns: pods.c, addresses: [PODS.c], isOwn: false },
-    { name: 'outside', ns: bed.outside, addresses: [CLIENT], isOwn: false },
-  ];
+  const clients = clientsOf(bed, pods);
   const wrong: string[] = [];
   let cells = 0;
   const sequences: (() => Promise<void>)[] = [];
@@ -205,6 +214,63 @@ test('every combination of frontend, policies, affinity, placement, protocol, fa
   await inParallel(40, sequences);
   t.diagnostic(`${cells} combinations`);
   assert.deepEqual(wrong, []);
+});
+
+test('one Service is of one combination after the other, and what was before does not show, nor that the proxy was restarted', async (t) => {
+  const bed = makeBed(t);
+  const pods = { a: bed.pod(PODS.a), b: bed.pod(PODS.b), c: bed.remote(PODS.c) };
+  for (const [name, address] of Object.entries(PODS))
+    serveTcp(t, pods[name as keyof Pods], address, PORT, name);
+  let proxy = await startProxy(t, bed, { healthPort: null });
+  const clients = clientsOf(bed, pods);
+  const clusterIP = '172.20.1.1';
+  const become = ({ backends, internal, external, affinity }: Combination) => {
+    const spec = {
+      type: 'NodePort',
+      clusterIP,
+      ports: [{ port: 80, nodePort: 30_080 }],
+      internalTrafficPolicy: internal,
+      externalTrafficPolicy: external,
+      sessionAffinity: affinity ? 'ClientIP' : 'None',
+    };
+    const endpoints = [...backends].map((name) => {
+      const address = PODS[name as keyof typeof PODS];
+      return isLocal(name) ? address : elsewhere(address);
+    });
+    return bring(proxy, [service('web', spec)], [slice('web', PORT, endpoints)]);
+  };
+  const step = fc.record({
+    combination: fc.constantFrom(...combinations),
+    restart: fc.constantFrom(true, ...Array(4).fill(false)),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 40, maxLength: 40 }), async (steps) => {
+      for (const [at, { combination, restart }] of steps.entries()) {
+        if (restart) {
+          await proxy.stop();
+          proxy = await startProxy(t, bed, { healthPort: null });
+        }
+        await become(combination);
+        await Promise.all(
+          clients.map(async (client) => {
+            for (const frontend of ['nodePort', 'clusterIP'] as const) {
+              if (frontend === 'clusterIP' && !client.isOwn) continue;
+              const [address, port] = frontend === 'nodePort' ? [NODE_IP, 30_080] : [clusterIP, 80];
+              const localAddress = client.name === 'outside' ? { localAddress: CLIENT as Ip } : {};
+              const found = await observe(
+                (timeout) => call(client.ns, address, port, { timeout, ...localAddress }),
+                expected(combination, client, frontend),
+                combination.affinity,
+              );
+              const told = JSON.stringify(steps.slice(Math.max(0, at - 2), at + 1));
+              assert.equal(found, undefined, `${client.name} to ${frontend}, after ${told}`);
+            }
+          }),
+        );
+      }
+    }),
+    { numRuns: 1, endOnFailure: true },
+  );
 });
 
 /** Asks until all who may answer have, and nobody else did. @returns what is wrong. */
