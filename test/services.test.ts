@@ -361,7 +361,7 @@ test('clients of a network load balancer are answered by the ENI that has the ta
   });
   const cluster = await bed.service('nlb-cluster', spec('NodePort', 'Cluster'));
   const local = await bed.service('nlb-local', spec('LoadBalancer', 'Local'));
-  await bed.endpoints('nlb-local', 2);
+  await bed.endpoints('nlb-local', 1);
   await bed.settled();
   const instances = { type: 'instance', targets: bed.status.nodes.map((node) => node.instanceId) } as const;
   const pod = { type: 'ip', targets: [bed.place('far').address] } as const;
