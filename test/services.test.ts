@@ -639,18 +639,16 @@ test('a deployment under load', async (t) => {
       assert.ok(counts.has(name), `${name} was never asked`);
   });
 
-  await t.test(
-    'goes on while agents are killed or restarted, and while kube-proxy has one of the nodes',
-    async (t) => {
-      const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
-      t.after(() => flow.close());
-      const held = await flow.ask('hostname', 1000);
-      const requests = demand(t, spec);
-      // On one node another proxy appears, and serves: ours leaves Services to it and tells why, also when it is started anew.
-      const nftables = new Nftables(bed.place('node-2').ns);
-      const [pod] = await bed.podsOf('app=web');
-      const server = await bed.apiServer();
-      await nftables.apply(`
+  await t.test('goes on while agents end, and while kube-proxy has a node', async (t) => {
+    const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
+    t.after(() => flow.close());
+    const held = await flow.ask('hostname', 1000);
+    const requests = demand(t, spec);
+    // On one node another proxy appears, and serves: ours leaves Services to it and tells why, also when it is started anew.
+    const nftables = new Nftables(bed.place('node-2').ns);
+    const [pod] = await bed.podsOf('app=web');
+    const server = await bed.apiServer();
+    await nftables.apply(`
       table ip kube-proxy { chain services { }; }
       table ip interim {
         chain services {
@@ -661,42 +659,41 @@ test('a deployment under load', async (t) => {
         chain output { type nat hook output priority -100; jump services; }
       }
     `);
-      const ours = () => nftables.list({ family: 'ip', name: 'enid-services' });
-      await until(async () => {
-        assert.equal(await ours(), undefined);
-        const { items } = await bed.client.get<{ items: { reason: string }[] }>(
-          '/api/v1/namespaces/default/events',
-        );
-        assert.ok(items.some(({ reason }) => reason === 'KubeProxyFound'));
-      });
-      const ended = NODES.flatMap(agentsOf);
-      for (const [index, node] of NODES.entries())
-        for (const pid of agentsOf(node)) process.kill(pid, index === 0 ? 'SIGKILL' : 'SIGTERM');
-      await until(async () => {
-        const left = NODES.flatMap(agentsOf).filter((pid) => ended.includes(pid));
-        assert.deepEqual(left, []);
-      }, 60_000);
+    const ours = () => nftables.list({ family: 'ip', name: 'enid-services' });
+    await until(async () => {
       assert.equal(await ours(), undefined);
-      await nftables.apply('delete table ip kube-proxy\n');
-      await until(async () => assert.ok(await ours()));
-      await nftables.apply('delete table ip interim\n');
-      // What happens in the meantime is made up for.
-      const late = await bed.service('late', {
-        selector: { name: 'a' },
-        ports: [{ port: 80, targetPort: 8080 }],
-      });
-      await bed.endpoints('late', 1);
-      await bed.settled();
-      assert.deepEqual(await ask(bed.place('node-2'), 'tcp', late.clusterIP, 80), {
-        by: 'a',
-        sees: bed.addressOf('node-2'),
-      });
-      assert.equal(await flow.ask('hostname', 1000), held);
-      const { counts, failures } = await requests.stop();
-      t.diagnostic(`${[...counts.values()].reduce((sum, count) => sum + count)} requests`);
-      assert.deepEqual(failures, []);
-    },
-  );
+      const { items } = await bed.client.get<{ items: { reason: string }[] }>(
+        '/api/v1/namespaces/default/events',
+      );
+      assert.ok(items.some(({ reason }) => reason === 'KubeProxyFound'));
+    });
+    const ended = NODES.flatMap(agentsOf);
+    for (const [index, node] of NODES.entries())
+      for (const pid of agentsOf(node)) process.kill(pid, index === 0 ? 'SIGKILL' : 'SIGTERM');
+    await until(async () => {
+      const left = NODES.flatMap(agentsOf).filter((pid) => ended.includes(pid));
+      assert.deepEqual(left, []);
+    }, 60_000);
+    assert.equal(await ours(), undefined);
+    await nftables.apply('delete table ip kube-proxy\n');
+    await until(async () => assert.ok(await ours()));
+    await nftables.apply('delete table ip interim\n');
+    // What happens in the meantime is made up for.
+    const late = await bed.service('late', {
+      selector: { name: 'a' },
+      ports: [{ port: 80, targetPort: 8080 }],
+    });
+    await bed.endpoints('late', 1);
+    await bed.settled();
+    assert.deepEqual(await ask(bed.place('node-2'), 'tcp', late.clusterIP, 80), {
+      by: 'a',
+      sees: bed.addressOf('node-2'),
+    });
+    assert.equal(await flow.ask('hostname', 1000), held);
+    const { counts, failures } = await requests.stop();
+    t.diagnostic(`${[...counts.values()].reduce((sum, count) => sum + count)} requests`);
+    assert.deepEqual(failures, []);
+  });
 
   await t.test('loses a pod, and flows of UDP to it are cut', async () => {
     const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
