@@ -11,9 +11,7 @@ import type { LabStatus } from '@enid/lab/status';
 import { bindUdp, connectTcp, NetNamespace, sysctl } from '@enid/linux';
 import { host } from '../packages/cli/src/host.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
-import { elbClient } from '../packages/lab/src/lab/load-balancers.ts';
 import { run } from './enid.ts';
-import { type Group, type Health, networkLoadBalancer } from './network-load-balancer.ts';
 import { SctpEndpoint } from './sctp.ts';
 
 export const NAME = 'servicetest';
@@ -110,32 +108,13 @@ export class Bed implements AsyncDisposable {
 
   /** Lets everybody connect to the nodes and pods. */
   async letInternetIn(): Promise<void> {
-    const ec2 = ec2Client(this.lab.record);
+    const ec2 = ec2Client({ ec2Endpoint: this.status.ec2Endpoint!, region: 'us-east-1' });
     const Filters = [{ Name: 'group-name', Values: [`eks-cluster-sg-${NAME}`] }];
     const { SecurityGroups } = await ec2.send(new DescribeSecurityGroupsCommand({ Filters }));
     const { GroupId } = SecurityGroups![0]!;
     const IpPermissions = [{ IpProtocol: '-1', IpRanges: [{ CidrIp: '0.0.0.0/0' }] }];
     await ec2.send(new AuthorizeSecurityGroupIngressCommand({ GroupId: GroupId!, IpPermissions }));
     ec2.destroy();
-  }
-
-  /** Makes a network load balancer. @returns a public address of it, and how the targets of each listener are. */
-  async loadBalancer(
-    groups: readonly Group[],
-  ): Promise<{ address: string; health: ReadonlyMap<number, Health> }> {
-    const { record } = this.lab;
-    const health = await networkLoadBalancer(ec2Client(record), elbClient(record), this.status.vpcId, groups);
-    await this.look();
-    const [zone] = this.status.loadBalancers.flatMap(({ zones }) => zones);
-    return { address: zone!.publicAddress!, health };
-  }
-
-  /** How many packets the VPC has dropped for a reason. */
-  async drops(reason: string): Promise<number> {
-    const command = ['nft', '-j', 'list', 'counter', 'ip', 'enid', reason];
-    const { stdout } = await run('lab', 'exec', '--name', NAME, 'vpc', '--', ...command);
-    const { nftables } = JSON.parse(stdout) as { nftables: { counter?: { packets: number } }[] };
-    return nftables.flatMap(({ counter }) => counter?.packets ?? [])[0]!;
   }
 
   /** Runs pods of one node, all at once, and makes places of them. Backends have the labels `net=yes` and `on=<node>`. */
@@ -201,18 +180,6 @@ export class Bed implements AsyncDisposable {
       });
     }
     await this.client.delete(`/api/v1/namespaces/default/services/${name}`);
-  }
-
-  /** The Service of the API server, and what it leads to: `address:port`. */
-  async apiServer(): Promise<{ clusterIP: string; endpoint: string }> {
-    type Slice = { endpoints: { addresses: string[] }[]; ports: { port: number }[] };
-    const { spec } = await this.client.get<{ spec: ServiceSpec }>(
-      '/api/v1/namespaces/default/services/kubernetes',
-    );
-    const { endpoints, ports } = await this.client.get<Slice>(
-      '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes',
-    );
-    return { clusterIP: spec.clusterIP, endpoint: `${endpoints[0]!.addresses[0]}:${ports[0]!.port}` };
   }
 
   /** Waits until a Service has so many ready endpoints. */
