@@ -2,49 +2,48 @@
 import type { ServingListener, ServingLoadBalancer } from '../../cloud/elbv2/serving.ts';
 import { word } from './syntax.ts';
 
+const set = (name: string, format: string, condition = ''): string =>
+  `http-request set-header ${name} ${word(format)} ${condition}`.trimEnd();
+
 /** https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html */
 export function requestHeaders(
   { attributes }: Pick<ServingLoadBalancer, 'attributes'>,
   listener: ServingListener,
 ): string[] {
   const isSet = (name: string) => attributes[`routing.http.${name}.enabled`] === 'true';
-  const set = (name: string, format: string, condition = '') =>
-    `http-request set-header ${name} ${word(format)} ${condition}`.trimEnd();
   const { protocol, port } = listener;
+  const invalid = `http-request del-header ${word('[^-A-Za-z0-9]')} -m reg`;
+  const keepsHost = isSet('preserve_host_header') || port === 80 || port === 443;
   return [
-    ...(isSet('drop_invalid_header_fields')
-      ? [`http-request del-header ${word('[^-A-Za-z0-9]')} -m reg`]
-      : []),
+    ...(isSet('drop_invalid_header_fields') ? [invalid] : []),
     ...forwardedFor(attributes['routing.http.xff_header_processing.mode']!, isSet('xff_client_port')),
     set('X-Forwarded-Proto', protocol.toLowerCase()),
     set('X-Forwarded-Port', String(port)),
-    ...(protocol === 'HTTPS' && isSet('x_amzn_tls_version_and_cipher_suite')
-      ? [
-          set(headerName('version'), '%[ssl_fc_protocol]'),
-          set(headerName('cipher_suite'), '%[ssl_fc_cipher]'),
-        ]
-      : []),
+    ...(protocol === 'HTTPS' && isSet('x_amzn_tls_version_and_cipher_suite') ? tlsHeaders(listener) : []),
     ...TRACE_ID,
-    ...(isSet('preserve_host_header') || port === 80 || port === 443
-      ? []
-      : [set('Host', `%[req.fhdr(host)]:${port}`, 'if !{ req.fhdr(host) -m sub : }')]),
+    ...(keepsHost ? [] : [set('Host', `%[req.fhdr(host)]:${port}`, 'if !{ req.fhdr(host) -m sub : }')]),
   ];
+}
 
-  function headerName(what: string): string {
-    const own = listener.attributes[`routing.http.request.x_amzn_tls_${what}.header_name`];
-    return own || `x-amzn-tls-${what.replace('_', '-')}`;
-  }
+function forwardedFor(mode: string, withPort: boolean): string[] {
+  const name = 'X-Forwarded-For';
+  const client = withPort ? '%[src]:%[src_port]' : '%[src]';
+  if (mode === 'preserve') return [];
+  if (mode === 'remove') return [`http-request del-header ${name}`];
+  const given = `req.fhdr(${name})`;
+  return [
+    set(name, `%[${given}], ${client}`, `if { ${given} -m found }`),
+    set(name, client, `if !{ ${given} -m found }`),
+  ];
+}
 
-  function forwardedFor(mode: string, withPort: boolean): string[] {
-    const name = 'X-Forwarded-For';
-    const client = withPort ? '%[src]:%[src_port]' : '%[src]';
-    if (mode === 'preserve') return [];
-    if (mode === 'remove') return [`http-request del-header ${name}`];
-    return [
-      set(name, `%[req.fhdr(${name})], ${client}`, `if { req.fhdr(${name}) -m found }`),
-      set(name, client, `if !{ req.fhdr(${name}) -m found }`),
-    ];
-  }
+/** The client's TLS, in headers that the listener may have other names for. */
+function tlsHeaders({ attributes }: ServingListener): string[] {
+  const own = (what: string) => attributes[`routing.http.request.x_amzn_tls_${what}.header_name`];
+  return [
+    set(own('version') || 'x-amzn-tls-version', '%[ssl_fc_protocol]'),
+    set(own('cipher_suite') || 'x-amzn-tls-cipher-suite', '%[ssl_fc_cipher]'),
+  ];
 }
 
 /** A number of its own in each request that it forwards: `1-<seconds since 1970>-<24 digits>`. */
@@ -53,16 +52,14 @@ const OWN_ID = '1-%[date(),hex,bytes(8)]-%[uuid(),regsub(-,,g),bytes(0,24)]';
 /** https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-request-tracing.html */
 const TRACE_ID: readonly string[] = (() => {
   const name = 'X-Amzn-Trace-Id';
-  const set = (format: string, condition: string) =>
-    `http-request set-header ${name} ${word(format)} if ${condition}`;
   const given = `req.fhdr(${name})`;
   return [
     `http-request set-var-fmt(txn.trace) ${word(OWN_ID)}`,
     // Its own part of an earlier hop is replaced.
     `http-request replace-header ${name} ${word('^(.*;)?Self=[^;]*;?(.*)$')} ${word('\\1\\2')}`,
-    set(`Self=%[var(txn.trace)];%[${given}]`, `{ ${given} -m sub Root= }`),
-    set(`%[${given}];Root=%[var(txn.trace)]`, `{ ${given} -m found } !{ ${given} -m sub Root= }`),
-    set('Root=%[var(txn.trace)]', `!{ ${given} -m found }`),
+    set(name, `Self=%[var(txn.trace)];%[${given}]`, `if { ${given} -m sub Root= }`),
+    set(name, `%[${given}];Root=%[var(txn.trace)]`, `if { ${given} -m found } !{ ${given} -m sub Root= }`),
+    set(name, 'Root=%[var(txn.trace)]', `if !{ ${given} -m found }`),
   ];
 })();
 
