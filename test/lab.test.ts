@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import * as ec2 from '@aws-sdk/client-ec2';
+import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
+import { until } from '@enid/lab';
 import type { LabStatus } from '@enid/lab/status';
 import { machineNetwork, processesOf, run, start, tracesOf } from './enid.ts';
 
@@ -9,6 +12,55 @@ const lab = (...args: string[]) => {
   const [command, ...rest] = args;
   return run('lab', command!, '--name', NAME, ...rest);
 };
+
+/** Makes a load balancer that answers `here` to the internet. @returns its URL. */
+async function applicationLoadBalancer(): Promise<string> {
+  const { stdout } = await lab('env');
+  const of = (name: string) => new RegExp(`^export ${name}=(.*)$`, 'm').exec(stdout)![1]!;
+  const settings = {
+    endpoint: of('AWS_ENDPOINT_URL'),
+    region: of('AWS_REGION'),
+    credentials: { accessKeyId: of('AWS_ACCESS_KEY_ID'), secretAccessKey: of('AWS_SECRET_ACCESS_KEY') },
+  };
+  const vpc = new ec2.EC2Client(settings);
+  const client = new elb.ElasticLoadBalancingV2Client(settings);
+  try {
+    const { Subnets } = await vpc.send(
+      new ec2.DescribeSubnetsCommand({ Filters: [{ Name: 'map-public-ip-on-launch', Values: ['true'] }] }),
+    );
+    const { GroupId } = await vpc.send(
+      new ec2.CreateSecurityGroupCommand({
+        GroupName: 'web',
+        Description: 'web',
+        VpcId: Subnets![0]!.VpcId!,
+      }),
+    );
+    await vpc.send(
+      new ec2.AuthorizeSecurityGroupIngressCommand({
+        ...{ GroupId, IpProtocol: 'tcp', FromPort: 80, ToPort: 80, CidrIp: '0.0.0.0/0' },
+      }),
+    );
+    const { LoadBalancers } = await client.send(
+      new elb.CreateLoadBalancerCommand({
+        Name: 'web',
+        Subnets: Subnets!.map(({ SubnetId }) => SubnetId!),
+        SecurityGroups: [GroupId!],
+      }),
+    );
+    const { LoadBalancerArn, DNSName } = LoadBalancers![0]!;
+    const FixedResponseConfig = { StatusCode: '200', MessageBody: 'here' };
+    await client.send(
+      new elb.CreateListenerCommand({
+        ...{ LoadBalancerArn, Protocol: 'HTTP', Port: 80 },
+        DefaultActions: [{ Type: 'fixed-response', FixedResponseConfig }],
+      }),
+    );
+    return `http://${DNSName}/`;
+  } finally {
+    vpc.destroy();
+    client.destroy();
+  }
+}
 
 let network: string;
 before(async () => {
@@ -87,6 +139,9 @@ test('a lab comes up, runs pods, and goes without a trace', async (t) => {
     async () => {
       const before = JSON.parse((await lab('status', '--json')).stdout) as LabStatus;
       const api = before.nodes[1]!.pods[0]!.address;
+      const balancer = await applicationLoadBalancer();
+      const ask = () => lab('exec', 'internet', '--', 'curl', '-s', '--max-time', '5', balancer);
+      await until(ask, ({ stdout }) => stdout === 'here', 'the load balancer to be active');
       for (const pid of processesOf(NAME)) process.kill(pid, 'SIGKILL');
       assert.equal(
         (await lab('exec', 'web', '--', 'ping', '-c', '3', '-i', '0.2', '-W', '2', api)).status,
@@ -101,6 +156,8 @@ test('a lab comes up, runs pods, and goes without a trace', async (t) => {
       const withoutPids = (status: LabStatus) => status.nodes.map(({ agentPid: _, ...node }) => node);
       assert.deepEqual(withoutPids(after), withoutPids(before));
       assert.equal(after.ec2Endpoint, before.ec2Endpoint);
+      // What serves has not ended, and serves those that it served.
+      assert.equal((await ask()).stdout, 'here');
       assert.equal((await lab('run', 'late')).status, 0);
       assert.equal((await lab('exec', 'late', '--', 'ping', '-c', '1', '-W', '2', api)).status, 0);
     },
