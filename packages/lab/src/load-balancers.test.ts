@@ -204,10 +204,26 @@ it('tells what is wrong with one of a group, and serves the others', async () =>
   await eventually(async () =>
     assert.match((await events('bad')).join(), /FailedBuildModel: .*scheme.*"sideways".*internal/),
   );
-  await client.delete(`${INGRESSES}/bad`);
-  await gone(`${INGRESSES}/bad`);
   await client.delete(`${INGRESSES}/good`);
   await gone(`${INGRESSES}/good`);
+  await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
+  await client.delete(`${INGRESSES}/bad`);
+  await gone(`${INGRESSES}/bad`);
+});
+
+it('keeps what an Ingress had that has become wrong, and holds nobody else up by it', async () => {
+  const group = { 'group.name': 'kept' };
+  for (const name of ['leaves', 'stays'])
+    await client.create(INGRESSES, ingress(name, `${name}.example.com`, group));
+  for (const name of ['leaves', 'stays']) await served<Ingress>(`${INGRESSES}/${name}`);
+  const broken = { metadata: { annotations: { 'alb.ingress.kubernetes.io/scheme': 'sideways' } } };
+  await client.patch(`${INGRESSES}/stays`, broken);
+  await eventually(async () => assert.match((await events('stays')).join(), /scheme is "sideways"/));
+  await client.delete(`${INGRESSES}/leaves`);
+  await gone(`${INGRESSES}/leaves`);
+  assert.equal(Object.keys(cloud.state.loadBalancers).length, 1);
+  await client.delete(`${INGRESSES}/stays`);
+  await gone(`${INGRESSES}/stays`);
   await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
 });
 

@@ -290,23 +290,31 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     for (const { ingress, error } of problems)
       tell({ about: ingress, kind: 'Ingress' }, 'FailedBuildModel', error);
     if (problems.length > 0) queue.addAfter(stackKey(id), LOOK_AGAIN);
-    if (!group.stack) return deployments.backend.hold(stackKey(id));
+    const left = leaving.map((about): Owner => ({ about, kind: 'Ingress' }));
+    if (!group.stack) {
+      await deployments.backend.hold(stackKey(id));
+      // What there is stays for those that are to be mended: nobody else has to wait for them.
+      return letGo(left, id);
+    }
     // Others' Ingresses may have load balancers under the same tags, made by another controller.
     if (members.length + leaving.length === 0 && ownersOf(id).length > 0) return;
     const owners = members.map((about): Owner => ({ about, kind: 'Ingress' }));
-    const finalizer = finalizerOf(id);
-    await Promise.all(owners.map((owner) => hold(owner, finalizer)));
-    const left = leaving.map((about): Owner => ({ about, kind: 'Ingress' }));
+    await Promise.all(owners.map((owner) => hold(owner, finalizerOf(id))));
     const existing = await deploy(group.stack, [...owners, ...left]);
     if (!existing) return;
     const hostname = loadBalancerOf(existing, group.stack.loadBalancer)?.dnsName;
     await Promise.all(owners.map((owner) => tellAddress(owner, hostname)));
+    await letGo(left, id);
+  }
+
+  /** Those that leave a stack lose its address, unless another stack gives them one, and what keeps them from going. */
+  async function letGo(leaving: readonly Owner[], id: IngressStackId): Promise<void> {
     await Promise.all(
-      left.map(async (owner) => {
+      leaving.map(async (owner) => {
         const others = stackIdsOf(owner.about as Ingress).filter(
           (other) => stackName(other) !== stackName(id),
         );
-        await release(others.length > 0 ? owner : await tellAddress(owner, undefined), finalizer);
+        await release(others.length > 0 ? owner : await tellAddress(owner, undefined), finalizerOf(id));
       }),
     );
   }

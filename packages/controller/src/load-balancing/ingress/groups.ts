@@ -42,6 +42,10 @@ export function formerStackIds(ingress: Ingress): IngressStackId[] {
   });
 }
 
+/** Whether an Ingress has been part of a stack. */
+export const hasBeen = (ingress: Ingress, id: IngressStackId): boolean =>
+  formerStackIds(ingress).some((former) => stackName(former) === stackName(id));
+
 /**
  * The stack that an Ingress is to be part of.
  * @returns undefined for one that is going, and one of another controller's class.
@@ -58,7 +62,7 @@ export function membersOf(id: IngressStackId, world: IngressWorld): Group {
   const leaving: Ingress[] = [];
   const stack = stackName(id);
   for (const ingress of world.ingresses()) {
-    const was = formerStackIds(ingress).some((former) => stackName(former) === stack);
+    const was = hasBeen(ingress, id);
     let mine = was || isOwn(id, ingress) || groupAnnotation(ingress) === stack;
     try {
       const claim = claimOf(ingress, world);

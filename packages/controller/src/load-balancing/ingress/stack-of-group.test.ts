@@ -34,7 +34,9 @@ const messages = ({ problems }: GroupStack) => problems.map(({ error }) => error
 
 /** What is wrong with an Ingress by itself. */
 async function refused(short: Short, cluster: Cluster = {}): Promise<string> {
-  const built = await build([ingress('shop/site', { rules: { '': ['/ web:80'] }, ...short })], cluster);
+  const metadata = { finalizers: ['ingress.k8s.aws/resources'] };
+  const object = ingress('shop/site', { rules: { '': ['/ web:80'] }, ...short, metadata });
+  const built = await build([object], cluster);
   assert.equal(built.stack, undefined);
   assert.deepEqual(built.members, []);
   return messages(built).join('\n');
@@ -530,7 +532,7 @@ describe('backends', () => {
     const object = ingress('shop/site', { rules: { '': ['/ web:80'] } });
     object.spec!.rules![0]!.http!.paths[0]!.backend = { resource: { kind: 'Bucket', name: 'b' } };
     const built = await build([object]);
-    assert.equal(built.stack, undefined);
+    assert.deepEqual(built.members, []);
     assert.match(messages(built)[0]!, /has a backend that is no Service/);
   });
 });
@@ -1007,14 +1009,20 @@ describe('a group', () => {
     });
   }
 
-  test('goes on without one that is wrong by itself, and stays as it is when all are', async () => {
-    const wrong = (key: string) => member(key, { annotations: { 'target-type': 'pod' } });
+  test('goes on without one that is wrong by itself, and stays as it is when all are that it has served', async () => {
+    const wrong = (key: string, finalizers: string[] = []) => {
+      const object = member(key, { annotations: { 'target-type': 'pod' } });
+      return { ...object, metadata: { ...object.metadata, finalizers } };
+    };
+    const held = ['group.ingress.k8s.aws/g'];
     const one = await build([wrong('a/wrong'), member('b/right')], { services });
     assert.deepEqual(names(one), ['b/right']);
     assert.match(messages(one)[0]!, /^Ingress a\/wrong/);
-    const all = await build([wrong('a/wrong'), wrong('b/wrong')], { services });
+    const all = await build([wrong('a/wrong', held), wrong('b/wrong')], { services });
     assert.equal(all.stack, undefined);
     assert.equal(all.problems.length, 2);
+    const unserved = await build([wrong('a/wrong'), wrong('b/wrong')], { services });
+    assert.equal(unserved.stack!.loadBalancer, undefined, 'nobody is served by what there may be');
   });
 
   test('has at most the rules that AWS allows: what comes later does not fit, and is told so', async () => {
@@ -1060,7 +1068,7 @@ describe('a group', () => {
 
   test('tells each of its Ingresses when there is no place for their load balancer', async () => {
     const built = await build([member('a/one'), member('b/two')], { services, account: { subnets: [] } });
-    assert.equal(built.stack, undefined);
+    assert.deepEqual(built.members, []);
     assert.deepEqual(
       built.problems.map(({ ingress }) => keyOf(ingress)),
       ['a/one', 'b/two'],

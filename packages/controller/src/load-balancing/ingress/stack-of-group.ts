@@ -17,7 +17,7 @@ import {
 import { resolveSecurityGroups } from '../security-groups.ts';
 import { resolveSubnets } from '../subnets.ts';
 import { refuseConflicts } from './conflicts.ts';
-import { byName, type IngressStackId, membersOf } from './groups.ts';
+import { byName, hasBeen, type IngressStackId, membersOf } from './groups.ts';
 import { type MemberRule, type ReadMember, readMember } from './member.ts';
 import { admitEach, blaming, Refusal, refuse } from './refusal.ts';
 import { isLoop, withoutDead } from './rules.ts';
@@ -42,8 +42,7 @@ export async function stackOfGroup(id: IngressStackId, world: IngressWorld): Pro
   }
   for (;;) {
     try {
-      const stack =
-        read.length > 0 ? await compose(id, read, world) : problems.length > 0 ? undefined : emptyStack(id);
+      const stack = read.length > 0 ? await compose(id, read, world) : nobodys(id, problems);
       for (const { ingress, problems: told } of read)
         problems.push(...told.map((error) => ({ ingress, error })));
       const members = read.map(({ ingress }) => ingress);
@@ -56,6 +55,10 @@ export async function stackOfGroup(id: IngressStackId, world: IngressWorld): Pro
     }
   }
 }
+
+/** Without an Ingress that is right all goes, unless one has been served that is to be mended: that one's stays. */
+const nobodys = (id: IngressStackId, problems: readonly Problem[]): Stack | undefined =>
+  problems.some(({ ingress }) => hasBeen(ingress, id)) ? undefined : emptyStack(id);
 
 type Placed = MemberRule & { readonly member: ReadMember };
 

@@ -63,11 +63,11 @@ export type Problem = { readonly ingress: Ingress; readonly error: InvalidObject
 
 /** What a group of Ingresses comes to. */
 export type GroupStack = {
-  /** undefined: none of the Ingresses is right, and what there is stays as it is until one is. */
+  /** undefined: none is right of those that have been served, and what there is stays as it is until one is. */
   readonly stack: Stack | undefined;
   /** Whom the stack serves, in the order of their rules: they are to have its finalizer, and its address in their status. */
   readonly members: readonly Ingress[];
-  /** They have its finalizer, and are to lose it once the stack is applied. */
+  /** They have its finalizer, and are to lose it once the stack is applied, or at once when it stays for others. */
   readonly leaving: readonly Ingress[];
   readonly problems: readonly Problem[];
 };
