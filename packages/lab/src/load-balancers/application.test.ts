@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
 import { parseIp } from '@enid/ip';
 import { connectTcp } from '@enid/linux';
@@ -244,6 +245,32 @@ test('application load balancers', async (t) => {
     const again = await Promise.all(Array.from({ length: 8 }, () => server('/web/x', ...both)));
     assert.deepEqual(new Set(again.map((each) => each.server)), new Set([begun.body]));
     await setAttributes(lab, web, { 'stickiness.enabled': 'false' });
+  });
+
+  await t.test('send by what is outstanding, and little to targets that begin', async () => {
+    const slow = await group('slow', [near]);
+    await setAttributes(lab, slow, { 'slow_start.duration_seconds': '900' });
+    await rule(path('/slow'), forwardTo(slow));
+    await healthy(lab, slow);
+    const agent = new InternetAgent(lab.internet, false);
+    const counted = async (where: string, count: number) => {
+      const asked = Array.from({ length: count }, () => getBy(agent, first, where));
+      const servers = (await Promise.all(asked)).map(({ body }) => JSON.parse(body).server);
+      return servers.filter((server) => server === far).length;
+    };
+    await register(lab, slow, [far]);
+    await healthy(lab, slow);
+    const begun = await counted('/slow', 40);
+    assert.ok(begun < 10, `${begun} of 40 to a target that begins`);
+
+    await setAttributes(lab, web, { 'load_balancing.algorithm.type': 'least_outstanding_requests' });
+    // Two of them stay where they are: one at each target. The third keeps one of the targets from the next ones.
+    const outstanding = Array.from({ length: 3 }, () => get('/silent', '--max-time', '3'));
+    await sleep(500);
+    const next = [];
+    for (let i = 0; i < 6; i++) next.push(await counted('/web/x', 1));
+    assert.equal(new Set(next).size, 1, `${next} of 1 to the target with fewer requests`);
+    await Promise.all(outstanding);
   });
 
   await t.test('change headers as their attributes say', async () => {

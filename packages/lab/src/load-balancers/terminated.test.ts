@@ -194,6 +194,21 @@ test('TLS ends at the load balancer, with the certificate of the name that is as
     await ask(8443, { servername: 'first.test', minVersion: 'TLSv1', maxVersion: 'TLSv1', ...OLD_TLS }),
     { client: node, server, subject: 'first.test', protocol: 'TLSv1', alpn: false },
   );
+  // A connection outlives the change of its listener.
+  const raw = connectTcp(internet, address, 443, { localAddress: INTERNET_CLIENT as Ipv4 });
+  t.after(() => raw.destroy());
+  const open = tls.connect({ socket: raw, ca: authority.certificate, servername: 'first.test' });
+  const askOpen = async () => {
+    open.write('GET / HTTP/1.1\r\nhost: it\r\n\r\n');
+    const [data] = await once(open, 'data', { signal: AbortSignal.timeout(2000) });
+    return /"client":\{"address":"([^"]+)"/.exec(String(data))?.[1];
+  };
+  assert.equal(await askOpen(), INTERNET_CLIENT);
+  await lab.elb.send(
+    new elb.ModifyListenerCommand({ ListenerArn, Certificates: [{ CertificateArn: other }] }),
+  );
+  const changed = await ask(443, { checkServerIdentity: () => undefined });
+  assert.deepEqual([changed.subject, await askOpen()], ['*.second.test', INTERNET_CLIENT]);
   for (const file of readdirSync(lab.directory, { recursive: true, withFileTypes: true }))
     if (file.isFile()) assert.equal(statSync(join(file.parentPath, file.name)).mode & 0o777, 0o600);
 });
