@@ -15,6 +15,8 @@ const RESTART_DELAY = 500;
 /** What a process does that this one knows. */
 type InForce = {
   readonly configuration: Configuration;
+  /** All of it but the servers. */
+  readonly frame: string;
   readonly api: RuntimeApi;
   /** By backend, the servers that it has: those that are to get nothing too. */
   readonly servers: Map<string, Set<string>>;
@@ -65,14 +67,17 @@ export class Haproxy {
 
   async #become(wanted: Configuration): Promise<void> {
     const now = this.#inForce;
-    const frame = (configuration: Configuration) => textOf(configuration, this.directory, false);
-    if (!now || frame(wanted) !== frame(now.configuration)) return await this.#replace(wanted);
+    if (now?.frame !== this.#frameOf(wanted)) return await this.#replace(wanted);
     try {
       await changeServers(now, wanted);
       this.#inForce = { ...now, configuration: wanted };
     } catch {
       await this.#replace(wanted);
     }
+  }
+
+  #frameOf(configuration: Configuration): string {
+    return textOf(configuration, this.directory, false);
   }
 
   async #replace(wanted: Configuration): Promise<void> {
@@ -107,7 +112,7 @@ export class Haproxy {
     if (!next) throw new Error(`HAProxy has ended as it began; its configuration is ${file}`);
     const before = this.#inForce;
     const servers = new Map(wanted.backends.map(({ name, servers }) => [name, new Set(servers)]));
-    this.#inForce = { configuration: wanted, api: next, servers };
+    this.#inForce = { configuration: wanted, frame: this.#frameOf(wanted), api: next, servers };
     before?.api[Symbol.dispose]();
     this.#watch(next);
     for (const name of readdirSync(certificates)) {
