@@ -1,19 +1,17 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
-
-export type Endpoints = AsyncDisposable & { readonly port: number };
+import { type Listening, listen } from './listen.ts';
 
 /**
  * Serves `/metrics` and `/healthz`.
  * @param health says what is wrong, or nothing.
  * @throws {Error} with `code` EADDRINUSE and its like when the port cannot be had.
  */
-export async function serveEndpoints(
+export function serveEndpoints(
   port: number,
   registry: Registry,
   health: () => string | undefined,
-): Promise<Endpoints> {
+): Promise<Listening> {
   const server = createServer(async (request, response) => {
     const answer = (code: number, body: string, type = 'text/plain') =>
       response.writeHead(code, { 'content-type': type }).end(body);
@@ -24,16 +22,5 @@ export async function serveEndpoints(
       answer(wrong ? 500 : 200, wrong ?? 'ok');
     } else answer(404, '/metrics and /healthz are here\n');
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      await closed;
-    },
-  };
+  return listen(server, port);
 }

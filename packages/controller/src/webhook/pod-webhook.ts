@@ -1,7 +1,8 @@
 /** The webhook that gives pods the gates of the load balancers which they are targets of. */
 import { applyObjects, type KubeClient } from '@enid/kube';
+import type { Listening } from '../listen.ts';
 import { webhookCredential } from './credential.ts';
-import { type Mutator, serveWebhooks, type WebhookServer } from './server.ts';
+import { type Mutator, serveWebhooks } from './server.ts';
 
 /** The Secret, the Service and the MutatingWebhookConfiguration. */
 const NAME = 'enid-controller-webhook';
@@ -20,7 +21,7 @@ export type PodWebhookOptions = {
 };
 
 /** Serves, and tells the API server of it. @throws {ApiError}; Error with `code` EADDRINUSE and its like. */
-export async function startPodWebhook(options: PodWebhookOptions): Promise<WebhookServer> {
+export async function startPodWebhook(options: PodWebhookOptions): Promise<Listening> {
   const { client, namespace, port, host, mutate } = options;
   const service = `${NAME}.${namespace}.svc`;
   const credential = await webhookCredential(client, namespace, NAME, [host ?? service]);

@@ -1,9 +1,9 @@
 /** Answers the API server's admission reviews (admission.k8s.io/v1). */
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { KubeObject } from '@enid/kube';
 import type { Credential } from '@enid/pki';
+import { type Listening, listen } from '../listen.ts';
 
 /** What is about to be written. */
 export type AdmissionRequest = {
@@ -19,17 +19,15 @@ export type PatchOperation = { readonly op: 'add'; readonly path: string; readon
 /** Says how an object is to be changed before it is written. What it throws is a failure of the webhook. */
 export type Mutator = (request: AdmissionRequest) => Promise<readonly PatchOperation[]>;
 
-export type WebhookServer = AsyncDisposable & { readonly port: number };
-
 /**
  * @param mutators by path.
  * @throws {Error} with `code` EADDRINUSE and its like when the port cannot be had.
  */
-export async function serveWebhooks(
+export function serveWebhooks(
   { certificate, key }: Credential,
   port: number,
   mutators: Readonly<Record<string, Mutator>>,
-): Promise<WebhookServer> {
+): Promise<Listening> {
   const server = createServer(
     { cert: certificate, key, minVersion: 'TLSv1.2' },
     async (request, response) => {
@@ -59,16 +57,5 @@ export async function serveWebhooks(
       }
     },
   );
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      server.closeAllConnections();
-      await closed;
-    },
-  };
+  return listen(server, port);
 }
