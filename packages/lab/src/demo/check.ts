@@ -1,4 +1,5 @@
 import type { EC2Client } from '@aws-sdk/client-ec2';
+import type { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
 import type { KubeClient } from '@enid/kube';
 import type { ClusterNode } from '../cluster/node.ts';
 import type { ClusterPods } from '../cluster/pods.ts';
@@ -14,6 +15,7 @@ export type Demo = {
   readonly client: KubeClient;
   readonly pods: ClusterPods;
   readonly ec2: EC2Client;
+  readonly elbv2: ElasticLoadBalancingV2Client;
   readonly evidence: Evidence;
 };
 

@@ -5,6 +5,7 @@ import { claimLab } from '../lab/claim.ts';
 import { ec2Client } from '../lab/ec2.ts';
 import { interruptible } from '../lab/interruptible.ts';
 import { Lab } from '../lab/lab.ts';
+import { elbClient } from '../lab/load-balancers.ts';
 import { labUp } from '../lab/up.ts';
 import { type Check, COOLDOWN_SECONDS } from './check.ts';
 import { addresses } from './checks/addresses.ts';
@@ -14,21 +15,27 @@ import { nodeNetwork } from './checks/node-network.ts';
 import { podLimit } from './checks/pod-limit.ts';
 import { podToPod } from './checks/pod-to-pod.ts';
 import { Evidence } from './evidence.ts';
+import { serviceChecks } from './services/index.ts';
 
 export type CheckResult = { readonly name: string; readonly ok: boolean; readonly detail: string };
 
 const NAME = 'demo';
 
 /** In this order: each builds on the pods of the ones before. */
-const CHECKS: readonly Check[] = [addresses, nodeNetwork, podToPod, internet, podLimit, agentRestart];
+const POD_CHECKS: readonly Check[] = [addresses, nodeNetwork, podToPod, internet, podLimit, agentRestart];
 
 /**
  * Builds a lab of two t3.medium nodes, runs the checks, prints them with their evidence, and takes the lab away.
+ * @param options.services the checks of load balancers, and not those of pods.
  * @param options.json print `{"ok", "checks": [{"name", "ok", "detail"}]}` on stdout and nothing else there.
  * @param options.keep leave the lab running.
  * @returns whether every check held.
  */
-export async function runDemo(host: Host, options: { json: boolean; keep: boolean }): Promise<boolean> {
+export async function runDemo(
+  host: Host,
+  options: { json: boolean; keep: boolean; services: boolean },
+): Promise<boolean> {
+  const wanted = options.services ? serviceChecks() : POD_CHECKS;
   await claimLab(NAME);
   const started = Date.now();
   const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
@@ -52,6 +59,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
         say,
       );
       const ec2 = ec2Client(lab.record);
+      const elbv2 = elbClient(lab.record);
       const cluster = lab.cluster!;
       const client = cluster.client();
       closing.push(() => client.close());
@@ -60,9 +68,9 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
         ClusterNode,
         ClusterNode,
       ];
-      for (const { name, run } of CHECKS) {
+      for (const { name, run } of wanted) {
         const evidence = new Evidence();
-        const failure = await run({ lab, red, blue, client, pods, ec2, evidence }).then(
+        const failure = await run({ lab, red, blue, client, pods, ec2, elbv2, evidence }).then(
           () => undefined,
           (error: Error) => error,
         );
@@ -83,7 +91,7 @@ export async function runDemo(host: Host, options: { json: boolean; keep: boolea
   await interruptible(NAME, build, say);
   const ok = checks.every((check) => check.ok);
   const held = checks.filter((check) => check.ok).length;
-  say(`\n${held} of ${CHECKS.length} checks hold, in ${Math.round((Date.now() - started) / 1000)} s`);
+  say(`\n${held} of ${wanted.length} checks hold, in ${Math.round((Date.now() - started) / 1000)} s`);
   if (options.json) process.stdout.write(`${JSON.stringify({ ok, checks })}\n`);
   return ok;
 }
