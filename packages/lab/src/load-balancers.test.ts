@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
 import { CreateTagsCommand } from '@aws-sdk/client-ec2';
 import { DeleteRuleCommand, ModifyListenerCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { type LoadBalancers, openAws, startLoadBalancers } from '@enid/controller/load-balancing';
+import { type LoadBalancers, openAws, planFor, startLoadBalancers } from '@enid/controller/load-balancing';
 import { type CoreEvent, EventRecorder, type Ingress, KubeClient, type List, type Service } from '@enid/kube';
 import { eventually } from '@enid/kube/testing';
 import { parse } from 'yaml';
@@ -63,26 +63,43 @@ after(async () => {
   await stack.disposeAsync();
 });
 
+const DEFAULTS = {
+  clusterName: 'lab',
+  tags: {},
+  targetType: 'ip',
+  sslPolicy: 'ELBSecurityPolicy-2016-08',
+} as const;
+
+const awsClients = (called: (operation: string) => void = () => {}) =>
+  stack.use(
+    openAws({
+      region: 'us-east-1',
+      endpoint: cloud.endpoint,
+      credentials: CREDENTIALS,
+      observe: ({ operation }) => called(operation),
+    }),
+  );
+
 async function start(recheck?: number): Promise<void> {
-  const aws = openAws({
-    region: 'us-east-1',
-    endpoint: cloud.endpoint,
-    credentials: CREDENTIALS,
-    observe: ({ operation }) => calls.push(operation),
-  });
-  stack.use(aws);
+  const aws = awsClients((operation) => calls.push(operation));
   const onError = (error: Error) => errors.push(error);
   controller = await startLoadBalancers({
     client,
     aws,
     vpcId: network.vpcId,
     externalTags: [],
-    defaults: { clusterName: 'lab', tags: {}, targetType: 'ip', sslPolicy: 'ELBSecurityPolicy-2016-08' },
+    defaults: DEFAULTS,
     recorder: new EventRecorder({ client, component: 'enid-controller', onError }),
     onError,
     ...(recheck && { recheck }),
   });
 }
+
+/** As `enid lb plan` asks. */
+const plan = (kind: 'service' | 'ingress', name: string) => {
+  const settings = { region: 'us-east-1', vpcId: network.vpcId, externalTags: [], defaults: DEFAULTS };
+  return planFor({ client, aws: awsClients(), settings, kind, namespace: 'shop', name });
+};
 
 const service = (name: string, more: Partial<Service['spec']> = {}, annotations = {}): Service => ({
   apiVersion: 'v1',
@@ -184,15 +201,65 @@ it('gives an Ingress an application load balancer, follows it, and puts back wha
       DefaultActions: [{ Type: 'fixed-response', FixedResponseConfig: { StatusCode: '200' } }],
     }),
   );
-  await start();
+  const { of, changes } = await plan('ingress', 'web');
+  assert.equal(of, 'Ingress shop/web');
+  assert.deepEqual(
+    changes.map(({ does, what, details }) => [does, what, ...details]),
+    [
+      ['change', 'listener HTTP:80', 'answer 404'],
+      [
+        'create',
+        'rule 1 of listener :80',
+        'host-header a.example.com, path-pattern /*',
+        'forward to shop/web-web:80',
+      ],
+    ],
+  );
+  await start(1_000);
   await eventually(() => assert.deepEqual(hosts(), ['a.example.com', 'b.example.com']));
   await eventually(() => {
     const [now] = Object.values(cloud.state.listeners);
     assert.equal(now!.defaultActions[0]?.FixedResponseConfig?.StatusCode, '404');
   });
+  assert.deepEqual((await plan('ingress', 'web')).changes, []);
+
+  // One that has changed nothing lately looks again by and by.
+  await controller[Symbol.asyncDispose]();
+  await start(1_000);
+  await eventually(() => assert.ok(calls.includes('DescribeLoadBalancers')));
+  const [other] = Object.keys(cloud.state.rules);
+  await elb.send(new DeleteRuleCommand({ RuleArn: other }));
+  await eventually(() => assert.deepEqual(hosts(), ['a.example.com', 'b.example.com']));
   await client.delete(`${INGRESSES}/web`);
   await gone(`${INGRESSES}/web`);
   await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
+});
+
+it('takes away what has lost its owner, and leaves alone what may be of another controller', async () => {
+  await client.create(INGRESSES, ingress('lost', 'a.example.com'));
+  await client.create(INGRESSES, ingress('theirs', 'b.example.com'));
+  await Promise.all(['lost', 'theirs'].map((name) => served(`${INGRESSES}/${name}`)));
+  await controller[Symbol.asyncDispose]();
+  for (const name of ['lost', 'theirs'])
+    await client.patch(`${INGRESSES}/${name}`, { metadata: { finalizers: null } });
+  await client.delete(`${INGRESSES}/lost`);
+  await client.patch(`${INGRESSES}/theirs`, { spec: { ingressClassName: 'other' } });
+  await start(1_000);
+  const owners = () =>
+    Object.values(cloud.state.loadBalancers).map(({ tags }) => tags['ingress.k8s.aws/stack']);
+  await eventually(() => assert.deepEqual(owners(), ['shop/theirs']), 10_000);
+  const looked = calls.length;
+  await eventually(() => assert.ok(calls.slice(looked).filter((name) => name === 'DescribeTags').length > 2));
+  assert.deepEqual(owners(), ['shop/theirs']);
+  await client.delete(`${INGRESSES}/theirs`);
+  await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
+  await controller[Symbol.asyncDispose]();
+  await start();
+});
+
+it('says why there is no plan for what is not there, or not ours', async () => {
+  await assert.rejects(plan('service', 'nobody'), /there is no Service nobody in namespace shop/);
+  await assert.rejects(plan('service', 'web'), /Service shop\/web asks for no load balancer of ours/);
 });
 
 it('tells what is wrong with one of a group, and serves the others', async () => {
