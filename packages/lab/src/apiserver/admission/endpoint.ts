@@ -13,6 +13,8 @@ const SLICES = 'endpointslices.discovery.k8s.io';
 export type Endpoint = {
   /** As the client would call it, whatever is connected to. */
   readonly url: string;
+  /** What its certificate must be for. */
+  readonly serverName: string;
   /** Where to connect to. @throws Error when nothing there is ready. */
   readonly connect: () => { readonly host: string; readonly port: number };
   /** Authorities of its certificate, PEM; undefined: those that the system trusts. */
@@ -27,13 +29,16 @@ export function endpointOf(
   store: Store,
   { clientConfig, timeoutSeconds }: V1MutatingWebhook | V1ValidatingWebhook,
 ): Endpoint {
-  const { url, service, caBundle } = clientConfig;
-  const { hostname, port } = new URL(url ?? urlOf(service!));
+  const { service, caBundle } = clientConfig;
+  const url = clientConfig.url ?? urlOf(service!);
+  const { hostname, port } = new URL(url);
+  const serverName = hostname.replace(/^\[(.*)\]$/, '$1');
   return {
-    url: `${url ?? urlOf(service!)}?timeout=${timeoutSeconds}s`,
+    url: `${url}?timeout=${timeoutSeconds}s`,
+    serverName,
     connect: service
       ? () => readyEndpoint(store, service)
-      : () => ({ host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port || 443) }),
+      : () => ({ host: serverName, port: Number(port || 443) }),
     authorities: caBundle ? Buffer.from(caBundle, 'base64').toString() : undefined,
   };
 }

@@ -11,51 +11,44 @@ const LONGEST = 4 * 1024 * 1024;
  * @param seconds that it may take.
  * @throws Error in the words that Go's client has for it, where it has any.
  */
-export async function post(
-  { url, connect, authorities }: Endpoint,
-  review: object,
-  seconds: number,
-): Promise<unknown> {
+export async function post(endpoint: Endpoint, review: object, seconds: number): Promise<unknown> {
+  const deadline = AbortSignal.timeout(seconds * 1000);
   try {
-    const { code, text } = await send(new URL(url), connect(), authorities, JSON.stringify(review), seconds);
+    const { code, text } = await send(endpoint, JSON.stringify(review), deadline);
     if (code < 200 || code > 299)
       throw new Error(`the webhook answered with HTTP status ${code}: ${text.slice(0, 200).trim()}`);
     return JSON.parse(text);
   } catch (error) {
-    throw new Error(`failed to call webhook: Post "${url}": ${(error as Error).message}`);
+    const why = deadline.aborted ? 'context deadline exceeded' : (error as Error).message;
+    throw new Error(`failed to call webhook: Post "${endpoint.url}": ${why}`);
   }
 }
 
 function send(
-  url: URL,
-  { host, port }: { host: string; port: number },
-  authorities: string | undefined,
+  { url, serverName, connect, authorities }: Endpoint,
   body: string,
-  seconds: number,
+  signal: AbortSignal,
 ): Promise<{ code: number; text: string }> {
+  const { host, pathname, search } = new URL(url);
   return new Promise((resolve, reject) => {
-    const name = url.hostname.replace(/^\[(.*)\]$/, '$1');
     const sending = request({
+      ...connect(),
       method: 'POST',
-      host,
-      port,
-      path: url.pathname + url.search,
+      path: pathname + search,
       headers: {
-        host: url.host,
+        host,
         accept: 'application/json',
         'content-type': 'application/json',
         'content-length': Buffer.byteLength(body),
         'user-agent': 'kube-apiserver-admission',
       },
       agent: false,
-      // Its certificate is for the name that it is called by, not for the address that answers.
-      servername: isIP(name) ? '' : name,
+      // Its certificate is for the name that it is called by, not for the address that answers. An address is no name in TLS.
+      servername: isIP(serverName) ? '' : serverName,
       ...(authorities && { ca: authorities }),
-      signal: AbortSignal.timeout(seconds * 1000),
+      signal,
     });
-    sending.once('error', (error) =>
-      reject(error.name === 'AbortError' ? new Error('context deadline exceeded') : error),
-    );
+    sending.once('error', reject);
     sending.once('response', (answer) => {
       const chunks: Buffer[] = [];
       let length = 0;
@@ -64,9 +57,7 @@ function send(
         if (length > LONGEST) answer.destroy(new Error(`the answer is longer than ${LONGEST} bytes`));
         else chunks.push(chunk);
       });
-      answer.once('error', (error) =>
-        reject(error.name === 'AbortError' ? new Error('context deadline exceeded') : error),
-      );
+      answer.once('error', reject);
       answer.once('end', () => resolve({ code: answer.statusCode!, text: Buffer.concat(chunks).toString() }));
     });
     sending.end(body);
