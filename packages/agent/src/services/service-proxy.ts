@@ -170,18 +170,17 @@ export class ServiceProxy implements AsyncDisposable {
     const now = this.#clock.now();
     this.#queued ??= now;
     this.#metrics.lastQueued.set(now / 1000);
-    this.#working ??= this.#work().finally(() => {
-      this.#working = undefined;
-    });
+    this.#working ??= this.#work();
   }
 
   /** Works until nothing waits. */
   async #work(): Promise<void> {
     const { signal } = this.#stopped;
+    await Promise.resolve(); // What comes in the same turn is done together.
     for (let pause = MIN_INTERVAL; this.#queued !== undefined && !signal.aborted; ) {
       const wait = this.#began + pause - this.#clock.now();
       if (wait > 0) await this.#clock.sleep(wait, signal).catch(() => {});
-      if (signal.aborted) return;
+      if (signal.aborted) break;
       this.#began = this.#clock.now();
       this.#begun = this.#queued;
       this.#queued = undefined;
@@ -198,6 +197,8 @@ export class ServiceProxy implements AsyncDisposable {
       }
       this.#begun = undefined;
     }
+    // In the same step in which nothing waited: what comes a moment later begins anew.
+    this.#working = undefined;
   }
 
   async #sync(inputs: Inputs): Promise<void> {

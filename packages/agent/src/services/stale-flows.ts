@@ -41,12 +41,11 @@ export class StaleFlows {
   /** Begins to cut what is stale by now: to be called when the rules are in force. */
   cut(): void {
     this.#cutAgain = true;
-    this.#cutting ??= this.#work().finally(() => {
-      this.#cutting = undefined;
-    });
+    this.#cutting ??= this.#work();
   }
 
   async #work(): Promise<void> {
+    await Promise.resolve(); // What comes in the same turn is cut together.
     const { ns, families, ports, tell } = this.#options;
     while (this.#cutAgain) {
       this.#cutAgain = false;
@@ -63,6 +62,8 @@ export class StaleFlows {
         tell([{ service: undefined, reason: 'StaleFlows', message }]);
       }
     }
+    // In the same step in which nothing was left: what comes a moment later begins anew.
+    this.#cutting = undefined;
   }
 }
 

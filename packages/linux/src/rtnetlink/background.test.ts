@@ -57,3 +57,12 @@ test('what was made and what was asked for is told, in the namespace of each soc
   assert.equal(refused!.error!.code, 'ENODEV');
   assert.equal(refused!.link, undefined);
 });
+
+test('who is answered may ask again at once', async (t) => {
+  const ns = testNamespace(t);
+  await using background = new BackgroundRtnetlink(ns);
+  for (let round = 0; round < 20; round += 1) {
+    const [answer] = await background.run([getLink('lo')]);
+    assert.equal(answer!.link!.name, 'lo');
+  }
+});

@@ -47,9 +47,7 @@ export class BackgroundRtnetlink implements AsyncDisposable {
   run(requests: readonly Request[], rtnetlink?: Rtnetlink): Promise<Answer[]> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer[]>();
     this.#waiting.push({ socket: rtnetlink?.socket ?? this.#socket, requests, resolve, reject });
-    this.#running ??= this.#rounds().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#rounds();
     return promise;
   }
 
@@ -74,6 +72,7 @@ export class BackgroundRtnetlink implements AsyncDisposable {
   }
 
   async #rounds(): Promise<void> {
+    await Promise.resolve(); // What is asked for in the same turn goes together.
     while (this.#waiting.length > 0) {
       const { socket } = this.#waiting[0]!;
       const other = this.#waiting.findIndex((batch) => batch.socket !== socket);
@@ -87,6 +86,8 @@ export class BackgroundRtnetlink implements AsyncDisposable {
         for (const { reject } of round) reject(error as Error);
       }
     }
+    // In the same step in which nothing waited: who was just answered and asks again begins anew.
+    this.#running = undefined;
   }
 }
 

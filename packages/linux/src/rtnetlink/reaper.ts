@@ -39,9 +39,7 @@ export class LinkReaper implements AsyncDisposable {
     if (error) throw error;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#doomed.push({ link, resolve, reject });
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
     await promise;
   }
 
@@ -57,6 +55,7 @@ export class LinkReaper implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
+    await Promise.resolve(); // Links that are marked in the same turn go together.
     while (this.#doomed.length > 0) {
       const round = this.#doomed;
       this.#doomed = [];
@@ -69,6 +68,8 @@ export class LinkReaper implements AsyncDisposable {
         for (const { reject } of round) reject(error as Error);
       }
     }
+    // In the same step in which none was left: one that comes a moment later begins anew.
+    this.#running = undefined;
   }
 
   /** One link that cannot be deleted keeps its whole group: finds it and takes it out. */

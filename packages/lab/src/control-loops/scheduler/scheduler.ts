@@ -80,9 +80,7 @@ class Scheduler implements Loop {
   }
 
   #start(): void {
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
   }
 
   async #run(): Promise<void> {
@@ -99,6 +97,8 @@ class Scheduler implements Loop {
         until = performance.now() + SLICE;
       }
     }
+    // In the same step in which nothing was left: a pod that comes a moment later begins anew.
+    this.#running = undefined;
   }
 
   #schedule(stale: Pod): void {

@@ -76,13 +76,12 @@ export class NodeRegistration {
   /** Tells the API how the node is, if it is otherwise than was told. */
   tell(): Promise<void> {
     this.#again = true;
-    this.#telling ??= this.#tellAll().finally(() => {
-      this.#telling = undefined;
-    });
+    this.#telling ??= this.#tellAll();
     return this.#telling;
   }
 
   async #tellAll(): Promise<void> {
+    await Promise.resolve(); // What is asked for in the same turn is told once.
     while (this.#again && !this.#closed) {
       this.#again = false;
       try {
@@ -94,6 +93,8 @@ export class NodeRegistration {
         await new Promise((resolve) => setTimeout(resolve, RETRY));
       }
     }
+    // In the same step in which nothing was left to tell: what changes a moment later begins anew.
+    this.#telling = undefined;
   }
 
   async #tellOnce(): Promise<void> {

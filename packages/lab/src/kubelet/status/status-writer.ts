@@ -37,9 +37,7 @@ export class StatusWriter {
     }
     entry.pod = pod;
     entry.wanted = status;
-    entry.writing ??= this.#write(entry).finally(() => {
-      entry.writing = undefined;
-    });
+    entry.writing ??= this.#write(entry);
   }
 
   /** Resolves when the pod's newest status is written. */
@@ -67,12 +65,14 @@ export class StatusWriter {
         entry.written = wanted;
       } catch (error) {
         // It is gone, or another pod has its name.
-        if (isNotFound(error) || isConflict(error)) return;
+        if (isNotFound(error) || isConflict(error)) break;
         this.#log.warn({ pod: nameOf(pod), error: String(error) }, 'status of pod not written');
-        if (this.#closed) return;
+        if (this.#closed) break;
         await new Promise((resolve) => setTimeout(resolve, RETRY));
       }
     }
+    // In the same step in which nothing was left to tell: what is published a moment later begins anew.
+    entry.writing = undefined;
   }
 }
 
