@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type TestContext, test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { CreateNetworkInterfaceCommand, RunInstancesCommand } from '@aws-sdk/client-ec2';
 import { contains } from '@enid/ip';
 import { pino } from 'pino';
@@ -26,6 +26,9 @@ import { Cloud } from '../packages/lab/src/cloud/cloud.ts';
 import { faultSchema } from '../packages/lab/src/cloud/faults.ts';
 import { lookUp, metadataOf } from '../packages/lab/src/cloud/metadata.ts';
 import { interfacesOf } from '../packages/lab/src/cloud/state.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('an EC2 API that fails and throttles on demand');
 
 const keyOf = (pod: number) => ({ network: 'aws-cni', containerId: `c${pod}`, ifName: 'eth0' });
 

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import type { PodAddResult } from '../bench/pod-add.ts';
 import { run, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('a machine of its own, on which plugins are compared');
 
 test("pods are wired and unwired in a fraction of the reference plugins' time", async () => {
   const { status, stdout, stderr } = await run('bench', 'pod-add', '--json');

@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { after, before, test } from 'node:test';
 import {
   AssociateRouteTableCommand,
   AssociateVpcCidrBlockCommand,
@@ -21,7 +20,10 @@ import type { LabStatus } from '@enid/lab/status';
 import { until } from '../packages/lab/src/base/until.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { run } from './enid.ts';
+import { labOnly } from './given.ts';
 import { type Kubectl, kubectls } from './kubectl.ts';
+
+const { after, before, test } = labOnly('a VPC whose blocks, subnets and groups can be changed');
 
 const NAME = 'custom';
 const BLOCK = parseIpv4Cidr('100.64.0.0/16');

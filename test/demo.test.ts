@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { machineNetwork, run, start, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('the lab, which is what is shown');
 
 test('the demo holds all of its checks in under a minute and leaves the machine as it was', async () => {
   const before = machineNetwork();

@@ -1,7 +1,6 @@
 /** The agent's view of ENIConfigs, on the lab's API server and by the definition that is deployed. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { test } from 'node:test';
 import { KubeClient } from '@enid/kube';
 import { parse } from 'yaml';
 import { type Clock, systemClock } from '../packages/agent/src/clock.ts';
@@ -9,6 +8,9 @@ import { NodeView } from '../packages/agent/src/kubernetes/node-view.ts';
 import { KubernetesEniConfigs } from '../packages/agent/src/pool/kubernetes-eni-configs.ts';
 import { startTestApiServer } from '../packages/lab/src/apiserver/apiserver.fixture.ts';
 import { until } from '../packages/lab/src/base/until.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('an API server of its own, without nodes');
 
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const ENI_CONFIGS = '/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs';

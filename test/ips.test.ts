@@ -1,13 +1,15 @@
 /** The address map of a node as an operator sees it, follows it, and takes it in hand. */
 import assert from 'node:assert/strict';
 import { createInterface } from 'node:readline';
-import { after, before, test } from 'node:test';
 import type { AddressMap } from '@enid/agent';
 import { cidrOf, contains, type Ipv4, parseIpv4Cidr } from '@enid/ip';
 import { KubeClient, kubeconfigAccess, type Pod } from '@enid/kube';
 import type { LabStatus } from '@enid/lab/status';
 import { until } from '../packages/lab/src/base/until.ts';
 import { run, start, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { after, before, test } = labOnly('a shell on nodes, and pods that are cut off at will');
 
 const NAME = 'ipstest';
 const PODS = '/api/v1/namespaces/default/pods';

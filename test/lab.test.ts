@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
 import * as ec2 from '@aws-sdk/client-ec2';
 import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
 import { until } from '@enid/lab';
 import type { LabStatus } from '@enid/lab/status';
 import { machineNetwork, processesOf, run, start, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { after, before, test } = labOnly('the lab, which is what is tested');
 
 const NAME = 'labtest';
 const lab = (...args: string[]) => {

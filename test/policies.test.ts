@@ -1,7 +1,6 @@
 /** Network policies on a whole cluster: what users write, and who reaches whom. */
 import assert from 'node:assert/strict';
 import { createInterface } from 'node:readline';
-import { after, before, test } from 'node:test';
 import type { DaemonSet, KubeObject, Pod } from '@enid/kube';
 import fc from 'fast-check';
 import type {
@@ -16,8 +15,13 @@ import {
 } from '../packages/controller/src/network-policy/policies.fixture.ts';
 import { agentIn } from './agents.ts';
 import { runWith, startWith, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
 import { NAME, NAMESPACES, NODES, type Place, PolicyBed, until } from './policy-bed.ts';
 import type { Probe } from './probes.ts';
+
+const { after, before, test } = labOnly(
+  'the network namespaces of pods, from which all of them are asked at once',
+);
 
 /** How many random sets of policies are tried. */
 const SETS = Number(process.env.ENID_POLICY_SETS || 40);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import type { PolicyResult } from '../bench/policy.ts';
 import { run } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('a machine of its own, on which traffic is measured');
 
 test('policies cost traffic little, however many rules they have, and are in force at once', async (t) => {
   const { status, stdout, stderr } = await run('bench', 'policy', '--rounds', '9', '--json');

@@ -4,7 +4,6 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { makePath } from '../bench/policy-path.ts';
@@ -13,6 +12,9 @@ import { DataPlane } from '../packages/agent/src/policy/data-plane/index.ts';
 import { FlowLog } from '../packages/agent/src/policy/flow-log.ts';
 import { unbound } from '../packages/agent/src/policy/rules.ts';
 import { Verdicts } from '../packages/agent/src/policy/verdicts.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('the processes and counters of a node');
 
 const FLOOD_MS = 6_000;
 

@@ -3,7 +3,6 @@
  * attach, a node that is cordoned, no provisioning, and no EC2 at all.
  */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AssignPrivateIpAddressesCommand,
@@ -20,6 +19,9 @@ import type { LabStatus } from '@enid/lab/status';
 import { until } from '../packages/lab/src/base/until.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { run, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { after, before, test } = labOnly('an EC2 API in which others change what a node has');
 
 const NAME = 'modes';
 const PODS = '/api/v1/namespaces/default/pods';

@@ -1,7 +1,9 @@
 /** Pods with addresses of delegated prefixes, on the lab's network: the first ENI of a t3.micro holds one prefix. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { run } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { after, before, test } = labOnly("the lab's nodes and its internet");
 
 const NAME = 'prefixes';
 const INTERNET_HOST = '198.51.100.10';

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import type { ServicesResult } from '../bench/services.ts';
 import { run } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('a machine of its own, on which connections are measured');
 
 test('10,000 Services start in seconds, change in milliseconds, and cost a connection nothing', async () => {
   const { status, stdout, stderr } = await run('bench', 'services', '--json');

@@ -1,12 +1,13 @@
 /** Services of a whole cluster, on the wire: from pods, nodes and the internet to backends that tell whom they see. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import { after, before, type TestContext, test } from 'node:test';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp } from '@enid/ip';
 import { listenTcp, Nftables } from '@enid/linux';
 import { agentIn } from './agents.ts';
 import { run, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
 import {
   ask,
   Bed,
@@ -26,6 +27,10 @@ import {
   UdpFlow,
   until,
 } from './services-bed.ts';
+
+const { after, before, test } = labOnly(
+  'the network namespaces of nodes, pods and the internet, in which packets are looked at',
+);
 
 let bed: Bed;
 
