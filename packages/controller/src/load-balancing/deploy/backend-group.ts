@@ -1,9 +1,11 @@
 /** The security group that all load balancers of a cluster share, so that their targets let in one group for all of them. */
 import { createHash } from 'node:crypto';
 import { CreateSecurityGroupCommand, DeleteSecurityGroupCommand, type EC2Client } from '@aws-sdk/client-ec2';
+import type { Clock } from '@enid/kube';
 import { AwsError } from '../aws/error.ts';
 import { BACKEND_SECURITY_GROUP, CLUSTER_TAG, SHARED_TAG } from '../model/identity.ts';
 import type { Tags } from '../model/stack.ts';
+import { LAG } from './lag.ts';
 import { NotYet } from './not-yet.ts';
 import { pairsOf } from './words.ts';
 
@@ -28,12 +30,16 @@ export class BackendGroup {
   readonly #ec2: EC2Client;
   readonly #vpcId: string;
   readonly #clusterName: string;
+  readonly #clock: Clock;
   #id: string | undefined;
+  /** When it was last made or deleted. */
+  #changedAt = 0;
   /** Keys of the stacks that need it. */
   readonly #holders = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(ec2: EC2Client, vpcId: string, clusterName: string) {
+  constructor(ec2: EC2Client, vpcId: string, clusterName: string, clock: Clock) {
+    this.#clock = clock;
     this.#ec2 = ec2;
     this.#vpcId = vpcId;
     this.#clusterName = clusterName;
@@ -48,9 +54,9 @@ export class BackendGroup {
     return this.#id !== undefined && this.#holders.size === 0;
   }
 
-  /** What the account has, when that is looked up. */
-  found(id: string | undefined): void {
-    this.#id ??= id;
+  /** What the account had, as it was looked up from then on; it may have been changed since, and describing may be behind. */
+  found(id: string | undefined, from: number): void {
+    if (from > this.#changedAt + (id ? 0 : LAG)) this.#id = id;
   }
 
   /** It stays, or is to be made, as long as it is held. Resolves when it is not just being deleted. */
@@ -76,8 +82,8 @@ export class BackendGroup {
           TagSpecifications: [{ ResourceType: 'security-group', Tags: pairsOf(tags) }],
         }),
       );
-      this.#id = GroupId!;
-      return this.#id;
+      this.#set(GroupId!);
+      return GroupId!;
     });
   }
 
@@ -92,8 +98,13 @@ export class BackendGroup {
         if (error.isInUse) throw new NotYet(error.message, { cause: error });
         if (!error.isNotFound) throw error;
       }
-      this.#id = undefined;
+      this.#set(undefined);
     });
+  }
+
+  #set(id: string | undefined): void {
+    this.#id = id;
+    this.#changedAt = this.#clock.now();
   }
 
   #next<Result>(work: () => Promise<Result>): Promise<Result> {

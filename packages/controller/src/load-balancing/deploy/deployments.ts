@@ -9,6 +9,7 @@ import type { BindingStore } from './bindings.ts';
 import type { Change } from './changes.ts';
 import { type Existing, stackKey } from './existing.ts';
 import { type Inventory, readInventory } from './inventory.ts';
+import { LAG } from './lag.ts';
 import { NotYet } from './not-yet.ts';
 import { type PlanContext, plan, usesBackend } from './plan.ts';
 import { readExisting } from './read.ts';
@@ -21,9 +22,6 @@ export type DeploymentsOptions = PlanContext & {
   /** Told of each change that was carried out. */
   readonly onChange?: (id: StackId, change: Change) => void;
 };
-
-/** For so long describing may be behind what was done, in milliseconds. */
-export const LAG = 60_000;
 
 type Known = {
   readonly existing: Existing;
@@ -48,7 +46,7 @@ export class Deployments {
   constructor(options: DeploymentsOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.backend = new BackendGroup(options.aws.ec2, options.vpcId, options.clusterName);
+    this.backend = new BackendGroup(options.aws.ec2, options.vpcId, options.clusterName, this.#clock);
   }
 
   /** @returns what there is of a stack. It must not be changed. */
@@ -154,7 +152,7 @@ export class Deployments {
     const inventory = { begun: this.#clock.now(), read };
     this.#inventory = inventory;
     read.then(
-      ({ backendSecurityGroup }) => this.backend.found(backendSecurityGroup),
+      ({ backendSecurityGroup }) => this.backend.found(backendSecurityGroup, inventory.begun),
       () => {
         if (this.#inventory === inventory) this.#inventory = undefined;
       },
