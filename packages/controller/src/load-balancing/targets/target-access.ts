@@ -25,7 +25,9 @@ export class TargetAccess {
   /** Groups that may have rules too many. */
   readonly #stale = new Set<string>();
   #hasLooked = false;
+  /** The last turn that has begun, and the one after it, with the groups that are to be looked at in it. */
   #turn: Promise<void> = Promise.resolve();
+  #next: { readonly groups: Set<string>; readonly done: Promise<void> } | undefined;
 
   constructor(options: TargetAccessOptions) {
     this.#options = options;
@@ -41,13 +43,24 @@ export class TargetAccess {
     for (const group of old?.keys() ?? []) this.#stale.add(group);
     if (needs.size > 0) this.#needs.set(binding, needs);
     else this.#needs.delete(binding);
-    // One after another: two that read the same group at a time would open it twice.
-    const done = this.#turn.then(() => this.#apply(needs));
-    this.#turn = done.catch(() => {});
-    return done;
+    // One after another: two that read the same group at a time would open it twice. Who comes meanwhile shares the next turn.
+    const next = this.#next ?? this.#begin();
+    for (const group of needs.keys()) next.groups.add(group);
+    return next.done;
   }
 
-  async #apply(needs: NeededRules): Promise<void> {
+  #begin() {
+    const groups = new Set<string>();
+    const done = this.#turn.then(() => {
+      this.#next = undefined;
+      return this.#apply(groups);
+    });
+    this.#turn = done.catch(() => {});
+    this.#next = { groups, done };
+    return this.#next;
+  }
+
+  async #apply(asked: ReadonlySet<string>): Promise<void> {
     const { isComplete } = this.#options;
     const clean = isComplete();
     if (clean && !this.#hasLooked) {
@@ -55,11 +68,18 @@ export class TargetAccess {
       for (const { GroupId } of await this.#describe(this.#ofCluster)) this.#stale.add(GroupId!);
       this.#hasLooked = true;
     }
-    const ids = new Set([...needs.keys(), ...(clean ? this.#stale : [])]);
+    // What becomes stale meanwhile is for the next turn.
+    const stale = clean ? [...this.#stale] : [];
+    for (const id of stale) this.#stale.delete(id);
+    const ids = new Set([...asked, ...stale]);
     if (ids.size === 0) return;
-    const groups = await this.#describe({ Name: 'group-id', Values: [...ids] });
-    for (const group of groups) await this.#match(group, clean);
-    if (clean) for (const id of ids) this.#stale.delete(id);
+    try {
+      const groups = await this.#describe({ Name: 'group-id', Values: [...ids] });
+      for (const group of groups) await this.#match(group, clean);
+    } catch (error) {
+      for (const id of stale) this.#stale.add(id);
+      throw error;
+    }
   }
 
   /** Opens a group for all that is needed of it before it closes what is not. */

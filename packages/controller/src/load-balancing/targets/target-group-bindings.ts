@@ -127,7 +127,12 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
   const onServices = (key: string) => {
     for (const binding of bindings.by('service', key)) soon(keyOf(binding));
   };
-  on(bindings.onChange((old, now) => queue.add(keyOf((now ?? old)!))));
+  on(
+    bindings.onChange((old, now) => {
+      // What this controller writes itself, status and finalizers, is nothing to look at the target group for.
+      if (!old || !now || bindingFacts(old) !== bindingFacts(now)) queue.add(keyOf((now ?? old)!));
+    }),
+  );
   on(services.onChange((old, now) => onServices(keyOf((now ?? old)!))));
   on(
     slices.onChange((old, now) => {
@@ -192,7 +197,8 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     // First what is new, so that a target group never runs empty between two generations of pods.
     if (missing.length > 0) await groups.register(group.arn, missing, await account.vpcCidrs());
     if (extra.length > 0) await groups.deregister(group.arn, extra);
-    const now = missing.length > 0 ? await groups.targets(group.arn) : registered;
+    const isAwaited = wanted.some((target) => isGatedBy(target, binding));
+    const now = missing.length > 0 && isAwaited ? await groups.targets(group.arn) : registered;
     const waiting = await tellPods(binding, wanted, now);
     await observed(binding);
     if (missing.length + extra.length > 0)
@@ -263,7 +269,7 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
   ): Promise<Pod[]> {
     const name = binding.metadata!.name!;
     const waiting = wanted.map(async (target) => {
-      if (!('pod' in target && target.pod && isGated(target.pod, name))) return [];
+      if (!isGatedBy(target, binding)) return [];
       const health = registered?.get(targetKey(target))?.health;
       return (await tellReadiness(client, target.pod, name, health, clock.now())) ? [] : [target.pod];
     });
@@ -328,6 +334,17 @@ function pollAfter(waiting: readonly Pod[], now: number): number {
   const ages = waiting.map(({ metadata }) => now - Date.parse(metadata?.creationTimestamp ?? ''));
   return Math.min(Math.max(Math.min(...ages) / 10, POLL[0]), POLL[1]);
 }
+
+/** What of a binding decides what is to be done. */
+const bindingFacts = ({ metadata, spec }: TargetGroupBinding): string =>
+  JSON.stringify([metadata?.uid, metadata?.deletionTimestamp, spec]);
+
+/** Whether a target is a pod that waits for this binding. */
+const isGatedBy = (
+  target: WantedTarget,
+  { metadata }: TargetGroupBinding,
+): target is Target & { readonly pod: Pod } =>
+  'pod' in target && target.pod !== undefined && isGated(target.pod, metadata!.name!);
 
 /** What of a node decides whether it is a target. */
 function nodeFacts(node: Node | undefined): string | undefined {
