@@ -123,17 +123,20 @@ export default function lab(program: Command): void {
       });
     });
 
-  command('env', 'print what lets AWS clients and kubectl reach a lab: eval "$(enid lab env)"').action(
-    async (options: { name: string }) => {
-      const { awsEnvironment, Lab } = await import('@enid/lab');
-      const { record, cluster } = Lab.open(options.name, host);
-      const variables = {
-        ...awsEnvironment(record.region, record.ec2Endpoint),
-        ...(cluster && { KUBECONFIG: cluster.kubeconfigFile }),
-      };
-      for (const [name, value] of Object.entries(variables)) console.log(`export ${name}=${value}`);
-    },
-  );
+  command(
+    'env',
+    'print what lets AWS clients, kubectl and enid lb reach a lab: eval "$(enid lab env)"',
+  ).action(async (options: { name: string }) => {
+    const { awsEnvironment, Lab } = await import('@enid/lab');
+    const { record, cluster } = Lab.open(options.name, host);
+    const variables = {
+      ...awsEnvironment(record.region, record.ec2Endpoint),
+      ...(cluster && { KUBECONFIG: cluster.kubeconfigFile }),
+      // What the lab's controller has, for `enid lb plan`.
+      ...(cluster && { CLUSTER_NAME: options.name, AWS_VPC_ID: record.topology.vpcId }),
+    };
+    for (const [name, value] of Object.entries(variables)) console.log(`export ${name}=${value}`);
+  });
 
   command('resume', 'start again what was killed: AWS APIs, control plane, agents and nodes').action(
     async (options: { name: string }) => {
