@@ -14,7 +14,7 @@ import {
   networkPolicies,
 } from '../packages/controller/src/network-policy/policies.fixture.ts';
 import { agentIn } from './agents.ts';
-import { runWith, startWith, tracesOf } from './enid.ts';
+import { run, runWith, startWith, tracesOf } from './enid.ts';
 import { labOnly } from './given.ts';
 import { NAME, NAMESPACES, NODES, type Place, PolicyBed, until } from './policy-bed.ts';
 import type { Probe } from './probes.ts';
@@ -276,6 +276,139 @@ test('the scenarios of the documentation', async (t) => {
   await check('and free again, when the last policy goes', [], () => true);
 });
 
+test('a Service is reached by its ClusterIP where its pods are, and never where they are not', async () => {
+  await bed.clear();
+  // blue-2 and green-4 are behind it, red-0 and red-1 ask, of which red-1 is on the other node.
+  await relabel([{}, {}, { app: 'web' }, { app: 'web' }, { app: 'other' }], []);
+  const service = await bed.service('blue', 'web', { app: 'web' });
+  const probes = ['red-0', 'red-1'].flatMap((name) =>
+    (['TCP', 'UDP'] as const).map((protocol) => ({
+      ...{ from: bed.pod(name), to: service, protocol, port: 9000 },
+    })),
+  );
+  const egress = (rules: object[]) =>
+    policy('red', 'out', { podSelector: {}, policyTypes: ['Egress'], egress: rules });
+  const blue = { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'blue' } } };
+  const web = { ...blue, podSelector: { matchLabels: { app: 'web' } } };
+  const cases: [string, KubeObject[], (probe: Probe) => boolean][] = [
+    ['no policy', [], () => true],
+    ['nothing is allowed', [egress([])], () => false],
+    ['its pods, all ports', [egress([{ to: [web] }])], () => true],
+    [
+      "its pods, by the pods' port",
+      [egress([{ to: [web], ports: [{ port: 80 }] }])],
+      ({ protocol }) => protocol === 'TCP',
+    ],
+    [
+      "its pods, by the Service's port, which is none of theirs",
+      [egress([{ to: [web], ports: [{ port: 9000 }] }])],
+      () => false,
+    ],
+    [
+      'one of its pods',
+      [egress([{ to: [{ ipBlock: { cidr: `${bed.pod('blue-2').address}/32` } }] }])],
+      () => false,
+    ],
+    [
+      'other pods',
+      [egress([{ to: [{ namespaceSelector: {}, podSelector: { matchLabels: { app: 'other' } } }] }])],
+      () => false,
+    ],
+    [
+      'everybody on a port',
+      [egress([{ ports: [{ protocol: 'UDP', port: 80 }] }])],
+      ({ protocol }) => protocol === 'UDP',
+    ],
+    [
+      'the other side has its say',
+      [
+        egress([{ to: [blue] }]),
+        policy('blue', 'in', { podSelector: {}, ingress: [{ from: [{ podSelector: {} }] }] }),
+      ],
+      () => false,
+    ],
+  ];
+  for (const [told, policies, opens] of cases) {
+    await bed.apply(policies);
+    await bed.expect(probes, opens, { told });
+  }
+  // What stands behind it changes: the pod that comes is no peer, and the Service may lead to it.
+  await bed.apply([egress([{ to: [{ ...blue, podSelector: { matchLabels: { app: 'web', tier: 'a' } } }] }])]);
+  await relabel([{}, {}, { app: 'web', tier: 'a' }, { app: 'web', tier: 'a' }], []);
+  await bed.expect(probes, () => true);
+  await relabel([{}, {}, { app: 'web', tier: 'a' }, { app: 'web' }], []);
+  await bed.expect(probes, () => false);
+  await bed.client.delete('/api/v1/namespaces/blue/services/web');
+});
+
+test('bad policies are refused, or close what they are for, with a word why, and bind nobody else', async (t) => {
+  await bed.clear();
+  await relabel([{ app: 'a' }, { app: 'b' }], []);
+  const path = '/apis/networking.k8s.io/v1/namespaces/red/networkpolicies';
+  const one = { matchLabels: { app: 'a' } };
+  const from = (cidr: string, except?: string[]) =>
+    policy('red', 'bad', {
+      podSelector: one,
+      ingress: [{ from: [{ ipBlock: { cidr, ...(except && { except }) } }] }],
+    });
+  for (const bad of [
+    from('10.0.0.0/33'),
+    from('all'),
+    from('10.0.0.0/16', ['10.1.0.0/16']),
+    policy('red', 'bad', { podSelector: one, ingress: [{ ports: [{ port: 70_000 }] }] }),
+    policy('red', 'bad', { podSelector: one, ingress: [{ ports: [{ port: 90, endPort: 80 }] }] }),
+    policy('red', 'bad', { podSelector: { matchExpressions: [{ key: 'app', operator: 'Like' }] } }),
+  ])
+    await assert.rejects(bed.client.create(path, bad), /nvalid|must|equal/, JSON.stringify(bad));
+
+  // A cluster policy's blocks are text to the API server: the controller says so, and others go on.
+  const cluster = '/apis/networking.k8s.aws/v1alpha1/clusternetworkpolicies';
+  await bed.client.create(cluster, {
+    ...kind('networking.k8s.aws/v1alpha1', 'ClusterNetworkPolicy', { name: 'bad' }),
+    spec: {
+      ...{ tier: 'Admin', priority: 5, subject: { pods: { namespaceSelector: {}, podSelector: one } } },
+      ingress: [
+        { action: 'Accept', from: [{ networks: ['10.0.0.0/99'] }] },
+        { action: 'Deny', from: [{ networks: ['0.0.0.0/0'] }] },
+      ],
+    },
+  } as never);
+  const pairs = bed.pairs();
+  const isClosed = ({ from, to }: Probe) => to.name === 'red-0' && !isOwnNode(from as Place, to as Place);
+  await bed.expect(pairs, (probe) => !isClosed(probe));
+  await until(async () => {
+    const { items } = await bed.client.get<{ items: { reason?: string; message?: string }[] }>(
+      '/api/v1/events',
+    );
+    const told = items.find(({ reason }) => reason === 'InvalidPeer');
+    assert.match(told?.message ?? '', /ingress\[0\].*10\.0\.0\.0\/99.*left out/);
+  });
+
+  await t.test('10,000 ports, and a selector that matches everything', async () => {
+    // Every other one, so that none go together; 80 is one of them, 81 is not.
+    const ports = Array.from({ length: 10_000 }, (_, i) => ({ protocol: 'TCP', port: 2 * i + 2 }));
+    await bed.apply([
+      policy('red', 'ports', { podSelector: {}, ingress: [{ from: [{ namespaceSelector: {} }], ports }] }),
+      policy('blue', 'all', {
+        podSelector: {},
+        ingress: [{ from: [{ namespaceSelector: {}, podSelector: {} }] }],
+      }),
+    ]);
+    await bed.expect(
+      pairs,
+      ({ from, to, protocol, port }) => {
+        if (isOwnNode(from as Place, to as Place)) return true;
+        const isPod = (from as Place).pod !== undefined;
+        if (to.name.startsWith('red-')) return isPod && protocol === 'TCP' && port % 2 === 0;
+        return isPod || !to.name.startsWith('blue-');
+      },
+      { patience: 20_000 },
+    );
+  });
+  await bed.clear();
+  await bed.expect(pairs, () => true);
+});
+
 /** Runs so many pods that connect to a pod when they start. @returns how often each status they ended with came. */
 async function start(count: number, app: string, script: string): Promise<Map<number, number>> {
   const path = '/api/v1/namespaces/red/pods';
@@ -494,6 +627,27 @@ test('who decides is explained, and told as it happens', async (t) => {
   assert.deepEqual(told.get(denied!.address), { verdict: 'deny', ...common, policy: policyName });
   child.kill('SIGINT');
   assert.equal((await result).status, 0);
+
+  const onNode = async (...command: string[]) => {
+    const { stdout, stderr, status } = await run('lab', 'exec', '--name', NAME, to!.node, '--', ...command);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  const logged = (await onNode('cat', '/var/log/aws-routed-eni/network-policy-agent.log')).trim().split('\n');
+  const { time, source, ...rest } = logged
+    .map((line) => JSON.parse(line))
+    .findLast(({ destination, policy }) => destination.address === to!.address && policy === policyName);
+  assert.ok(Date.now() - Date.parse(time) < 60_000, time);
+  assert.deepEqual([source.address, source.pod], [denied!.address, 'red/red-1']);
+  const destination = { address: to!.address, port: 80, pod: 'red/red-0' };
+  assert.deepEqual(rest, { verdict: 'deny', ...common, destination, policy: policyName });
+  const metrics = await onNode('curl', '-s', '127.0.0.1:61678/metrics');
+  for (const verdict of ['allow', 'deny'])
+    for (const what of ['packets', 'flows'])
+      assert.match(
+        metrics,
+        new RegExp(`^networkpolicy_${what}_total\\{direction="ingress",verdict="${verdict}"\\} [1-9]`, 'm'),
+      );
 });
 
 test('in strict mode nobody is open whom no policy opens', async (t) => {

@@ -111,14 +111,12 @@ export class PolicyBed implements AsyncDisposable {
     return found;
   }
 
-  /** Every two that can tell something of a policy: not a pod and itself or its node, nor two nodes. */
+  /** Every two that can tell something of a policy: not a pod and itself, nor two nodes. */
   pairs(): Probe[] {
     const all: Place[] = [...this.pods, ...this.nodes];
     return all.flatMap((from) =>
       all
-        .filter(
-          (to) => from !== to && (from.pod ?? to.pod) && ((from.pod && to.pod) || from.node !== to.node),
-        )
+        .filter((to) => from !== to && (from.pod ?? to.pod))
         .flatMap((to) => TRIED.map(([protocol, port]) => ({ from, to, protocol, port }))),
     );
   }
@@ -145,6 +143,20 @@ export class PolicyBed implements AsyncDisposable {
         .map((probe) => `${show(probe)} ${expected(probe) ? 'fails' : 'gets through'}`);
       assert.fail(`${wrong.length} of ${probes.length} connections are wrong: ${lines.join(', ')} ${told}`);
     }
+  }
+
+  /** Makes a Service whose port 9000 is port 80 of the pods. @returns it as a place to connect to. */
+  async service(namespace: string, name: string, selector: Record<string, string>): Promise<Place> {
+    const path = `/api/v1/namespaces/${namespace}/services`;
+    const ports = (['TCP', 'UDP'] as const).map((protocol) => {
+      return { name: protocol.toLowerCase(), protocol, port: 9000, targetPort: 80 };
+    });
+    const { spec } = await this.client.create<KubeObject & { spec: { clusterIP: string } }>(path, {
+      ...{ apiVersion: 'v1', kind: 'Service', metadata: { name } },
+      spec: { selector, ports },
+    } as never);
+    const { node, ns } = this.nodes[0]!;
+    return { name, address: spec.clusterIP, node, ns };
   }
 
   /** Puts these policies, and no others, into force. */
