@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { machineNetwork, processesOf, run, tracesOf } from './enid.ts';
 import { GIVEN } from './given.ts';
 import { type Kubectl, kubectls } from './kubectl.ts';
+import { GATE, readinessWebhook } from './readiness-webhook.ts';
 
 const NAME = 'clustertest';
 
@@ -143,6 +144,12 @@ test('every kubectl does its work on a Deployment of three pods', async (t) => {
         await once(child, 'close');
         assert.deepEqual(printed.match(/\d+ \d+/g), ['20 50', '33 77'], printed);
       });
+      await t.test('attach joins what runs, and gives it its input', async () => {
+        const args = ['run', 'talk', '--image=nicolaka/netshoot', '--restart=Never', '-i', '--rm'];
+        const talked = await kubectl.with('hello\n', '-n', namespace, ...args, '--', 'cat');
+        assert.equal(talked.status, 0, talked.stderr);
+        assert.match(talked.stdout, /^hello$/m);
+      });
       await t.test('logs -f follows, and get -w watches', async () => {
         const watched = kubectl.start('-n', namespace, 'get', 'pods', '-w');
         const followed = kubectl.start('-n', namespace, 'logs', '-f', first);
@@ -254,6 +261,149 @@ test('a container can join a pod that runs, to look at its network', async (t) =
   await kubectl.run('delete', 'pod', 'bare', '--grace-period=1');
 });
 
+test('a webhook in a pod gives pods a readiness gate, and whoever opens it puts them into their Service', async (t) => {
+  const kubectl = clients.find(({ version }) => Number(version.split('.')[1]) >= 30);
+  if (!kubectl) return t.skip('there is no kubectl that patches statuses');
+  const namespace = 'gates';
+  const k = (...args: string[]) => kubectl.run('-n', namespace, ...args);
+  const { server, configuration } = await readinessWebhook(namespace);
+  await kubectl.run('create', 'namespace', namespace);
+  t.after(async () => {
+    await kubectl.run('delete', 'mutatingwebhookconfiguration', `hook-${namespace}`, '--ignore-not-found');
+    await kubectl.run('delete', 'namespace', namespace);
+  });
+  await until(() => k('get', 'serviceaccount', 'default'));
+  await kubectl.with(server, 'apply', '-f', '-');
+  await k('rollout', 'status', 'deployment/hook');
+  const configured = await kubectl.with(configuration, 'apply', '-f', '-');
+  assert.equal(configured.status, 0, configured.stderr);
+
+  const create = (name: string) =>
+    kubectl.with(
+      '',
+      '-n',
+      namespace,
+      'run',
+      name,
+      '--image=registry.k8s.io/pause:3.9',
+      '--labels=gated=true,app=gated',
+    );
+  const created = await create('gated');
+  assert.equal(created.status, 0, created.stderr);
+  assert.equal(
+    await k('get', 'pod', 'gated', '-o', 'jsonpath={.spec.readinessGates[*].conditionType}'),
+    GATE,
+  );
+  await k('expose', 'pod', 'gated', '--port=80', '--selector=app=gated');
+  const conditions = '{range .status.conditions[*]}{.type}={.status} {end}';
+  const pod = () => k('get', 'pod', 'gated', '-o', `jsonpath=${conditions}`);
+  const endpoint = () =>
+    k(
+      ...['get', 'endpointslices', '-l', 'kubernetes.io/service-name=gated'],
+      ...['-o', 'jsonpath={.items[*].endpoints[*].conditions.ready}'],
+    );
+  const say = (status: string) =>
+    k(
+      ...['patch', 'pod', 'gated', '--subresource=status', '-p'],
+      JSON.stringify({ status: { conditions: [{ type: GATE, status }] } }),
+    );
+  await until(async () => assert.match(await pod(), /\bContainersReady=True/));
+  assert.match(await pod(), /\bReady=False/);
+  await until(async () => assert.equal(await endpoint(), 'false'));
+  assert.match(await k('describe', 'pod', 'gated'), new RegExp(`${GATE} +<none>`));
+  await say('True');
+  await until(async () => assert.match(await pod(), /\bReady=True/));
+  await until(async () => assert.equal(await endpoint(), 'true'));
+  await say('False');
+  await until(async () => assert.match(await pod(), /\bReady=False/));
+  await until(async () => assert.equal(await endpoint(), 'false'));
+  // What the kubelet tells leaves what others told.
+  assert.match(await pod(), new RegExp(`${GATE}=False`));
+
+  await k('scale', 'deployment/hook', '--replicas=0');
+  await until(async () => {
+    const { status, stderr } = await create('late');
+    if (status === 0) await k('delete', 'pod', 'late', '--grace-period=1');
+    assert.match(
+      stderr,
+      /failed calling webhook "gates\.enid\.test".*no endpoints available for service "hook"/,
+    );
+  });
+});
+
+test('a Service is reached by name, address and node port, and a policy closes it', async (t) => {
+  const [kubectl] = clients as [Kubectl];
+  const namespace = 'reach';
+  const k = (...args: string[]) => kubectl.run('-n', namespace, ...args);
+  await kubectl.run('create', 'namespace', namespace);
+  t.after(() => kubectl.run('delete', 'namespace', namespace));
+  await until(() => k('get', 'serviceaccount', 'default'));
+  const pod = (name: string, container: object) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels: { app: name } },
+    spec: {
+      terminationGracePeriodSeconds: 1,
+      containers: [{ name, ...container }],
+      // On another node, so that it is asked over the network.
+      affinity: {
+        podAntiAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: [
+            {
+              topologyKey: 'kubernetes.io/hostname',
+              labelSelector: { matchExpressions: [{ key: 'app', operator: 'Exists' }] },
+            },
+          ],
+        },
+      },
+    },
+  });
+  const service = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'web' },
+    spec: { type: 'NodePort', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
+  };
+  const policy = (from: string) => ({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'web' },
+    spec: {
+      podSelector: { matchLabels: { app: 'web' } },
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: from } } }] }],
+    },
+  });
+  const agnhost = {
+    image: 'registry.k8s.io/e2e-test-images/agnhost:2.53',
+    args: ['netexec', '--http-port=8080'],
+  };
+  const client = { image: 'nicolaka/netshoot', command: ['sleep', 'infinity'] };
+  const apply = async (...items: object[]) => {
+    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+    const { status, stderr } = await kubectl.with(list, '-n', namespace, 'apply', '-f', '-');
+    assert.equal(status, 0, stderr);
+  };
+  await apply(pod('web', agnhost), pod('client', client), service);
+  await k('wait', '--for=condition=Ready', 'pod/web', 'pod/client');
+  const read = (kind: string, name: string, path: string) => k('get', kind, name, '-o', `jsonpath=${path}`);
+  const [address, clusterIp, nodePort, node] = await Promise.all([
+    read('pod', 'client', '{.status.podIP}'),
+    read('service', 'web', '{.spec.clusterIP}'),
+    read('service', 'web', '{.spec.ports[0].nodePort}'),
+    read('pod', 'web', '{.status.hostIP}'),
+  ]);
+  const ask = (host: string) =>
+    k('exec', 'client', '--', 'curl', '-sS', '-m', '2', `http://${host}/clientip`);
+  for (const host of ['web', `web.${namespace}.svc.cluster.local`, clusterIp]) {
+    await until(async () => assert.match(await ask(host), new RegExp(`^${RegExp.escape(address)}:`)));
+  }
+  assert.match(await ask(`${node}:${nodePort}`), /^\d/);
+  await apply(policy('nobody'));
+  await until(() => assert.rejects(ask('web'), /timed out/));
+  await apply(policy('client'));
+  await until(async () => assert.match(await ask('web'), /^\d/));
+});
+
 describe('DNS', { skip: GIVEN && 'needs the addresses and the internet of the lab' }, () => {
   test('services, their pods, and the rest of the world have names', async () => {
     const [kubectl] = clients as [Kubectl];
@@ -278,6 +428,22 @@ describe('DNS', { skip: GIVEN && 'needs the addresses and the internet of the la
       /53 kube-dns\.kube-system/,
     );
     assert.equal(await resolve('server.internet.test', '+tcp'), '198.51.100.10\n');
+    const headless = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name },
+      spec: { clusterIP: 'None', selector: { app: name }, ports: [{ name: 'http', port: 80 }] },
+    };
+    await kubectl.with(JSON.stringify(headless), 'apply', '-f', '-');
+    const address = await kubectl.run('get', 'pod', name, '-o', 'jsonpath={.status.podIP}');
+    const dashed = address.replaceAll('.', '-');
+    await until(async () => assert.equal(await resolve(name), `${address}\n`));
+    assert.match(
+      await resolve(`_http._tcp.${name}`, 'SRV'),
+      new RegExp(` 80 ${dashed}\\.${name}\\.default\\.svc`),
+    );
+    assert.equal(await resolve(`${dashed}.default.pod.cluster.local`), `${address}\n`);
+    await kubectl.run('delete', 'service', name);
     assert.match(
       await kubectl.run('exec', name, '--', 'dig', '+short', '-x', '10.100.0.1'),
       /^kubernetes\.default/,
