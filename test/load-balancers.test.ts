@@ -1,6 +1,11 @@
 /** Load balancers of Services on the wire: what pods see of their clients, and that nothing is lost while pods and Services change. */
 import assert from 'node:assert/strict';
-import { DescribeLoadBalancersCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { after, before, test } from 'node:test';
+import { DescribeSecurityGroupsCommand, type Tag } from '@aws-sdk/client-ec2';
+import {
+  DescribeLoadBalancersCommand,
+  DescribeTargetGroupsCommand,
+} from '@aws-sdk/client-elastic-load-balancing-v2';
 import { type CoreEvent, KubeClient, kubeconfigAccess, type List, type Pod, type Service } from '@enid/kube';
 import { Lab } from '@enid/lab';
 import { NetNamespace } from '@enid/linux';
@@ -8,10 +13,7 @@ import { host } from '../packages/cli/src/host.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { elbClient } from '../packages/lab/src/lab/load-balancers.ts';
 import { machineNetwork, run, tracesOf } from './enid.ts';
-import { labOnly } from './given.ts';
 import { ask, INTERNET, load, type Place, until } from './services-bed.ts';
-
-const { after, before, test } = labOnly('the load balancers of the lab, and clients in its internet');
 
 const NAME = 'demo';
 const LB = 'service.beta.kubernetes.io/aws-load-balancer-';
@@ -213,4 +215,35 @@ test('a rolling update behind targets by ip loses no request: gates and the dere
   t.diagnostic(`${[...counts.values()]} requests by pod, ${perSecond.toFixed(0)} a second`);
   assert.deepEqual(failures, []);
   for (const name of [...before, ...after]) assert.ok(counts.has(name), `${name} was never asked`);
+});
+
+test('what is deleted leaves nothing in AWS', async () => {
+  const groups = async () => (await aws.ec2.send(new DescribeSecurityGroupsCommand({}))).SecurityGroups!;
+  const ours = (tags: readonly Tag[] = []) => tags.some(({ Key }) => Key === 'elbv2.k8s.aws/cluster');
+  assert.ok((await groups()).some(({ Tags }) => ours(Tags)));
+  await client.delete('/apis/networking.k8s.io/v1/namespaces/default/ingresses/alb');
+  const { items } = await client.get<List<Service>>(SERVICES);
+  for (const { metadata, spec } of items)
+    if (spec?.type === 'LoadBalancer') await client.delete(`${SERVICES}/${metadata!.name}`);
+  await until(async () => {
+    const left = await client.get<List<Service>>(SERVICES);
+    assert.deepEqual(
+      left.items.filter(({ spec }) => spec?.type === 'LoadBalancer').map(({ metadata }) => metadata!.name),
+      [],
+    );
+    assert.deepEqual((await aws.elb.send(new DescribeLoadBalancersCommand({}))).LoadBalancers, []);
+    assert.deepEqual((await aws.elb.send(new DescribeTargetGroupsCommand({}))).TargetGroups, []);
+    const all = await groups();
+    assert.deepEqual(
+      all.filter(({ Tags }) => ours(Tags)).map(({ GroupName }) => GroupName),
+      [],
+    );
+    const ids = new Set(all.map(({ GroupId }) => GroupId));
+    const strangers = all
+      .flatMap(({ IpPermissions = [] }) =>
+        IpPermissions.flatMap(({ UserIdGroupPairs = [] }) => UserIdGroupPairs),
+      )
+      .filter(({ GroupId }) => !ids.has(GroupId!));
+    assert.deepEqual(strangers, []);
+  }, 90_000);
 });
