@@ -123,6 +123,7 @@ export type Cluster = {
   /** Labels by name. */
   readonly namespaces?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly account?: AccountFixture;
+  readonly clusterName?: string;
 };
 
 export function world(cluster: Cluster): IngressWorld {
@@ -143,6 +144,10 @@ export function world(cluster: Cluster): IngressWorld {
     namespace: (name) => ({ metadata: { name, labels: { ...namespaces[name] } } }),
     service: (key) => services.find((object) => keyOf(object) === key),
     account: account(cluster.account),
-    defaults: { ...DEFAULTS, targetType: 'ip' },
+    defaults: {
+      ...DEFAULTS,
+      targetType: 'ip',
+      ...(cluster.clusterName && { clusterName: cluster.clusterName }),
+    },
   };
 }

@@ -78,7 +78,6 @@ describe('the load balancer', () => {
     const stack = await stackOf({ rules: { 'shop.example.com': ['/ web:80'] } });
     const { loadBalancer, securityGroup } = stack;
     assert.deepEqual(stack.id, { kind: 'ingress', namespace: 'shop', name: 'site' });
-    // sha256("shop" + "shop/site" + "internal")
     assert.match(loadBalancer!.name, /^k8s-shop-site-[0-9a-f]{10}$/);
     assert.equal(loadBalancer!.type, 'application');
     assert.equal(loadBalancer!.scheme, 'internal');
@@ -94,6 +93,27 @@ describe('the load balancer', () => {
     assert.deepEqual(listener.defaultActions, [
       { type: 'fixed-response', statusCode: '404', contentType: 'text/plain' },
     ]);
+  });
+
+  test('has the names that the AWS Load Balancer Controller has given, so that what it made is found', async () => {
+    const annotations = { 'target-type': 'instance' };
+    const https = { annotations: { 'target-type': 'ip', 'backend-protocol': 'HTTPS' } };
+    const services = [
+      service('ns-1/svc-1', ['http=80:8080:32768']),
+      service('ns-1/svc-3', ['https=443:8443'], https),
+    ];
+    for (const { metadata } of services) metadata!.uid = '';
+    const object = ingress('ns-1/ing-1', { annotations, rules: { '': ['/1 svc-1:http', '/3 svc-3:https'] } });
+    const { stack } = await build([object], { services, clusterName: 'cluster-dummy' });
+    assert.equal(stack!.loadBalancer!.name, 'k8s-ns1-ing1-b7e914000d');
+    assert.equal(stack!.securityGroup!.name, 'k8s-ns1-ing1-bd83176788');
+    assert.deepEqual(
+      stack!.targetGroups.map(({ id, name }) => [id, name]),
+      [
+        ['ns-1/ing-1-svc-1:http', 'k8s-ns1-svc1-9889425938'],
+        ['ns-1/ing-1-svc-3:https', 'k8s-ns1-svc3-bf42870fba'],
+      ],
+    );
   });
 
   test('of a group is named by the group; its other name when the scheme is another', async () => {
