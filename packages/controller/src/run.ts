@@ -2,7 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { hostname } from 'node:os';
-import { type ApiAccess, EventRecorder, inClusterAccess, KubeClient, kubeconfigAccess } from '@enid/kube';
+import {
+  type ApiAccess,
+  EventRecorder,
+  Informers,
+  inClusterAccess,
+  KubeClient,
+  kubeconfigAccess,
+} from '@enid/kube';
 import { type Logger, pino } from 'pino';
 import { serveEndpoints } from './http.ts';
 import { leadByLease } from './leader-election/leader-election.ts';
@@ -94,7 +101,8 @@ export async function startController(options: ControllerOptions): Promise<void>
     const recorder = new EventRecorder({ client, component: LEASE, onError });
     await using work = new AsyncDisposableStack();
     work.defer(() => recorder.close());
-    const common = { client, recorder, signal: leading };
+    const informers = work.use(new Informers({ client, onError, signal: leading }));
+    const common = { client, informers, recorder };
     try {
       const policies = await startNetworkPolicies({ ...common, onError, observe: metrics.networkPolicies });
       work.use(policies);

@@ -8,6 +8,7 @@ export * from './clock.ts';
 export * from './event-recorder.ts';
 export * from './exec.ts';
 export * from './informer.ts';
+export * from './informers.ts';
 export * from './label-selector.ts';
 export * from './policy-endpoints.ts';
 export * from './quantity.ts';

@@ -4,8 +4,16 @@ import { readFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
 import { CreateTagsCommand } from '@aws-sdk/client-ec2';
 import { DeleteRuleCommand, ModifyListenerCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { type LoadBalancers, openAws, planFor, startLoadBalancers } from '@enid/controller/load-balancing';
-import { type CoreEvent, EventRecorder, type Ingress, KubeClient, type List, type Service } from '@enid/kube';
+import { openAws, planFor, startLoadBalancers } from '@enid/controller/load-balancing';
+import {
+  type CoreEvent,
+  EventRecorder,
+  Informers,
+  type Ingress,
+  KubeClient,
+  type List,
+  type Service,
+} from '@enid/kube';
 import { eventually } from '@enid/kube/testing';
 import { parse } from 'yaml';
 import { startTestApiServer, type TestApiServer } from './apiserver/apiserver.fixture.ts';
@@ -20,7 +28,7 @@ let server: TestApiServer;
 let client: KubeClient;
 let cloud: Cloud;
 let network: Network;
-let controller: LoadBalancers;
+let controller: AsyncDisposable;
 const stack = new AsyncDisposableStack();
 const calls: string[] = [];
 const errors: Error[] = [];
@@ -83,16 +91,22 @@ const awsClients = (called: (operation: string) => void = () => {}) =>
 async function start(recheck?: number): Promise<void> {
   const aws = awsClients((operation) => calls.push(operation));
   const onError = (error: Error) => errors.push(error);
-  controller = await startLoadBalancers({
-    client,
-    aws,
-    vpcId: network.vpcId,
-    externalTags: [],
-    defaults: DEFAULTS,
-    recorder: new EventRecorder({ client, component: 'enid-controller', onError }),
-    onError,
-    ...(recheck && { recheck }),
-  });
+  await using started = new AsyncDisposableStack();
+  const informers = started.use(new Informers({ client, onError }));
+  started.use(
+    await startLoadBalancers({
+      client,
+      informers,
+      aws,
+      vpcId: network.vpcId,
+      externalTags: [],
+      defaults: DEFAULTS,
+      recorder: new EventRecorder({ client, component: 'enid-controller', onError }),
+      onError,
+      ...(recheck && { recheck }),
+    }),
+  );
+  controller = started.move();
 }
 
 /** As `enid lb plan` asks. */

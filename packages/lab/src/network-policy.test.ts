@@ -5,12 +5,11 @@ import { after, before, it } from 'node:test';
 import {
   LeadershipLost,
   leadByLease,
-  type NetworkPolicies,
   type PolicyEndpoint,
   startController,
   startNetworkPolicies,
 } from '@enid/controller';
-import { KubeClient, type KubeObject, type Lease, type List, type Pod } from '@enid/kube';
+import { Informers, KubeClient, type KubeObject, type Lease, type List, type Pod } from '@enid/kube';
 import { eventually } from '@enid/kube/testing';
 import { parse } from 'yaml';
 import { startTestApiServer, type TestApiServer } from './apiserver/apiserver.fixture.ts';
@@ -22,7 +21,7 @@ const LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases';
 
 let server: TestApiServer;
 let client: KubeClient;
-let loops: NetworkPolicies;
+let loops: AsyncDisposable;
 const writes: string[] = [];
 const errors: Error[] = [];
 
@@ -52,11 +51,12 @@ after(async () => {
 });
 
 async function start(): Promise<void> {
-  loops = await startNetworkPolicies({
-    client,
-    onError: (error) => errors.push(error),
-    observe: { wrote: (write) => writes.push(write) },
-  });
+  const onError = (error: Error) => errors.push(error);
+  const observe = { wrote: (write: string) => writes.push(write) };
+  await using started = new AsyncDisposableStack();
+  const informers = started.use(new Informers({ client, onError }));
+  started.use(await startNetworkPolicies({ client, informers, onError, observe }));
+  loops = started.move();
 }
 
 async function addPod(name: string, labels: Record<string, string>, ip: string): Promise<void> {

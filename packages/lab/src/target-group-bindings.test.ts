@@ -21,11 +21,10 @@ import {
 import {
   type CoreEvent,
   EventRecorder,
-  Informer,
+  Informers,
   isNotFound,
   KubeClient,
   type List,
-  type Node,
   type Pod,
   type Service,
 } from '@enid/kube';
@@ -99,12 +98,8 @@ async function addNode(lab: TestLab, client: KubeClient, name: string, zone: str
 /** Starts the controller; it ends with the test or before. */
 async function startBindings(t: TestContext, { lab, client }: Bed, resync = 300_000) {
   await using stack = new AsyncDisposableStack();
-  const follow = async <T extends object>(path: string) => {
-    const informer = new Informer<T>({ client, path, onError: () => {} });
-    stack.defer(() => informer.stop());
-    await informer.synced;
-    return informer;
-  };
+  const onError = () => {};
+  const informers = stack.use(new Informers({ client, onError }));
   const recorder = new EventRecorder({ client, component: 'test' });
   stack.defer(() => recorder.close());
   stack.use(
@@ -118,12 +113,10 @@ async function startBindings(t: TestContext, { lab, client }: Bed, resync = 300_
         vpcCidrs: async () => ['10.0.0.0/16' as never],
         securityGroups: async () => [],
       },
-      services: await follow<Service>('/api/v1/services'),
-      pods: await follow<Pod>('/api/v1/pods'),
-      nodes: await follow<Node>('/api/v1/nodes'),
+      informers,
       resync,
       recorder,
-      onError: () => {},
+      onError,
     }),
   );
   const controller = stack.move();

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   type Clock,
   type EventRecorder,
-  Informer,
+  type Informers,
   type Ingress,
   type IngressClass,
   isConflict,
@@ -12,8 +12,6 @@ import {
   type KubeObject,
   keyOf,
   type Namespace,
-  type Node,
-  type Pod,
   type Service,
   systemClock,
   WorkQueue,
@@ -42,11 +40,12 @@ import { emptyStack, type Stack, type StackId } from './model/stack.ts';
 import { ownsService } from './service/owned.ts';
 import { stackIdOf as stackIdOfService } from './service/reading.ts';
 import { stackOfService } from './service/stack.ts';
-import { BINDINGS, type TargetGroupBinding } from './targets/objects.ts';
-import { startTargetGroupBindings } from './targets/target-group-bindings.ts';
+import { followBindings, startTargetGroupBindings } from './targets/target-group-bindings.ts';
 
 export type LoadBalancersOptions = Omit<LoadBalancing, 'region'> & {
   readonly client: KubeClient;
+  /** By which the cluster is followed; who made them ends them. */
+  readonly informers: Informers;
   readonly aws: AwsClients;
   readonly recorder?: EventRecorder;
   readonly observe?: LoadBalancersObserver;
@@ -54,8 +53,6 @@ export type LoadBalancersOptions = Omit<LoadBalancing, 'region'> & {
   readonly clock?: Clock;
   /** How often everything is compared with AWS though nothing has changed in the cluster, in milliseconds; 10 minutes. */
   readonly recheck?: number;
-  /** Ends the wait for the cluster's state. */
-  readonly signal?: AbortSignal;
 };
 
 export type LoadBalancersObserver = {
@@ -83,31 +80,16 @@ type Owner = { readonly about: KubeObject; readonly kind: 'Service' | 'Ingress' 
 
 /** Resolves when the cluster's state is known and work has begun; dispose of it to end it. */
 export async function startLoadBalancers(options: LoadBalancersOptions): Promise<LoadBalancers> {
-  const { client, aws, vpcId, defaults, externalTags, recorder, observe = {}, signal } = options;
+  const { client, informers, aws, vpcId, defaults, externalTags, recorder, observe = {} } = options;
   const { clock = systemClock, onError = console.error, recheck = RECHECK } = options;
   await using stack = new AsyncDisposableStack();
-  const informers: Informer<never>[] = [];
-  const follow = <T extends object>(path: string): Informer<T> => {
-    const informer = new Informer<T>({ client, path, clock, onError });
-    informers.push(informer as unknown as Informer<never>);
-    stack.defer(() => informer.stop());
-    return informer;
-  };
-  const services = follow<Service>('/api/v1/services');
-  const pods = follow<Pod>('/api/v1/pods');
-  const nodes = follow<Node>('/api/v1/nodes');
-  const namespaces = follow<Namespace>('/api/v1/namespaces');
-  const ingresses = follow<Ingress>('/apis/networking.k8s.io/v1/ingresses');
-  const classes = follow<IngressClass>('/apis/networking.k8s.io/v1/ingressclasses');
-  const classParams = follow<IngressClassParams>('/apis/elbv2.k8s.aws/v1beta1/ingressclassparams');
-  const bindings = follow<TargetGroupBinding>(BINDINGS);
-  const giveUp = () => {
-    for (const informer of informers) void informer.stop();
-  };
-  signal?.addEventListener('abort', giveUp);
-  stack.defer(() => signal?.removeEventListener('abort', giveUp));
-  if (signal?.aborted) giveUp();
-  await Promise.all(informers.map((informer) => informer.synced));
+  const services = informers.follow<Service>('/api/v1/services');
+  const namespaces = informers.follow<Namespace>('/api/v1/namespaces');
+  const ingresses = informers.follow<Ingress>('/apis/networking.k8s.io/v1/ingresses');
+  const classes = informers.follow<IngressClass>('/apis/networking.k8s.io/v1/ingressclasses');
+  const classParams = informers.follow<IngressClassParams>('/apis/elbv2.k8s.aws/v1beta1/ingressclassparams');
+  const bindings = followBindings(informers);
+  await informers.synced();
 
   const deployments = new Deployments({
     aws,
@@ -168,13 +150,10 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
       vpcId,
       clusterName: defaults.clusterName,
       account,
-      services,
-      pods,
-      nodes,
+      informers,
       clock,
       onError,
       ...(recorder && { recorder }),
-      ...(signal && { signal }),
     }),
   );
   stack.defer(() => queue.close());

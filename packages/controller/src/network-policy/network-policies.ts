@@ -1,7 +1,8 @@
 import {
   type Clock,
   type EventRecorder,
-  Informer,
+  type Informer,
+  type Informers,
   isAlreadyExists,
   isConflict,
   isNamespaceTerminating,
@@ -35,14 +36,14 @@ import { Written } from './written.ts';
 
 export type NetworkPolicyOptions = {
   readonly client: KubeClient;
+  /** By which the cluster is followed; who made them ends them. */
+  readonly informers: Informers;
   readonly clock?: Clock;
   /** Told of what failed and will be tried again. */
   readonly onError?: (error: Error) => void;
   /** Tells users what is wrong with their policies. */
   readonly recorder?: EventRecorder;
   readonly observe?: NetworkPolicyObserver;
-  /** Ends the wait for the cluster's state. */
-  readonly signal?: AbortSignal;
 };
 
 export type NetworkPolicyObserver = {
@@ -61,40 +62,27 @@ export type NetworkPolicies = AsyncDisposable & {
  * cluster's state is known and work has begun; dispose of it to end it.
  */
 export async function startNetworkPolicies(options: NetworkPolicyOptions): Promise<NetworkPolicies> {
-  const { client, clock = systemClock, onError = console.error, recorder, observe = {}, signal } = options;
+  const { client, informers, clock = systemClock, onError = console.error, recorder, observe = {} } = options;
   await using stack = new AsyncDisposableStack();
   const state = new PolicyState();
   const written = new Written<EndpointObject>();
-  const follow = <T extends object>(path: string, index?: (object: T) => string[]) => {
-    const informer = new Informer<T, 'policy'>({
-      client,
-      path,
-      clock,
-      onError,
-      indexes: { policy: index ?? (() => []) },
-    });
-    stack.defer(() => informer.stop());
-    return informer;
-  };
-  const pods = follow<Pod>('/api/v1/pods');
-  const namespaces = follow<Namespace>('/api/v1/namespaces');
-  const services = follow<Service>('/api/v1/services');
-  const policies = follow<NetworkPolicy>('/apis/networking.k8s.io/v1/networkpolicies');
-  const clusterPolicies = follow<ClusterNetworkPolicy>(`/apis/${GROUP_VERSION}/clusternetworkpolicies`);
-  const policyOf = ({ spec }: EndpointObject) => [idOf(spec.policyRef)];
-  const endpoints = follow<PolicyEndpoint>(`/apis/${GROUP_VERSION}/policyendpoints`, policyOf);
-  const clusterEndpoints = follow<ClusterPolicyEndpoint>(
-    `/apis/${GROUP_VERSION}/clusterpolicyendpoints`,
-    policyOf,
+  const pods = informers.follow<Pod>('/api/v1/pods');
+  const namespaces = informers.follow<Namespace>('/api/v1/namespaces');
+  const services = informers.follow<Service>('/api/v1/services');
+  const policies = informers.follow<NetworkPolicy>('/apis/networking.k8s.io/v1/networkpolicies');
+  const clusterPolicies = informers.follow<ClusterNetworkPolicy>(
+    `/apis/${GROUP_VERSION}/clusternetworkpolicies`,
   );
-  const all = [pods, namespaces, services, policies, clusterPolicies, endpoints, clusterEndpoints];
-  const giveUp = () => {
-    for (const informer of all) void informer.stop();
-  };
-  signal?.addEventListener('abort', giveUp);
-  stack.defer(() => signal?.removeEventListener('abort', giveUp));
-  if (signal?.aborted) giveUp();
-  await Promise.all(all.map((informer) => informer.synced));
+  const byPolicy = { policy: ({ spec }: EndpointObject) => [idOf(spec.policyRef)] };
+  const endpoints = informers.follow<PolicyEndpoint, 'policy'>(
+    `/apis/${GROUP_VERSION}/policyendpoints`,
+    byPolicy,
+  );
+  const clusterEndpoints = informers.follow<ClusterPolicyEndpoint, 'policy'>(
+    `/apis/${GROUP_VERSION}/clusterpolicyendpoints`,
+    byPolicy,
+  );
+  await informers.synced();
 
   const queue = new WorkQueue({
     clock,
@@ -117,7 +105,7 @@ export async function startNetworkPolicies(options: NetworkPolicyOptions): Promi
   on(services.onChange((old, now) => add(state.setService(keyOf((now ?? old)!), now))));
   on(pods.onChange((old, now) => add(state.setPod(keyOf((now ?? old)!), now))));
   const followPolicies = <T extends NetworkPolicy | ClusterNetworkPolicy>(
-    informer: Informer<T, 'policy'>,
+    informer: Informer<T>,
     kind: { readonly apiVersion: string; readonly kind: string },
     read: (policy: T) => Policy,
   ) =>

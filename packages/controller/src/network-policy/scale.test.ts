@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { keyOf, type Namespace, type Pod, type Service } from '@enid/kube';
+import { Informers, keyOf, type Namespace, type Pod, type Service } from '@enid/kube';
 import { eventually, WatchedApi } from '@enid/kube/testing';
 import { planChunks } from './chunks.ts';
 import { startNetworkPolicies } from './network-policies.ts';
@@ -125,7 +125,9 @@ it('has written what one pod of 10,000 means to 1,000 policies within 200 ms, an
     writes.set(policy, (writes.get(policy) ?? 0) + 1);
     last = ownTime();
   };
-  await using _loops = await startNetworkPolicies({ client: api.client, onError: assert.ifError });
+  const onError = assert.ifError;
+  await using informers = new Informers({ client: api.client, onError });
+  await using _loops = await startNetworkPolicies({ client: api.client, informers, onError });
   /** Resolves when nothing was written for ten turns: all of this is one process, that others may keep from running. */
   const quiet = async (least: number) => {
     await eventually(() => assert.ok(writes.size >= least), 60_000);

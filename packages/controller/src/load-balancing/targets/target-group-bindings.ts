@@ -6,7 +6,8 @@ import {
   type Clock,
   type EndpointSlice,
   type EventRecorder,
-  Informer,
+  type Informer,
+  type Informers,
   isConflict,
   isNotFound,
   type KubeClient,
@@ -42,9 +43,6 @@ import {
   type WantedTarget,
 } from './wanted-targets.ts';
 
-/** Objects that somebody follows. */
-type Followed<T extends object> = Pick<Informer<T>, 'get' | 'list' | 'onChange'>;
-
 export type TargetGroupBindingOptions = {
   readonly client: KubeClient;
   readonly elb: ElasticLoadBalancingV2Client;
@@ -55,17 +53,13 @@ export type TargetGroupBindingOptions = {
     vpcCidrs(): Promise<readonly Ipv4Cidr[]>;
     securityGroups(): Promise<readonly AccountSecurityGroup[]>;
   };
-  /** All of the cluster's, which must have been listed already. */
-  readonly services: Followed<Service>;
-  readonly pods: Followed<Pod>;
-  readonly nodes: Followed<Node>;
+  /** By which the cluster is followed; who made them ends them. */
+  readonly informers: Informers;
   /** How often a target group is looked at though nothing has changed in the cluster, in milliseconds. */
   readonly resync?: number;
   readonly recorder?: EventRecorder;
   readonly onError?: (error: Error) => void;
   readonly clock?: Clock;
-  /** Ends the wait for the cluster's state. */
-  readonly signal?: AbortSignal;
 };
 
 /** How soon the health of targets is asked for again while a pod waits for it, at least and at most, in milliseconds. */
@@ -74,36 +68,25 @@ const RESYNC = 300_000;
 /** Changes of a Service come in bursts. */
 const SETTLE = 50;
 
+/** All TargetGroupBindings, also by the key of the Service. */
+export const followBindings = (informers: Informers): Informer<TargetGroupBinding, 'service'> =>
+  informers.follow<TargetGroupBinding, 'service'>(BINDINGS, {
+    service: (binding) => [serviceKeyOf(binding)],
+  });
+
 /** Resolves when the cluster's state is known and work has begun; dispose of it to end it. */
 export async function startTargetGroupBindings(options: TargetGroupBindingOptions): Promise<AsyncDisposable> {
-  const { client, elb, ec2, vpcId, clusterName, account, services, pods, nodes, recorder, signal } = options;
+  const { client, informers, elb, ec2, vpcId, clusterName, account, recorder } = options;
   const { clock = systemClock, onError = console.error, resync = RESYNC } = options;
   await using stack = new AsyncDisposableStack();
-  const follow = <T extends object, I extends string>(
-    path: string,
-    index: I,
-    by: (object: T) => string[],
-  ) => {
-    const indexes = { [index]: by } as Record<I, (object: T) => string[]>;
-    const informer = new Informer<T, I>({ client, path, clock, onError, indexes });
-    stack.defer(() => informer.stop());
-    return informer;
-  };
-  const bindings = follow<TargetGroupBinding, 'service'>(BINDINGS, 'service', (binding) => [
-    serviceKeyOf(binding),
-  ]);
-  const slices = follow<EndpointSlice, 'service'>(
-    '/apis/discovery.k8s.io/v1/endpointslices',
-    'service',
-    (slice) => [`${slice.metadata?.namespace}/${slice.metadata?.labels?.['kubernetes.io/service-name']}`],
-  );
-  const giveUp = () => {
-    for (const informer of [bindings, slices]) void informer.stop();
-  };
-  signal?.addEventListener('abort', giveUp);
-  stack.defer(() => signal?.removeEventListener('abort', giveUp));
-  if (signal?.aborted) giveUp();
-  await Promise.all([bindings.synced, slices.synced]);
+  const services = informers.follow<Service>('/api/v1/services');
+  const pods = informers.follow<Pod>('/api/v1/pods');
+  const nodes = informers.follow<Node>('/api/v1/nodes');
+  const bindings = followBindings(informers);
+  const slices = informers.follow<EndpointSlice, 'service'>('/apis/discovery.k8s.io/v1/endpointslices', {
+    service: (slice) => [serviceKeyOfSlice(slice)],
+  });
+  await informers.synced();
 
   const groups = new TargetGroups(elb);
   const interfaces = new InstanceInterfaces(ec2, clock);
@@ -134,12 +117,7 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     }),
   );
   on(services.onChange((old, now) => onServices(keyOf((now ?? old)!))));
-  on(
-    slices.onChange((old, now) => {
-      const { metadata } = (now ?? old)!;
-      onServices(`${metadata?.namespace}/${metadata?.labels?.['kubernetes.io/service-name']}`);
-    }),
-  );
+  on(slices.onChange((old, now) => onServices(serviceKeyOfSlice((now ?? old)!))));
   // A pod that waits for its target is in its slice as not ready from the beginning: the slice does not tell of its containers.
   on(
     pods.onChange((old, now) => {
@@ -321,6 +299,9 @@ const GATE_PREFIX = 'target-health.elbv2.k8s.aws';
 
 const serviceKeyOf = ({ metadata, spec }: TargetGroupBinding) =>
   `${metadata?.namespace}/${spec.serviceRef.name}`;
+
+const serviceKeyOfSlice = ({ metadata }: EndpointSlice) =>
+  `${metadata?.namespace}/${metadata?.labels?.['kubernetes.io/service-name']}`;
 
 /** Whether a target is registered and does not drain. */
 const isServing = (target: { readonly health: { readonly State?: string | undefined } } | undefined) =>
