@@ -208,9 +208,13 @@ function wire(t: TestContext) {
   here.execute([addLink({ kind: 'veth', name: 'a', up: true, peer: { name: 'b', netns: peer } })]);
   using there = Rtnetlink.open(peer);
   for (const link of there.links()) there.execute([setLink(link.index, { up: true })]);
+  // Neighbours are told: they are not to be asked for through programs that drop the answer.
+  const neighbour = ['nud', 'permanent', 'lladdr'];
   for (const args of [
     ['-n', name, 'addr', 'add', '10.9.0.1/24', 'dev', 'a'],
     ['-n', `${name}p`, 'addr', 'add', '10.9.0.2/24', 'dev', 'b'],
+    ['-n', name, 'neigh', 'add', '10.9.0.2', 'dev', 'a', ...neighbour, there.link('b')!.mac!],
+    ['-n', `${name}p`, 'neigh', 'add', '10.9.0.1', 'dev', 'b', ...neighbour, here.link('a')!.mac!],
   ])
     execFileSync('ip', args);
   const ping = ['netns', 'exec', `${name}p`, 'ping', '-q', '-W', '0.2'];
