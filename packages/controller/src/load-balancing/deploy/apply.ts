@@ -78,7 +78,7 @@ export type ApplyOptions = {
 const BATCH = 20;
 
 /**
- * Carries out changes one after the other. What is made carries its tags from the start, so that it is found again by them
+ * Carries out changes one after the other, but for what is made in numbers and does not depend on each other. What is made carries its tags from the start, so that it is found again by them
  * when nobody lives to remember it.
  * @param existing what they were planned on; it is brought up to date with each, so that when one fails the rest can be
  *   planned anew on it.
@@ -91,9 +91,39 @@ export async function apply(
   options: ApplyOptions,
 ): Promise<void> {
   const calls = new Calls(stack, existing, options);
-  for (const change of changes) {
-    await calls.make(change);
-    options.onChange?.(change);
+  for (const step of steps(changes)) {
+    const done = await Promise.allSettled(
+      step.map(async (change) => {
+        await calls.make(change);
+        options.onChange?.(change);
+      }),
+    );
+    for (const each of done) if (each.status === 'rejected') throw each.reason;
+  }
+}
+
+/** What may be made at once with others of its kind, in an order in which each has what it refers to. */
+const TOGETHER: readonly Change['call'][] = [
+  'CreateTargetGroup',
+  'ModifyTargetGroupAttributes',
+  'CreateTargetGroupBinding',
+  'CreateRule',
+];
+/** How many changes are looked at for that: four target groups with their bindings and rules. With more at once AWS throttles several calls where one would tell. */
+const WINDOW = 12;
+
+/** The changes that are carried out at once, step by step. */
+function* steps(changes: readonly Change[]): Generator<readonly Change[]> {
+  for (let from = 0; from < changes.length; ) {
+    const alone = changes.findIndex(({ call }, index) => index >= from && !TOGETHER.includes(call));
+    const end = Math.min(alone < 0 ? changes.length : alone, from + WINDOW);
+    const window = changes.slice(from, end);
+    for (const kind of TOGETHER) {
+      const step = window.filter(({ call }) => call === kind);
+      if (step.length > 0) yield step;
+    }
+    from = end;
+    if (from === alone) yield [changes[from++]!];
   }
 }
 
