@@ -143,7 +143,10 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     const isLeaving = binding.metadata?.deletionTimestamp !== undefined;
     if (isLeaving && !binding.metadata?.finalizers?.includes(FINALIZER)) return;
     const { targetGroupARN, targetGroupName = '', targetType } = binding.spec;
-    const group = await groups.find(targetGroupARN ? { arn: targetGroupARN } : { name: targetGroupName });
+    const group =
+      targetGroupARN && targetType
+        ? { arn: targetGroupARN, targetType }
+        : await groups.find(targetGroupARN ? { arn: targetGroupARN } : { name: targetGroupName });
     const registered = group && (await groups.targets(group.arn));
     if (isLeaving) {
       if (registered) await groups.deregister(group.arn, [...registered.values()].filter(isServing));
@@ -156,10 +159,6 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
       await needNothing(key);
       const which = targetGroupARN ?? targetGroupName;
       throw new Error(`there is no target group ${which}: make it, or delete this TargetGroupBinding`);
-    }
-    if (targetType && targetType !== group.targetType) {
-      await needNothing(key);
-      throw new Error(`spec.targetType is ${targetType}, and the target group's is ${group.targetType}`);
     }
     await adopt(binding, group.targetType);
     const wanted = wantedTargets(binding, group.targetType);
