@@ -9,7 +9,7 @@ const REASONS = ['rule', 'fragment', 'malformed'] as const;
 const ICMP = [1, 58];
 
 /** How long events wait for others, in milliseconds: each wake-up of the process costs more than many events do. */
-const BATCH = 50;
+const BATCH = 100;
 
 /** The events of a ring as they come. @param ruleOf the rules by number, of those that the process itself has loaded. */
 export async function* eventsOf(
