@@ -14,7 +14,8 @@ export default function test(program: Command): void {
     .action(async (files: string[], options: { only?: string }) => {
       requireRoot('enid test');
       const wanted = (path: string) => files.length === 0 || files.some((part) => path.includes(part));
-      // Whole-system tests come last and one at a time: they time what they do.
+      // Whole-system tests come last and one at a time: they time what they do. By their names, benchmarks are the first of them, while
+      // nothing else has left the kernel work behind.
       const stages = [
         { paths: globSync('packages/*/src/**/*.test.ts', { cwd: root }), concurrency: 2 },
         { paths: globSync('test/**/*.test.ts', { cwd: root }), concurrency: 1 },
