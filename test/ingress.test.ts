@@ -1,8 +1,10 @@
 /** Ingresses on the wire: application load balancers that the controller makes, asked from the internet. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import type { KubeObject } from '@enid/kube';
+import { labOnly } from './given.ts';
 import { type Asked, CLIENT, IngressBed } from './ingress-bed.ts';
+
+const { after, before, test } = labOnly('an AWS whose load balancers carry traffic from its own internet');
 
 type Path = readonly [pathType: string, path: string, backend: string];
 

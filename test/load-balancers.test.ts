@@ -1,6 +1,5 @@
 /** Load balancers of Services on the wire: what pods see of their clients, and that nothing is lost while pods and Services change. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
 import { DescribeSecurityGroupsCommand, type Tag } from '@aws-sdk/client-ec2';
 import {
   DescribeLoadBalancersCommand,
@@ -13,7 +12,10 @@ import { host } from '../packages/cli/src/host.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { elbClient } from '../packages/lab/src/lab/load-balancers.ts';
 import { machineNetwork, run, tracesOf } from './enid.ts';
+import { labOnly } from './given.ts';
 import { ask, INTERNET, load, type Place, until } from './services-bed.ts';
+
+const { after, before, test } = labOnly('an AWS whose load balancers carry traffic from its own internet');
 
 const NAME = 'demo';
 const LB = 'service.beta.kubernetes.io/aws-load-balancer-';
