@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
-import { CreateTagsCommand } from '@aws-sdk/client-ec2';
+import {
+  CreateSecurityGroupCommand,
+  CreateTagsCommand,
+  DeleteSecurityGroupCommand,
+} from '@aws-sdk/client-ec2';
 import { DeleteRuleCommand, ModifyListenerCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { openAws, planFor, startLoadBalancers } from '@enid/controller/load-balancing';
 import {
@@ -290,6 +294,29 @@ it('tells what is wrong with one of a group, and serves the others', async () =>
   await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
   await client.delete(`${INGRESSES}/bad`);
   await gone(`${INGRESSES}/bad`);
+});
+
+it('sees what was made in AWS a moment before it is named', async () => {
+  const named = (name: string) => ingress(name, `${name}.example.com`, { 'security-groups': name });
+  await client.create(INGRESSES, named('early'));
+  await eventually(async () => assert.match((await events('early')).join(), /FailedBuildModel: .*"early"/));
+  const ec2 = clientOf(cloud);
+  stack.defer(() => ec2.destroy());
+  const { GroupId } = await ec2.send(
+    new CreateSecurityGroupCommand({
+      VpcId: network.vpcId,
+      GroupName: 'late',
+      Description: 'made late',
+      TagSpecifications: [{ ResourceType: 'security-group', Tags: [{ Key: 'Name', Value: 'late' }] }],
+    }),
+  );
+  await client.create(INGRESSES, named('late'));
+  await served(`${INGRESSES}/late`);
+  assert.doesNotMatch((await events('late')).join(), /FailedBuildModel/);
+  for (const name of ['early', 'late']) await client.delete(`${INGRESSES}/${name}`);
+  for (const name of ['early', 'late']) await gone(`${INGRESSES}/${name}`);
+  await ec2.send(new DeleteSecurityGroupCommand({ GroupId: GroupId! }));
+  await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
 });
 
 it('keeps what an Ingress had that has become wrong, and holds nobody else up by it', async () => {

@@ -263,7 +263,12 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
   }
 
   async function reconcileGroup(id: IngressStackId): Promise<void> {
-    const group = await build(id, ownersOf(id), () => stackOfGroup(id, world));
+    const group = await build(
+      id,
+      ownersOf(id),
+      () => stackOfGroup(id, world),
+      ({ problems }) => problems.length > 0,
+    );
     if (!group) return;
     const { members, leaving, problems } = group;
     for (const { ingress, error } of problems)
@@ -313,9 +318,10 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     id: StackId,
     owners: readonly Owner[],
     make: () => Promise<Result>,
+    isWrong: (result: Result) => boolean = () => false,
   ): Promise<Result | undefined> {
     try {
-      return await make();
+      return await byAccountOfNow(make, isWrong);
     } catch (error) {
       for (const owner of owners) tell(owner, 'FailedBuildModel', error as Error);
       // What it has stays, and so does what it shares.
@@ -324,6 +330,21 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
       queue.addAfter(stackKey(id), LOOK_AGAIN);
       return undefined;
     }
+  }
+
+  /** What is wrong by what is remembered of the account may be right since: it is made anew by what there is now. */
+  async function byAccountOfNow<Result>(
+    make: () => Promise<Result>,
+    isWrong: (result: Result) => boolean,
+  ): Promise<Result> {
+    const begun = clock.now();
+    try {
+      const result = await make();
+      if (!isWrong(result) || !account.forget(begun)) return result;
+    } catch (error) {
+      if (!(error instanceof InvalidObject) || !account.forget(begun)) throw error;
+    }
+    return make();
   }
 
   async function deploy(wanted: Stack, owners: readonly Owner[]): Promise<Existing | undefined> {

@@ -31,7 +31,7 @@ export type AwsAccountOptions = {
   readonly clock?: Clock;
 };
 
-/** For so long an answer holds, in milliseconds; what a user mends in the account is seen after it. */
+/** For so long an answer holds, in milliseconds, unless it is {@link AwsAccount.forget forgotten}. */
 const LIFETIME = 15_000;
 
 /** What an account has that was not asked for more. */
@@ -153,6 +153,13 @@ export class AwsAccount implements Account {
     });
   }
 
+  /** Answers to what was asked before a time are not given any more. @returns whether there were any. */
+  forget(before: number): boolean {
+    const old = [...this.#answers].filter(([, { at }]) => at < before);
+    for (const [question] of old) this.#answers.delete(question);
+    return old.length > 0;
+  }
+
   #ofVpc() {
     return { Filters: [{ Name: 'vpc-id', Values: [this.vpcId] }] };
   }
@@ -164,7 +171,9 @@ export class AwsAccount implements Account {
     if (known && now - known.at < LIFETIME) return known.answer as Promise<Answer>;
     const answer = ask();
     this.#answers.set(question, { at: now, answer });
-    answer.catch(() => this.#answers.delete(question));
+    answer.catch(() => {
+      if (this.#answers.get(question)?.answer === answer) this.#answers.delete(question);
+    });
     return answer;
   }
 }
