@@ -20,9 +20,9 @@ export type Probe = {
   readonly port: number;
 };
 
-/** How long those that are to get through have, and those that are not to, in milliseconds. */
-const PATIENCE = 1500;
-const QUIET = 150;
+/** How long those that are to get through have at most, and those that are not to, in milliseconds. */
+export const PATIENCE = 1500;
+export const QUIET = 150;
 
 /** What listens at one peer, and asks others for it. */
 class Station implements AsyncDisposable {
@@ -86,9 +86,10 @@ export class Prober implements AsyncDisposable {
   /**
    * Tries all of them at once, each anew.
    * @param expected which are to get through: waiting ends when they have, and the others had their time.
+   * @param patience with those, in milliseconds.
    * @returns which got through.
    */
-  async run(probes: readonly Probe[], expected: readonly boolean[]): Promise<boolean[]> {
+  async run(probes: readonly Probe[], expected: readonly boolean[], patience = PATIENCE): Promise<boolean[]> {
     const began = performance.now();
     const round = this.#round++;
     const passed = probes.map(() => false);
@@ -124,7 +125,7 @@ export class Prober implements AsyncDisposable {
       for (const check of checks) check();
       const took = performance.now() - began;
       const complete = expected.every((wanted, i) => !wanted || passed[i]);
-      if (took > PATIENCE || (complete && took > QUIET)) break;
+      if (took > patience || (complete && took > QUIET)) break;
     }
     for (const end of ends) end();
     return passed;
