@@ -4,6 +4,12 @@ import * as node from 'node:test';
 /** Its kubeconfig; undefined: tests make a lab. */
 export const GIVEN = process.env.KUBECONFIG || undefined;
 
+/** Why tests that ask AWS are skipped; false: they are not. The account of a given cluster is that of the environment. */
+export const WITHOUT_AWS =
+  Boolean(GIVEN) &&
+  !(process.env.AWS_ACCESS_KEY_ID || process.env.AWS_PROFILE) &&
+  'needs the AWS account of the cluster: set AWS_REGION, and AWS_ACCESS_KEY_ID with its secret or AWS_PROFILE';
+
 type Tests = Pick<typeof node, 'after' | 'before' | 'test'>;
 
 /**

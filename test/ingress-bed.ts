@@ -1,39 +1,20 @@
-/** A cluster of a lab with load balancers for Ingresses: pods that tell what they are asked, and the internet that asks. */
+/** A cluster with load balancers for Ingresses: pods that tell what they are asked, and one who asks from outside. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { ACMClient, ImportCertificateCommand } from '@aws-sdk/client-acm';
-import { parseIp } from '@enid/ip';
-import {
-  applyObjects,
-  type CoreEvent,
-  type Ingress,
-  KubeClient,
-  type KubeObject,
-  kubeconfigAccess,
-  type Pod,
-} from '@enid/kube';
-import { Lab } from '@enid/lab';
-import type { LabStatus } from '@enid/lab/status';
-import { listenTcp, NetNamespace } from '@enid/linux';
+import { X509Certificate } from 'node:crypto';
+import { ACMClient, DeleteCertificateCommand, ImportCertificateCommand } from '@aws-sdk/client-acm';
+import { applyObjects, type CoreEvent, type Ingress, type KubeObject, type Pod } from '@enid/kube';
 import { CertificateAuthority } from '@enid/pki';
-import { host } from '../packages/cli/src/host.ts';
-import { collect } from '../packages/lab/src/base/output.ts';
 import { until } from '../packages/lab/src/base/until.ts';
-import { serviceNamespaceName } from '../packages/lab/src/fabric/names.ts';
-import { CREDENTIALS } from '../packages/lab/src/lab/credentials.ts';
 import { run } from './enid.ts';
+import { GIVEN } from './given.ts';
+import { openSite, type Site } from './site.ts';
 
+/** Of the lab, and of the namespace. */
 export const NAME = 'ingresstest';
-// From where the internet asks.
-export { INTERNET_CLIENT as CLIENT } from '../packages/lab/src/internet/addresses.ts';
 
-const REGION = 'us-east-1';
 const PORT = 8080;
+/** Headers that pods tell of. */
+const HEADERS = ['host', 'x-forwarded-for', 'x-forwarded-port', 'x-forwarded-proto'];
 
 export type Asked = {
   /** 0 when there was no answer. */
@@ -54,63 +35,55 @@ export type Seen = {
 };
 
 export class IngressBed implements AsyncDisposable {
-  readonly client: KubeClient;
-  readonly lab: Lab;
+  readonly site: Site;
   readonly #acm: ACMClient;
   readonly #authority: CertificateAuthority;
-  /** Where clients find whom they trust. */
-  readonly #directory = mkdtempSync(join(tmpdir(), 'enid-ingress-'));
-  readonly #servers: Server[] = [];
+  readonly #certificates: string[] = [];
 
-  private constructor(status: LabStatus, authority: CertificateAuthority) {
-    const { kubeconfig } = status.kubernetes!;
-    this.client = new KubeClient(kubeconfigAccess(kubeconfig));
-    this.lab = Lab.open(NAME, host);
-    this.#acm = new ACMClient({ endpoint: status.ec2Endpoint!, region: REGION, credentials: CREDENTIALS });
+  private constructor(site: Site, authority: CertificateAuthority) {
+    this.site = site;
+    this.#acm = new ACMClient(site.aws);
     this.#authority = authority;
-    writeFileSync(this.#trusted, authority.certificate);
   }
 
   static async open(): Promise<IngressBed> {
-    await run('lab', 'down', '--name', NAME);
-    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2');
-    assert.equal(up.status, 0, up.stderr);
-    const status: LabStatus = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
     const { authority } = await CertificateAuthority.create('ingresses');
-    return new IngressBed(status, authority);
+    const site = await openSite(NAME, NAME, async () => {
+      await run('lab', 'down', '--name', NAME);
+      const up = await run('lab', 'up', '--name', NAME, '--nodes', '2');
+      assert.equal(up.status, 0, up.stderr);
+    });
+    return new IngressBed(site, authority);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const server of this.#servers) server.close().closeAllConnections();
-    this.#acm.destroy();
-    this.client.close();
-    rmSync(this.#directory, { recursive: true });
-    await run('lab', 'down', '--name', NAME);
-  }
-
-  get #trusted(): string {
-    return join(this.#directory, 'authority.pem');
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => this.#acm.destroy());
+    // Once no load balancer has them any more.
+    for (const CertificateArn of this.#certificates)
+      stack.defer(async () => {
+        const forget = () => this.#acm.send(new DeleteCertificateCommand({ CertificateArn }));
+        await until(() => forget().then(Boolean, () => false), Boolean, `the end of ${CertificateArn}`);
+      });
+    stack.use(this.site);
   }
 
   async apply(...objects: KubeObject[]): Promise<void> {
-    await applyObjects(this.client, objects as never, 'test');
+    await applyObjects(this.site.stations.client, objects as never, 'test');
   }
 
   /** Makes pods that tell what they are asked, in turn on the nodes, and a Service with port 80 of each app. @param pods name by name the app. */
-  async serve(namespace: string, pods: Readonly<Record<string, string>>): Promise<void> {
-    const nodes = this.lab.nodes.map(({ record }) => record.dnsName);
-    await this.client.create<object>('/api/v1/namespaces', {
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: { name: namespace },
-    });
-    await until(
-      () => this.client.get(`/api/v1/namespaces/${namespace}/serviceaccounts/default`).catch(() => undefined),
-      Boolean,
-      'service account',
-    );
+  async serve(pods: Readonly<Record<string, string>>): Promise<void> {
+    const { stations, namespace } = this.site;
+    const nodes = await stations.nodes(2);
     const apps = new Set(Object.values(pods));
     await this.apply(
+      {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'tells', namespace },
+        data: { 'tells.conf': TELLS },
+      } as KubeObject,
       ...[...apps].map((app) => ({
         apiVersion: 'v1',
         kind: 'Service',
@@ -124,59 +97,57 @@ export class IngressBed implements AsyncDisposable {
         spec: {
           nodeName: nodes[index % nodes.length],
           terminationGracePeriodSeconds: 0,
-          containers: [{ name: 'pause', image: 'registry.k8s.io/pause:3.9' }],
+          containers: [
+            {
+              name: 'nginx',
+              image: 'nginx',
+              volumeMounts: [{ name: 'tells', mountPath: '/etc/nginx/conf.d' }],
+            },
+          ],
+          volumes: [{ name: 'tells', configMap: { name: 'tells' } }],
         },
       })),
     );
-    for (const pod of Object.keys(pods)) {
-      const { status } = await until(
-        () => this.client.get<Pod>(`/api/v1/namespaces/${namespace}/pods/${pod}`),
+    for (const pod of Object.keys(pods))
+      await until(
+        () => stations.client.get<Pod>(`/api/v1/namespaces/${namespace}/pods/${pod}`),
         ({ status }) => status?.phase === 'Running' && status.podIP !== undefined,
         `pod ${pod}`,
+        60_000,
       );
-      using ns: NetNamespace = this.lab.cluster!.podNamespace(`${namespace}/${pod}`, this.lab.record.nodes)!;
-      const server = createServer(({ url, headers, socket }, response) => {
-        response.end(JSON.stringify({ pod, client: socket.remoteAddress, url, headers }));
-      });
-      server.listen({ fd: listenTcp(ns, parseIp(status!.podIP!) as never, PORT) });
-      await once(server, 'listening');
-      this.#servers.push(server);
-    }
   }
 
   /** A certificate in the account. @returns its ARN. */
   async certificate(name: string): Promise<string> {
     const { certificate, key } = await this.#authority.issueServer([name]);
     const input = { Certificate: Buffer.from(certificate), PrivateKey: Buffer.from(key) };
-    return (await this.#acm.send(new ImportCertificateCommand(input))).CertificateArn!;
+    const { CertificateArn } = await this.#acm.send(new ImportCertificateCommand(input));
+    // That of a lab goes with its account.
+    if (GIVEN) this.#certificates.push(CertificateArn!);
+    return CertificateArn!;
   }
 
   /** The name by which an Ingress is reached; undefined when it has none. */
-  async addressOf(namespace: string, name: string): Promise<string | undefined> {
-    const path = `/apis/networking.k8s.io/v1/namespaces/${namespace}/ingresses/${name}`;
-    const { status } = await this.client.get<Ingress>(path);
+  async addressOf(name: string): Promise<string | undefined> {
+    const path = `/apis/networking.k8s.io/v1/namespaces/${this.site.namespace}/ingresses/${name}`;
+    const { status } = await this.site.stations.client.get<Ingress>(path);
     return status?.loadBalancer?.ingress?.[0]?.hostname;
   }
 
   /** The same once there is one. */
-  async nameOf(namespace: string, name: string): Promise<string> {
+  async nameOf(name: string): Promise<string> {
     const found = await until(
-      () => this.addressOf(namespace, name),
+      () => this.addressOf(name),
       Boolean,
-      `the address of Ingress ${namespace}/${name}`,
-      30_000,
+      `the address of Ingress ${name}`,
+      this.site.patience,
     );
     return found!;
   }
 
-  /** Asks from the internet, as curl(1) does. @param at the load balancer's name; the URL's host is another. */
+  /** Asks as curl(1) does. @param at the load balancer's name; the URL's host is another. */
   async ask(at: string, url: string, ...options: string[]): Promise<Asked> {
-    const { stdout } = await this.lab.run('internet', [
-      'curl',
-      ...['-sS', '--max-time', '10', '-D', '-', '--cacert', this.#trusted, '--connect-to', `::${at}:`],
-      ...options,
-      url,
-    ]);
+    const stdout = await this.#curl(at, '-D', '-', ...options, url);
     const [head = '', ...rest] = stdout.split('\r\n\r\n');
     const [first = '', ...lines] = head.split('\r\n');
     const body = rest.join('\r\n\r\n');
@@ -192,41 +163,44 @@ export class IngressBed implements AsyncDisposable {
     };
   }
 
+  /** The subject of the certificate that is shown to those who ask for a host, when they trust it. */
+  async subjectOf(at: string, host: string): Promise<string> {
+    const shown = await this.#curl(at, '-o', '/dev/null', '-w', '%{certs}', `https://${host}/`);
+    return new X509Certificate(shown.slice(shown.indexOf('-----BEGIN'))).subject;
+  }
+
+  async #curl(at: string, ...options: string[]): Promise<string> {
+    // Whom to trust is told by a pipe: there is no place for files where others run.
+    const trusting = 'printf %s "$0" | curl -s --max-time 10 --cacert /dev/stdin --connect-to "$@"';
+    return await this.site.run('sh', '-c', trusting, this.#authority.certificate, `::${at}:`, ...options);
+  }
+
   /** Asks until a pod, or whatever else is wanted, answers. */
   async served(
     at: string,
     url: string,
     wanted: (asked: Asked) => boolean = ({ seen }) => Boolean(seen),
   ): Promise<Asked> {
-    return await until(() => this.ask(at, url), wanted, `an answer to ${url}`, 30_000);
+    return await until(() => this.ask(at, url), wanted, `an answer to ${url}`, this.site.patience);
   }
 
   /** Asks for all of them until each is answered with 200. */
   async allServed(at: string, urls: readonly string[]): Promise<void> {
     const outputs = urls.flatMap((url) => ['-o', '/dev/null', url]);
-    const command = [
-      'curl',
-      '-s',
-      '--max-time',
-      '10',
-      '-w',
-      '%{http_code} ',
-      '--connect-to',
-      `::${at}:`,
-    ] as const;
     await until(
-      async () => (await this.lab.run('internet', [...command, ...outputs])).stdout.trim().split(' '),
+      async () => (await this.#curl(at, '-w', '%{http_code} ', ...outputs)).trim().split(' '),
       (codes) => codes.length === urls.length && codes.every((code) => code === '200'),
       `answers to ${urls.length} URLs`,
-      30_000,
+      this.site.patience,
     );
   }
 
   /** The messages of an Ingress's warnings, once there are any. */
-  async warningsOf(namespace: string, name: string): Promise<string[]> {
+  async warningsOf(name: string): Promise<string[]> {
+    const { stations, namespace } = this.site;
     return await until(
       async () => {
-        const { items } = await this.client.get<{ items: CoreEvent[] }>(
+        const { items } = await stations.client.get<{ items: CoreEvent[] }>(
           `/api/v1/namespaces/${namespace}/events`,
         );
         return items
@@ -234,20 +208,34 @@ export class IngressBed implements AsyncDisposable {
           .map(({ message }) => message ?? '');
       },
       (messages) => messages.length > 0,
-      `a warning of Ingress ${namespace}/${name}`,
+      `a warning of Ingress ${name}`,
     );
   }
 
-  /** How often the controller has called which operation of AWS until now, by its metrics. */
-  async calls(): Promise<Map<string, number>> {
-    using ns = NetNamespace.named(serviceNamespaceName(this.lab.directory.prefix, 'eks'));
-    const curl = ['-sS', 'http://127.0.0.1:8080/metrics'];
-    const { stdout } = await collect(ns.run(() => spawn('curl', curl, { stdio: 'pipe' })));
+  /** How often the controller has called which operation of AWS until now; undefined where its metrics are not to be had. */
+  async calls(): Promise<Map<string, number> | undefined> {
+    const metrics = await this.site.metrics?.();
+    if (metrics === undefined) return undefined;
     const counts = new Map<string, number>();
-    for (const [, operation, count] of stdout.matchAll(
+    for (const [, operation, count] of metrics.matchAll(
       /^enid_aws_request_seconds_count\{operation="(\w+)".*\} (\d+)$/gm,
     ))
       counts.set(operation!, (counts.get(operation!) ?? 0) + Number(count));
     return counts;
   }
 }
+
+/** A server of nginx that answers with what it sees. */
+const TELLS = `server {
+  listen ${PORT};
+  location / {
+    default_type application/json;
+    return 200 '${JSON.stringify({
+      pod: '$hostname',
+      client: '$remote_addr',
+      url: '$request_uri',
+      headers: Object.fromEntries(HEADERS.map((name) => [name, `$http_${name.replaceAll('-', '_')}`])),
+    })}';
+  }
+}
+`;
