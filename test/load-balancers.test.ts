@@ -187,14 +187,18 @@ test('a rolling update behind targets by ip loses no request: gates and the dere
 /** A loop for each URL, until it is told to stop, or for 10 minutes. What has come of it is in a file each when it has ended. */
 const BEGIN = `
 directory=$(mktemp -d); touch "$directory/go"; echo "$directory"
-ask() {
-  for second in $(seq 600); do
-    [ -e "$directory/go" ] || break
-    curl -s --rate 20/s -m 5 -H 'Connection: close' -w ' %{http_code} %{errormsg}\\n' "$1"
-  done >"$directory/running.$2" 2>&1
-  mv "$directory/running.$2" "$directory/ended.$2"
-}
-for url; do n=$((n + 1)); ask "$url" $n >/dev/null 2>&1 & done`;
+for url; do
+  n=$((n + 1))
+  (
+    # The shell would keep what it redirects otherwise, and whoever runs it wait for the end of that.
+    exec >"$directory/running.$n" 2>&1
+    for second in $(seq 600); do
+      [ -e "$directory/go" ] || break
+      curl -s --rate 20/s -m 5 -H 'Connection: close' -w ' %{http_code} %{errormsg}\\n' "$url"
+    done
+    mv "$directory/running.$n" "$directory/ended.$n"
+  ) &
+done`;
 const END = `
 rm "$0/go"
 while ls "$0"/running.* >/dev/null 2>&1; do sleep 0.1; done
@@ -255,15 +259,18 @@ test('an annotation that cannot be is an event of its Service, whose load balanc
 test('what is deleted leaves nothing in AWS', { skip: WITHOUT_AWS }, async () => {
   const left = async () => (await inAws()).filter((one) => !strangers.has(one));
   assert.ok((await left()).some((one) => one.startsWith('group k8s-')));
-  // The demo has its own in the lab.
-  for (const namespace of [NAMESPACE, ...(GIVEN ? [] : ['default'])])
-    for (const resources of ['apis/networking.k8s.io/v1/*/ingresses', 'api/v1/*/services']) {
-      const path = `/${resources.replace('*', `namespaces/${namespace}`)}`;
-      const { items } = await client.get<List<Ingress | Service>>(path);
-      for (const { metadata, spec } of items)
-        if (!spec || !('type' in spec) || spec.type === 'LoadBalancer')
-          await client.delete(`${path}/${metadata!.name}`);
-    }
+  // Of a lab, what the demo has made is in default.
+  const ours = GIVEN ? [NAMESPACE] : [NAMESPACE, 'default'];
+  const ingresses = await client.get<List<Ingress>>('/apis/networking.k8s.io/v1/ingresses');
+  const services = await client.get<List<Service>>('/api/v1/services');
+  const balanced = services.items.filter(({ spec }) => spec?.type === 'LoadBalancer');
+  for (const [api, kind, items] of [
+    ['apis/networking.k8s.io/v1', 'ingresses', ingresses.items],
+    ['api/v1', 'services', balanced],
+  ] as const)
+    for (const { metadata } of items)
+      if (ours.includes(metadata!.namespace!))
+        await client.delete(`/${api}/namespaces/${metadata!.namespace}/${kind}/${metadata!.name}`);
   await until(async () => assert.deepEqual(await left(), []), 3 * site.patience);
 });
 
