@@ -1,65 +1,38 @@
 /** Services of a whole cluster, on the wire: from pods, nodes and the internet to backends that tell whom they see. */
 import assert from 'node:assert/strict';
-import { closeSync } from 'node:fs';
-import type { TestContext } from 'node:test';
+import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseIp } from '@enid/ip';
-import { listenTcp, Nftables } from '@enid/linux';
-import { agentIn } from './agents.ts';
-import { run, tracesOf } from './enid.ts';
-import { labOnly } from './given.ts';
+import { Nftables } from '@enid/linux';
+import { GIVEN } from './given.ts';
+import { INTERNET, type Outcome, type Spot } from './questions.ts';
 import {
-  ask,
-  Bed,
+  AGNHOST,
+  type Bed,
   EXTERNAL_IP,
-  INTERNET,
-  INTERNET_2,
   inParallel,
   LOAD_BALANCER_IP,
-  load,
-  NAME,
   NODES,
   type NodeName,
-  type Outcome,
-  type Place,
-  SctpBackends,
   type ServiceSpec,
-  UdpFlow,
   until,
 } from './services-bed.ts';
+import { GivenBed } from './services-given.ts';
+import { LabBed } from './services-lab.ts';
 
-const { after, before, test } = labOnly(
-  'the network namespaces of nodes, pods and the internet, in which packets are looked at',
-);
+/** Another address of the internet's host. */
+const INTERNET_2 = '198.51.100.20';
 
 let bed: Bed;
 
 before(async () => {
-  bed = await Bed.open();
-  await bed.letInternetIn();
-  // The first ENI of node-1 is filled, so that the pod "far" is on its second.
-  const first = bed.status.nodes[0]!;
-  const free = first.enis[0]!.addresses.length - 1 - first.pods.length;
-  const fill = Array.from({ length: free - 2 }, (_, n) => [`fill-${n}`, 'node-1', false] as const);
-  await bed.runPods([
-    ['client-1', 'node-1', false],
-    ['a', 'node-1', true],
-    ...fill,
-    ['client-2', 'node-2', false],
-    ['c', 'node-2', true],
-  ]);
-  await bed.runPods([['far', 'node-1', true]]);
-  await bed.look();
-  assert.ok(
-    bed.status.nodes[0]!.enis[1]!.addresses.includes(bed.place('far').address),
-    'far is on the second ENI',
-  );
+  bed = GIVEN ? await GivenBed.open(GIVEN) : await LabBed.open();
 });
 after(async () => {
   await bed?.[Symbol.asyncDispose]();
-  assert.deepEqual(tracesOf(NAME), []);
 });
 
+/** Of a class that no controller makes load balancers for. */
+const LOAD_BALANCED = { type: 'LoadBalancer', loadBalancerClass: 'enid.test/nobody' } as const;
 const POLICIES = ['Cluster', 'Local'] as const;
 const SCTP_PORT = 8082;
 const BACKENDS = {
@@ -78,15 +51,15 @@ type Combination = {
   readonly affinity: boolean;
   readonly backends: readonly string[];
 };
-type Cell = Combination & { readonly client: Place; readonly frontend: (typeof FRONTENDS)[number] };
+type Cell = Combination & { readonly client: Spot; readonly frontend: (typeof FRONTENDS)[number] };
 /** Who may answer, and whom each sees. */
 type Expected = ReadonlyMap<string, string> | 'refused' | 'timeout';
 
 /** What Kubernetes' documents, and the VPC's rules, say of a connection. */
-function expected({ client, frontend, internal, external, backends }: Cell): Expected {
+async function expected({ client, frontend, internal, external, backends }: Cell): Promise<Expected> {
   if (backends.length === 0) return 'refused';
   // Where the connection is balanced: a node port at the node that is called, all else where the client is.
-  const balancer = (frontend.split(' ')[1] as NodeName | undefined) ?? client.node ?? 'node-1';
+  const balancer = (frontend.split(' ')[1] ?? client.node ?? 'node-1') as NodeName;
   const isOwn = client.node === balancer;
   const clusterIp = frontend === 'ClusterIP';
   // Own pods, and the node itself, are not bound to local endpoints by externalTrafficPolicy.
@@ -94,13 +67,14 @@ function expected({ client, frontend, internal, external, backends }: Cell): Exp
   const eligible = backends.filter((name) => !localOnly || bed.place(name).node === balancer);
   if (eligible.length === 0) return 'timeout';
   const node = bed.addressOf(balancer);
-  const sees = (backend: Place): string => {
+  // What a pod of another ENI sends away leaves by that ENI, with an address that it owns.
+  const egress = client.kind === 'pod' && isOwn ? await bed.egressOf(client.name) : node;
+  const sees = (backend: Spot): string => {
     const hairpin = backend.name === client.name && isOwn;
     const masqueraded =
       hairpin || (!clusterIp && (external === 'Cluster' || (isOwn && client.kind === 'node')));
     if (!masqueraded) return client.address;
-    // What a pod of the second ENI sends away leaves by that ENI, with an address that it owns.
-    return client.name === 'far' && isOwn && backend.node !== balancer ? bed.addressOf(balancer, 1) : node;
+    return backend.node === balancer ? node : egress;
   };
   return new Map(eligible.map((name) => [name, sees(bed.place(name))]));
 }
@@ -115,12 +89,12 @@ test('who answers whom, and whom it sees: every type, policy, affinity, protocol
           const spec = await bed.service(
             `table-${number}`,
             {
-              type: 'LoadBalancer',
+              ...LOAD_BALANCED,
               selector,
               internalTrafficPolicy: internal,
               externalTrafficPolicy: external,
               sessionAffinity: affinity ? 'ClientIP' : 'None',
-              externalIPs: [EXTERNAL_IP, bed.addressOf('node-1')],
+              externalIPs: [EXTERNAL_IP, ...(GIVEN ? [] : [bed.addressOf('node-1')])],
               ports: [
                 { name: 'http', port: 1000 + number, targetPort: 8080 },
                 { name: 'udp', port: 1000 + number, targetPort: 8081, protocol: 'UDP' },
@@ -140,28 +114,26 @@ test('who answers whom, and whom it sees: every type, policy, affinity, protocol
   await bed.endpoints('table-23', 1);
   await bed.settled();
 
-  const clients = ['client-1', 'a', 'far', 'client-2', 'c', 'node-1', 'node-2', 'internet'];
   const wrong: string[] = [];
   let cells = 0;
-  using sctp = new SctpBackends(
-    ['a', 'c', 'far'].map((name) => bed.place(name)),
-    SCTP_PORT,
-  );
   const sequences: (() => Promise<void>)[] = [];
-  const bySctp = new Map<string, (() => Promise<void>)[]>(clients.map((name) => [name, []]));
+  const oneByOne = new Map<Spot, (() => Promise<void>)[]>(bed.clients.map((client) => [client, []]));
+  if (bed instanceof LabBed) bed.serveSctp(['a', 'c', 'far'], SCTP_PORT);
+  else t.diagnostic('left out: clients on the internet, and SCTP');
   for (const { spec, ...combination } of combinations) {
-    for (const name of clients) {
-      const client = bed.place(name);
+    for (const client of bed.clients) {
+      const { name } = client;
       const outside = client.kind === 'internet';
+      const node1 = outside ? bed.outside.address : bed.addressOf('node-1');
       const addresses = {
         ClusterIP: spec.clusterIP,
-        'NodePort node-1': outside ? bed.publicAddress : bed.addressOf('node-1'),
+        'NodePort node-1': node1,
         'NodePort node-2': bed.addressOf('node-2'),
-        externalIP: outside ? bed.publicAddress : EXTERNAL_IP,
+        externalIP: outside ? node1 : EXTERNAL_IP,
         LoadBalancer: LOAD_BALANCER_IP,
       };
       const frontends = outside ? (['NodePort node-1', 'externalIP'] as const) : FRONTENDS;
-      for (const [at, protocol] of (['tcp', 'udp', 'sctp'] as const).entries()) {
+      for (const [at, protocol] of bed.protocols.entries()) {
         const { port, nodePort } = spec.ports[at]!;
         // One after the other: the first connection of a client decides with whom it stays.
         const sequence = async () => {
@@ -169,22 +141,22 @@ test('who answers whom, and whom it sees: every type, policy, affinity, protocol
             const cell = { ...combination, client, frontend };
             const target = frontend.startsWith('NodePort') ? nodePort! : port;
             const attempt = (timeout: number) =>
-              protocol === 'sctp'
-                ? sctp.ask(client, addresses[frontend], target, timeout)
-                : ask(client, protocol, addresses[frontend], target, { timeout });
-            const found = await observe(attempt, expected(cell), cell.affinity);
+              bed.ask(name, protocol, addresses[frontend], target, { timeout });
+            const found = await observe(attempt, await expected(cell), cell.affinity);
             cells++;
             if (found) wrong.push(`${cell.name}: ${protocol} from ${name} to ${frontend}: ${found}`);
           }
         };
-        (protocol === 'sctp' ? bySctp.get(name)! : sequences).push(sequence);
+        // Of several associations from one place it is not told which is refused, and of refusals of UDP some are not sent.
+        const refused = combination.backends.length === 0;
+        const alone = protocol === 'sctp' || (protocol === 'udp' && refused);
+        (alone ? oneByOne.get(client)! : sequences).push(sequence);
       }
     }
   }
   const began = performance.now();
-  await inParallel(40, sequences);
-  // One at a time of each client.
-  await Promise.all([...bySctp.values()].map((one) => inParallel(1, one)));
+  await inParallel(bed.width, sequences);
+  await Promise.all([...oneByOne.values()].map((one) => inParallel(1, one)));
   t.diagnostic(`${cells} combinations in ${Math.round(performance.now() - began)} ms`);
   assert.deepEqual(wrong, []);
 });
@@ -228,15 +200,15 @@ test('connections and flows are spread evenly', async (t) => {
   for (const [protocol, client, address, port] of [
     ['tcp', 'client-1', clusterIP, 80],
     ['udp', 'client-2', clusterIP, 80],
-    ['tcp', 'internet', bed.publicAddress, ports[0]!.nodePort!],
+    ['tcp', bed.outside.from, bed.outside.address, ports[0]!.nodePort!],
   ] as const) {
     const counts = new Map(['a', 'c', 'far'].map((name) => [name, 0]));
     const one = async () => {
-      const outcome = await ask(bed.place(client), protocol, address, port);
+      const outcome = await bed.ask(client, protocol, address, port);
       assert.ok(typeof outcome === 'object', String(outcome));
       counts.set(outcome.by, counts.get(outcome.by)! + 1);
     };
-    await inParallel(20, Array(600).fill(one));
+    await inParallel(bed.width, Array(600).fill(one));
     const chiSquare = [...counts.values()].reduce((sum, count) => sum + (count - 200) ** 2 / 200, 0);
     t.diagnostic(`${protocol} from ${client}: ${[...counts.values()]}, chi-square ${chiSquare.toFixed(1)}`);
     // With two degrees of freedom, chance is above 23 once in 100,000.
@@ -255,27 +227,25 @@ test('curl from a node, a pod and the internet, and a refusal at once', async ()
   await bed.endpoints('curl', 1);
   await bed.settled();
   const curl = async (from: string, url: string, ...options: string[]) => {
-    const command = ['curl', '-sS', '-m', '3', ...options, url];
-    const { stdout, status } = await run('lab', 'exec', '--name', NAME, from, '--', ...command);
+    const { stdout, status } = await bed.run(from, 'curl', '-sS', '-m', '3', ...options, url);
     return status === 0 ? stdout.split(':')[0] : status;
   };
   assert.equal(await curl('node-1', `http://${clusterIP}/hostname`), 'a');
   assert.equal(await curl('client-2', `http://${clusterIP}/clientip`), bed.place('client-2').address);
-  const nodePort = ports[0]!.nodePort!;
-  const url = `http://${bed.publicAddress}:${nodePort}/clientip`;
-  assert.equal(await curl('internet', url, '--interface', INTERNET), INTERNET);
+  const url = `http://${bed.outside.address}:${ports[0]!.nodePort!}/clientip`;
+  const { address } = bed.place(bed.outside.from);
+  assert.equal(await curl(bed.outside.from, url, '--interface', address), address);
   // 7: could not connect. A port that the Service does not have is refused as well.
-  const began = performance.now();
-  assert.equal(await ask(bed.place('client-1'), 'tcp', nobody.clusterIP, 80), 'refused');
-  assert.equal(await ask(bed.place('client-1'), 'tcp', clusterIP, 81), 'refused');
-  assert.ok(performance.now() - began < 1000);
+  const atOnce = { timeout: 900 };
+  assert.equal(await bed.ask('client-1', 'tcp', nobody.clusterIP, 80, atOnce), 'refused');
+  assert.equal(await bed.ask('client-1', 'tcp', clusterIP, 81, atOnce), 'refused');
   assert.equal(await curl('node-1', `http://${nobody.clusterIP}/`), 7);
 });
 
-test('load balancers: source ranges, ipMode Proxy, health checks', async () => {
+test('load balancers: source ranges, ipMode Proxy, health checks', async (t) => {
   const node = bed.addressOf('node-1');
   const spec = (port: number) => ({
-    type: 'LoadBalancer',
+    ...LOAD_BALANCED,
     selector: { on: 'node-1' },
     externalTrafficPolicy: 'Local',
     loadBalancerSourceRanges: [`${INTERNET}/32`, `${bed.place('client-2').address}/32`],
@@ -289,37 +259,40 @@ test('load balancers: source ranges, ipMode Proxy, health checks', async () => {
   await bed.endpoints('ranges', 2);
   await bed.endpoints('proxy', 2);
   await bed.settled();
-  const outside = (from: string, port: number) =>
-    ask(bed.place('internet'), 'tcp', bed.publicAddress, port, { from, timeout: 400 });
   const sees = (outcome: Outcome) => (typeof outcome === 'object' ? outcome.sees : outcome);
-  assert.equal(sees(await outside(INTERNET, 700)), INTERNET);
-  assert.equal(await outside(INTERNET_2, 700), 'timeout');
-  // Ranges are for the load balancer's address alone.
-  assert.equal(sees(await outside(INTERNET_2, ports[0]!.nodePort!)), INTERNET_2);
-  const inside = (name: string) => ask(bed.place(name), 'tcp', LOAD_BALANCER_IP, 700, { timeout: 400 });
+  const inside = (name: string, address = LOAD_BALANCER_IP, port = 700) =>
+    bed.ask(name, 'tcp', address, port, { timeout: 400 });
   assert.equal(sees(await inside('client-2')), bed.place('client-2').address);
   assert.equal(await inside('client-1'), 'timeout');
-  // The proxy's own address is not the node's to answer: nobody listens there.
-  assert.equal(await outside(INTERNET, 701), 'refused');
-  const health = (at: NodeName) =>
-    bed.lab.run(at, [
-      'curl',
-      '-s',
-      '-m',
-      '3',
-      '-w',
-      ' %{http_code}',
-      `http://${bed.addressOf(at)}:${healthCheckNodePort}/healthz`,
-    ]);
+  // An address in mode Proxy is not the node's to answer: nobody listens there.
+  assert.equal(sees(await inside('client-2', node, 700)), bed.place('client-2').address);
+  assert.equal(await inside('client-2', node, 701), 'refused');
+  await t.test('from the internet', { skip: GIVEN && 'needs an internet with clients' }, async () => {
+    const { address } = bed.outside;
+    const outside = (from: string, port: number) =>
+      bed.ask('internet', 'tcp', address, port, { from, timeout: 400 });
+    assert.equal(sees(await outside(INTERNET, 700)), INTERNET);
+    assert.equal(await outside(INTERNET_2, 700), 'timeout');
+    // Ranges are for the load balancer's address alone.
+    assert.equal(sees(await outside(INTERNET_2, ports[0]!.nodePort!)), INTERNET_2);
+    assert.equal(await outside(INTERNET, 701), 'refused');
+  });
+  const curl = (at: NodeName, url: string) =>
+    bed.run(at, 'curl', '-s', '-m', '3', '-w', ' %{http_code}', url);
+  const health = (at: NodeName) => curl(at, `http://${bed.addressOf(at)}:${healthCheckNodePort}/healthz`);
   assert.match((await health('node-1')).stdout, /"localEndpoints":2.*200$/s);
   assert.match((await health('node-2')).stdout, /"localEndpoints":0.*503$/s);
-  const metrics = await bed.lab.run('node-1', ['curl', '-s', '127.0.0.1:10249/metrics']);
+  const metrics = await curl('node-1', 'http://127.0.0.1:10249/metrics');
   assert.match(metrics.stdout, /^kubeproxy_sync_proxy_rules_duration_seconds_count [1-9]/m);
-  const alive = await bed.lab.run('node-1', ['curl', '-s', '127.0.0.1:10256/healthz']);
+  const alive = await curl('node-1', 'http://127.0.0.1:10256/healthz');
   assert.match(alive.stdout, /"nodeEligible":true/);
 });
 
-test('replies of node ports leave by the ENI through which the connection came', async (t) => {
+const skipReplies = GIVEN && 'needs a node that counts packets by nftables, and a pod on its second ENI';
+test('replies of node ports leave by the ENI through which the connection came', {
+  skip: skipReplies,
+}, async (t) => {
+  assert.ok(bed instanceof LabBed);
   const { ports } = await bed.service('far', {
     type: 'NodePort',
     externalTrafficPolicy: 'Local',
@@ -346,24 +319,24 @@ test('replies of node ports leave by the ENI through which the connection came',
       return parts.flatMap(({ counter }) => counter?.packets ?? []);
     });
   for (const [client, address, sees] of [
-    ['internet', bed.publicAddress, INTERNET],
+    ['internet', bed.outside.address, INTERNET],
     ['client-2', bed.addressOf('node-1'), bed.place('client-2').address],
   ] as const) {
-    assert.deepEqual(await ask(bed.place(client), 'tcp', address, port), { by: 'far', sees });
+    assert.deepEqual(await bed.ask(client, 'tcp', address, port), { by: 'far', sees });
   }
   const [eth0, eth1] = await counted();
   assert.ok(eth0! > 0 && eth1 === 0, `${eth0} packets by eth0, ${eth1} by eth1`);
 });
 
 test('what cannot be is an event of its Service, and others go on', async (t) => {
-  const held = listenTcp(bed.place('node-2').ns, parseIp('0.0.0.0'), 31_999);
-  t.after(() => closeSync(held));
+  const nodePort = 31_999;
+  t.after(await bed.occupy('node-2', nodePort));
   const http = (port: number, more = {}) => ({ port, targetPort: 8080, ...more });
   const selector = { name: 'c' };
-  await bed.service('held', { type: 'NodePort', selector, ports: [http(80, { nodePort: 31_999 })] });
+  await bed.service('held', { type: 'NodePort', selector, ports: [http(80, { nodePort })] });
   await bed.service('older', { selector, externalIPs: ['192.0.2.9'], ports: [http(80)] });
   await bed.service('outside', { ports: [{ port: 80 }] });
-  await bed.client.create('/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
+  await bed.client.create<object>(bed.path('endpointslices'), {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: { name: 'outside', labels: { 'kubernetes.io/service-name': 'outside' } },
@@ -386,7 +359,7 @@ test('what cannot be is an event of its Service, and others go on', async (t) =>
     source: { host: string };
   };
   const told = async () => {
-    const { items } = await bed.client.get<{ items: Event[] }>('/api/v1/namespaces/default/events');
+    const { items } = await bed.client.get<{ items: Event[] }>(bed.path('events'));
     return new Set(
       items
         .filter(({ involvedObject, type }) => involvedObject.kind === 'Service' && type === 'Warning')
@@ -402,11 +375,11 @@ test('what cannot be is an event of its Service, and others go on', async (t) =>
     ]),
   );
   const by = async (address: string, port = 80) => {
-    const outcome = await ask(bed.place('client-1'), 'tcp', address, port);
+    const outcome = await bed.ask('client-1', 'tcp', address, port);
     return typeof outcome === 'object' ? outcome.by : outcome;
   };
   assert.deepEqual(
-    [await by(good.clusterIP), await by('192.0.2.9'), await by(bed.addressOf('node-2'), 31_999)],
+    [await by(good.clusterIP), await by('192.0.2.9'), await by(bed.addressOf('node-2'), nodePort)],
     ['c', 'c', 'c'],
   );
 });
@@ -417,12 +390,11 @@ test('endpoints count as their slices say, and changes are in force at once', as
   const { clusterIP } = await bed.service('slices', { ports });
   const left = await bed.service('left', { selector: { net: 'yes' }, ports }, undefined, { labels });
   await bed.service('headless', { selector: { net: 'yes' }, ports, clusterIP: 'None' });
-  const path = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices';
   const endpoint = (name: string, more: object = {}) => {
     const { address, node } = bed.place(name);
-    return { addresses: [address], nodeName: bed.lab.node(node!).record.dnsName, ...more };
+    return { addresses: [address], nodeName: bed.nameOf(node as NodeName), ...more };
   };
-  await bed.client.create<object>(path, {
+  await bed.client.create<object>(bed.path('endpointslices'), {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: { name: 'slices', labels: { 'kubernetes.io/service-name': 'slices' } },
@@ -431,11 +403,11 @@ test('endpoints count as their slices say, and changes are in force at once', as
     endpoints: [endpoint('a')],
   });
   const answering = async (from: NodeName) => {
-    const outcome = await ask(bed.place(from), 'tcp', clusterIP, 80, { timeout: 300 });
+    const outcome = await bed.ask(from, 'tcp', clusterIP, 80, { timeout: 300 });
     return typeof outcome === 'object' ? outcome.by : outcome;
   };
   const put = (...endpoints: object[]) =>
-    bed.client.patch(`${path}/slices`, {
+    bed.client.patch(bed.path('endpointslices', 'slices'), {
       endpoints,
       metadata: {
         annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': new Date().toISOString() },
@@ -456,11 +428,11 @@ test('endpoints count as their slices say, and changes are in force at once', as
   }
   for (const samples of [times, idle]) samples.sort((a, b) => a - b);
   t.diagnostic(`in force after ${times[10]!.toFixed(0)} ms at the median, ${times[19]!.toFixed(0)} at most`);
-  // Where the machine is busy otherwise, a mere connection tells how much.
+  // Where the machine is busy otherwise, a mere connection tells how much; where questions are commands, they are that slow.
   assert.ok(times[10]! < Math.max(100, 10 * idle[10]!), `${times}, connections alone ${idle}`);
   // A change is timed when the kernel has taken it, so a packet may be ahead of its figure.
   await until(async () => {
-    const metrics = await bed.lab.run('node-2', ['curl', '-s', '127.0.0.1:10249/metrics']);
+    const metrics = await bed.run('node-2', 'curl', '-s', 'http://127.0.0.1:10249/metrics');
     const [, count] = /^kubeproxy_network_programming_duration_seconds_count (\d+)/m.exec(metrics.stdout)!;
     assert.ok(Number(count) >= 20, `${count} changes were timed`);
   });
@@ -480,27 +452,34 @@ test('endpoints count as their slices say, and changes are in force at once', as
     assert.deepEqual(heard, Array(8).fill('a'));
   });
   // A Service of another proxy, by its label, is not ours to answer nor to refuse.
-  assert.equal(await ask(bed.place('node-1'), 'tcp', left.clusterIP, 80, { timeout: 300 }), 'timeout');
+  assert.equal(await bed.ask('node-1', 'tcp', left.clusterIP, 80, { timeout: 300 }), 'timeout');
 });
 
 test('clients stay near where a Service wants them to, and pods that are not ready are published when it says so', async () => {
   const ports = [{ port: 80, targetPort: 8080 }];
   const near = await Promise.all(
-    ['PreferSameZone', 'PreferSameNode', 'PreferClose'].map((trafficDistribution) =>
-      bed.service(`near-${trafficDistribution.toLowerCase()}`, {
-        ...{ selector: { net: 'yes' }, ports, trafficDistribution },
-      }),
-    ),
+    ['PreferSameZone', 'PreferSameNode', 'PreferClose'].map(async (trafficDistribution) => {
+      const name = `near-${trafficDistribution.toLowerCase()}`;
+      const spec = { selector: { net: 'yes' }, ports, trafficDistribution };
+      return { trafficDistribution, ...(await bed.service(name, spec)) };
+    }),
   );
-  // The nodes are in two zones.
+  const [zone1, zone2] = [await bed.zoneOf('node-1'), await bed.zoneOf('node-2')];
+  if (!GIVEN) assert.notEqual(zone1, zone2);
+  const everybody = ['a', 'c', 'far'];
   await until(async () => {
-    for (const { clusterIP } of near) {
-      const by = async (from: string, times: number) => {
-        const asks = Array.from({ length: times }, () => ask(bed.place(from), 'tcp', clusterIP, 80));
+    for (const { trafficDistribution, clusterIP } of near) {
+      const by = async (from: string) => {
+        const asks = Array.from({ length: 20 }, () => bed.ask(from, 'tcp', clusterIP, 80));
         const outcomes = await Promise.all(asks);
         return [...new Set(outcomes.map((one) => (typeof one === 'object' ? one.by : one)))].sort();
       };
-      assert.deepEqual([await by('client-1', 20), await by('client-2', 8)], [['a', 'far'], ['c']]);
+      const apart = trafficDistribution === 'PreferSameNode' || zone1 !== zone2;
+      assert.deepEqual(
+        [await by('client-1'), await by('client-2')],
+        apart ? [['a', 'far'], ['c']] : [everybody, everybody],
+        trafficDistribution,
+      );
     }
   });
   const pod = {
@@ -512,22 +491,22 @@ test('clients stay near where a Service wants them to, and pods that are not rea
       containers: [
         {
           name: 'net',
-          image: 'registry.k8s.io/e2e-test-images/agnhost:2.53',
+          image: AGNHOST,
           args: ['netexec'],
           readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 },
         },
       ],
     },
   };
-  await bed.client.create<object>('/api/v1/namespaces/default/pods', pod);
+  await bed.client.create<object>(bed.path('pods'), pod);
   const selector = { app: 'never-ready' };
   const hidden = await bed.service('hidden', { selector, ports });
   const published = await bed.service('published', { selector, ports, publishNotReadyAddresses: true });
   await until(async () => {
-    const outcome = await ask(bed.place('node-2'), 'tcp', published.clusterIP, 80, { timeout: 300 });
+    const outcome = await bed.ask('node-2', 'tcp', published.clusterIP, 80, { timeout: 300 });
     assert.ok(typeof outcome === 'object' && outcome.by === 'never-ready', String(outcome));
   });
-  assert.equal(await ask(bed.place('node-2'), 'tcp', hidden.clusterIP, 80, { timeout: 300 }), 'refused');
+  assert.equal(await bed.ask('node-2', 'tcp', hidden.clusterIP, 80, { timeout: 300 }), 'refused');
 });
 
 const deployment = (revision: string) => ({
@@ -545,7 +524,7 @@ const deployment = (revision: string) => ({
         containers: [
           {
             name: 'web',
-            image: 'registry.k8s.io/e2e-test-images/agnhost:2.53',
+            image: AGNHOST,
             // Goes on to serve when it is told to end, until no node sends it connections any more.
             args: ['netexec', '--delay-shutdown=3'],
             readinessProbe: { httpGet: { path: '/readyz', port: 8080 }, periodSeconds: 1 },
@@ -556,20 +535,21 @@ const deployment = (revision: string) => ({
   },
 });
 
-/** 200 requests a second: one half from pods of both nodes to the cluster IP, the other from the internet to a node port. */
-function demand(t: TestContext, { clusterIP, ports }: ServiceSpec) {
-  const requests = load(200, (number) =>
-    number % 2
-      ? ask(bed.place(number % 4 === 1 ? 'client-1' : 'client-2'), 'tcp', clusterIP, 80)
-      : ask(bed.place('internet'), 'tcp', bed.publicAddress, ports[0]!.nodePort!),
-  );
+/** 200 requests a second: one half from pods of both nodes to the cluster IP, the other from outside to a node port. */
+async function demand(t: TestContext, { clusterIP, ports }: ServiceSpec) {
+  const fromOutside = { ...bed.outside, port: ports[0]!.nodePort! };
+  const requests = await bed.load(200, [
+    fromOutside,
+    { from: 'client-1', address: clusterIP, port: 80 },
+    fromOutside,
+    { from: 'client-2', address: clusterIP, port: 80 },
+  ]);
   t.after(() => requests.stop());
   return requests;
 }
 
 test('a deployment under load', async (t) => {
-  const path = '/apis/apps/v1/namespaces/default/deployments';
-  await bed.client.create(path, deployment('one') as object);
+  await bed.client.create<object>(bed.path('deployments'), deployment('one'));
   const spec = await bed.service('web', {
     type: 'NodePort',
     selector: { app: 'web' },
@@ -582,10 +562,9 @@ test('a deployment under load', async (t) => {
   await bed.settled();
 
   await t.test('is updated without a request that fails', async (t) => {
-    const names = async () => (await bed.podsOf('app=web')).map(({ metadata }) => metadata.name);
-    const before = await names();
-    const requests = demand(t, spec);
-    await bed.client.patch(`${path}/web`, deployment('two'));
+    const before = await bed.podsOf('app=web');
+    const requests = await demand(t, spec);
+    await bed.client.patch(bed.path('deployments', 'web'), deployment('two'));
     await until(async () => {
       const [olds, news] = [await bed.podsOf('revision=one'), await bed.podsOf('revision=two')];
       assert.deepEqual([olds.length, news.length], [0, 3]);
@@ -593,19 +572,18 @@ test('a deployment under load', async (t) => {
     const { counts, failures, perSecond } = await requests.stop();
     t.diagnostic(`${[...counts.values()]} requests by pod, ${perSecond.toFixed(0)} a second`);
     assert.deepEqual(failures, []);
-    assert.ok(perSecond > 190, `${perSecond} requests a second`);
-    for (const name of [...before, ...(await names())])
+    // curl waits between its requests, and asks a little less often.
+    assert.ok(perSecond > (GIVEN ? 150 : 190), `${perSecond} requests a second`);
+    for (const name of [...before, ...(await bed.podsOf('app=web'))])
       assert.ok(counts.has(name), `${name} was never asked`);
   });
 
   await t.test('goes on while kube-proxy is killed on one node and restarted on the other', async (t) => {
-    const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
+    const flow = await bed.flow('client-1', spec.clusterIP, 80);
     t.after(() => flow.close());
     const held = await flow.ask('hostname', 1000);
-    const requests = demand(t, spec);
-    const killed = NODES.map(kubeProxyOf);
-    process.kill(killed[0]!, 'SIGKILL');
-    process.kill(killed[1]!, 'SIGTERM');
+    const requests = await demand(t, spec);
+    const replaced = await bed.replaceProxies();
     // What happens in the meantime is made up for.
     const late = await bed.service('late', {
       selector: { name: 'a' },
@@ -613,21 +591,21 @@ test('a deployment under load', async (t) => {
     });
     await bed.endpoints('late', 1);
     await bed.settled();
-    assert.deepEqual(await ask(bed.place('node-2'), 'tcp', late.clusterIP, 80), {
+    assert.deepEqual(await bed.ask('node-2', 'tcp', late.clusterIP, 80), {
       by: 'a',
       sees: bed.addressOf('node-2'),
     });
     assert.equal(await flow.ask('hostname', 1000), held);
+    await replaced();
     const { counts, failures } = await requests.stop();
-    assert.notDeepEqual(NODES.map(kubeProxyOf), killed);
     t.diagnostic(`${[...counts.values()].reduce((sum, count) => sum + count)} requests`);
     assert.deepEqual(failures, []);
   });
 
   await t.test('loses a pod, and flows of UDP to it are cut', async () => {
-    const flow = await UdpFlow.open(bed.place('client-1').ns, spec.clusterIP, 80);
+    const flow = await bed.flow('client-1', spec.clusterIP, 80);
     const gone = await flow.ask('hostname', 1000);
-    await bed.client.delete(`/api/v1/namespaces/default/pods/${gone}`, { gracePeriodSeconds: 0 });
+    await bed.client.delete(bed.path('pods', gone), { gracePeriodSeconds: 0 });
     const heir = await until(async () => {
       const name = await flow.ask('hostname', 300);
       assert.notEqual(name, gone);
@@ -637,6 +615,3 @@ test('a deployment under load', async (t) => {
     assert.match(heir, /^web-/);
   });
 });
-
-/** The process of the service proxy of a node. */
-const kubeProxyOf = (node: NodeName): number => agentIn(bed.place(node).ns, 'agent --module services');

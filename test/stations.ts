@@ -36,6 +36,8 @@ export type StationSpec = {
   readonly ports?: readonly { name: string; protocol: string; containerPort: number }[];
   /** What runs in it, by sh(1); undefined: nothing. */
   readonly script?: string;
+  /** Containers that share its network. */
+  readonly beside?: readonly object[];
 };
 
 export class Stations implements Disposable {
@@ -93,7 +95,16 @@ export class Stations implements Disposable {
 
   /** Makes pods, all at once, and waits until they run. */
   async start(specs: readonly StationSpec[]): Promise<Station[]> {
-    for (const { name, namespace, node, ofNode = false, labels = {}, ports = [], script } of specs) {
+    for (const {
+      name,
+      namespace,
+      node,
+      ofNode = false,
+      labels = {},
+      ports = [],
+      script,
+      beside = [],
+    } of specs) {
       const command = ['sh', '-c', script ? `${script}\nwait` : 'sleep infinity'];
       await this.client.create<object>(`/api/v1/namespaces/${namespace}/pods`, {
         apiVersion: 'v1',
@@ -103,7 +114,7 @@ export class Stations implements Disposable {
           ...(node && { nodeName: node }),
           hostNetwork: ofNode,
           terminationGracePeriodSeconds: 0,
-          containers: [{ name: 'net', image: IMAGE, command, ports }],
+          containers: [{ name: 'net', image: IMAGE, command, ports }, ...beside],
         },
       });
     }
