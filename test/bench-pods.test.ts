@@ -3,7 +3,7 @@ import type { PodAddResult } from '../bench/pod-add.ts';
 import { run, tracesOf } from './enid.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly('a machine of its own, on which plugins are compared');
+const { test } = labOnly('no cluster: plugins are run and timed side by side on this machine');
 
 test("pods are wired and unwired in a fraction of the reference plugins' time", async () => {
   const { status, stdout, stderr } = await run('bench', 'pod-add', '--json');

@@ -3,7 +3,7 @@ import type { PolicyResult } from '../bench/policy.ts';
 import { run } from './enid.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly('a machine of its own, on which traffic is measured');
+const { test } = labOnly('no cluster: traffic with policies and without is measured on this machine');
 
 test('policies cost traffic little, however many rules they have, and are in force at once', async (t) => {
   const { status, stdout, stderr } = await run('bench', 'policy', '--rounds', '9', '--json');

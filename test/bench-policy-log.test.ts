@@ -14,7 +14,7 @@ import { unbound } from '../packages/agent/src/policy/rules.ts';
 import { Verdicts } from '../packages/agent/src/policy/verdicts.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly('the processes and counters of a node');
+const { test } = labOnly('no cluster: what a flood costs the process of the test is measured on this machine');
 
 const FLOOD_MS = 6_000;
 

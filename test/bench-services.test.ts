@@ -3,7 +3,7 @@ import type { ServicesResult } from '../bench/services.ts';
 import { run } from './enid.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly('a machine of its own, on which connections are measured');
+const { test } = labOnly('no cluster: a proxy is started and timed on this machine');
 
 test('10,000 Services start in seconds, change in milliseconds, and cost a connection nothing', async () => {
   const { status, stdout, stderr } = await run('bench', 'services', '--json');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { machineNetwork, run, start, tracesOf } from './enid.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly('the lab, which is what is shown');
+const { test } = labOnly('no cluster: the demo makes one of its own, and takes it away');
 
 test('the demo holds all of its checks in under a minute and leaves the machine as it was', async () => {
   const before = machineNetwork();

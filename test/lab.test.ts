@@ -7,7 +7,7 @@ import type { LabStatus } from '@enid/lab/status';
 import { machineNetwork, processesOf, run, start, tracesOf } from './enid.ts';
 import { labOnly } from './given.ts';
 
-const { after, before, test } = labOnly('the lab, which is what is tested');
+const { after, before, test } = labOnly('no cluster: labs are made, asked and taken away on this machine');
 
 const NAME = 'labtest';
 const lab = (...args: string[]) => {

@@ -4,9 +4,11 @@ import { statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run } from './enid.ts';
+import { labOnly } from './given.ts';
+
+const { test } = labOnly('no cluster: it is this machine that is set up');
 
 const setup = fileURLToPath(new URL('../scripts/setup', import.meta.url));
 const ready = fileURLToPath(new URL('../node_modules/.enid-ready', import.meta.url));
