@@ -28,7 +28,9 @@ import { lookUp, metadataOf } from '../packages/lab/src/cloud/metadata.ts';
 import { interfacesOf } from '../packages/lab/src/cloud/state.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly("no cluster: an agent's pool is run by the test, against an EC2 API that fails and throttles on demand");
+const { test } = labOnly(
+  "no cluster: an agent's pool is run by the test, against an EC2 API that fails and throttles on demand",
+);
 
 const keyOf = (pod: number) => ({ network: 'aws-cni', containerId: `c${pod}`, ifName: 'eth0' });
 

@@ -14,7 +14,9 @@ import { unbound } from '../packages/agent/src/policy/rules.ts';
 import { Verdicts } from '../packages/agent/src/policy/verdicts.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly('no cluster: what a flood costs the process of the test is measured on this machine');
+const { test } = labOnly(
+  'no cluster: what a flood costs the process of the test is measured on this machine',
+);
 
 const FLOOD_MS = 6_000;
 

@@ -10,7 +10,9 @@ import { startTestApiServer } from '../packages/lab/src/apiserver/apiserver.fixt
 import { until } from '../packages/lab/src/base/until.ts';
 import { labOnly } from './given.ts';
 
-const { test } = labOnly('an API server of its own, on which nodes and the definition of ENIConfigs are made before the eyes of an agent');
+const { test } = labOnly(
+  'an API server of its own, on which nodes and the definition of ENIConfigs are made before the eyes of an agent',
+);
 
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const ENI_CONFIGS = '/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs';

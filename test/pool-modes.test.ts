@@ -3,25 +3,39 @@
  * attach, a node that is cordoned, no provisioning, and no EC2 at all.
  */
 import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AssignPrivateIpAddressesCommand,
   AttachNetworkInterfaceCommand,
   CreateNetworkInterfaceCommand,
   CreateSubnetCommand,
+  DeleteNetworkInterfaceCommand,
   DescribeNetworkInterfacesCommand,
-  type EC2Client,
+  EC2Client,
 } from '@aws-sdk/client-ec2';
 import type { AddressMap } from '@enid/agent';
 import { contains, type Ipv4, parseIpv4Cidr } from '@enid/ip';
-import { type DaemonSet, KubeClient, type KubeObject, kubeconfigAccess, type Pod } from '@enid/kube';
+import {
+  type DaemonSet,
+  KubeClient,
+  type KubeObject,
+  kubeconfigAccess,
+  type List,
+  type Node,
+  type Pod,
+} from '@enid/kube';
 import type { LabStatus } from '@enid/lab/status';
 import { until } from '../packages/lab/src/base/until.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { run, tracesOf } from './enid.ts';
-import { labOnly } from './given.ts';
+import { GIVEN, WITHOUT_AWS } from './given.ts';
+import { Stations } from './stations.ts';
 
-const { after, before, test } = labOnly('an EC2 API in which others change what a node has');
+/** Why what follows is not done to a cluster that others use. */
+const USED_UP =
+  GIVEN && 'needs a node to itself: pods take all of its addresses, and others would wait with them';
+const CHANGED = GIVEN && 'needs a cluster to itself: variables change what the agents of all nodes do';
 
 const NAME = 'modes';
 const PODS = '/api/v1/namespaces/default/pods';
@@ -34,8 +48,23 @@ const ROOM = 12;
 let client: KubeClient;
 let ec2: EC2Client;
 let status: LabStatus;
+/** The node that is looked at. */
+let node: string;
+let instanceId: string;
 
 before(async () => {
+  if (WITHOUT_AWS) return;
+  if (GIVEN) {
+    const stations = new Stations(GIVEN);
+    ({ client } = stations);
+    [node] = (await stations.nodes(1)) as [string];
+    ec2 = new EC2Client({});
+  } else await labUp();
+  const { spec } = await client.get<Node>(`/api/v1/nodes/${node}`);
+  instanceId = spec!.providerID!.replace(/.*\//, '');
+});
+
+async function labUp(): Promise<void> {
   await run('lab', 'down', '--name', NAME);
   const settings = ['WARM_IP_TARGET=1', 'MAX_ENI=1', 'ADDITIONAL_ENI_TAGS={"team":"network"}'];
   const set = settings.flatMap((setting) => ['--set', setting]);
@@ -44,10 +73,12 @@ before(async () => {
   status = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
   client = new KubeClient(kubeconfigAccess(status.kubernetes!.kubeconfig));
   ec2 = ec2Client({ ec2Endpoint: status.ec2Endpoint!, region: 'us-east-1' });
-});
+  ({ node } = await mapOf());
+}
 after(async () => {
   client?.close();
   ec2?.destroy();
+  if (GIVEN) return;
   await run('lab', 'down', '--name', NAME);
   assert.deepEqual(tracesOf(NAME), []);
 });
@@ -112,7 +143,7 @@ async function configure(variables: Record<string, string | null>): Promise<void
 }
 
 async function enis() {
-  const Filters = [{ Name: 'attachment.instance-id', Values: [status.nodes[0]!.instanceId] }];
+  const Filters = [{ Name: 'attachment.instance-id', Values: [instanceId] }];
   const { NetworkInterfaces = [] } = await ec2.send(new DescribeNetworkInterfacesCommand({ Filters }));
   return NetworkInterfaces.sort((a, b) => a.Attachment!.DeviceIndex! - b.Attachment!.DeviceIndex!);
 }
@@ -143,9 +174,12 @@ async function makeEni(addresses: number, tags: Tags, Description = 'made by han
 
 async function attach(device: number, addresses: number, tags: Tags) {
   const eni = await makeEni(addresses, tags);
-  const { instanceId: InstanceId } = status.nodes[0]!;
   await ec2.send(
-    new AttachNetworkInterfaceCommand({ DeviceIndex: device, InstanceId, NetworkInterfaceId: eni.id }),
+    new AttachNetworkInterfaceCommand({
+      DeviceIndex: device,
+      InstanceId: instanceId,
+      NetworkInterfaceId: eni.id,
+    }),
   );
   return eni;
 }
@@ -160,18 +194,19 @@ async function waits(pod: string, reason: string): Promise<Event> {
 
 const pods = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `pod-${from + i}`);
 
-test('MAX_ENI is kept, and named to those who wait', async () => {
+test('MAX_ENI is kept, and named to those who wait', { skip: USED_UP }, async () => {
   await create(...pods(1, ROOM));
   await Promise.all(pods(1, ROOM).map(runs));
   await create('pod-13');
   const { message } = await waits('pod-13', 'ENILimit');
   assert.match(message, /MAX_ENI allows 1 ENIs of the 4 that t3\.xlarge takes: raise it/);
-  const { node } = await mapOf();
   assert.match((await eventOf(node, 'ENILimit')).message, /MAX_ENI allows 1/);
   assert.equal((await enis()).length, 1);
 });
 
-test('the next ENI is in the subnet tagged for pods that has most free addresses, and has the tags', async () => {
+test('the next ENI is in the subnet tagged for pods that has most free addresses, and has the tags', {
+  skip: USED_UP,
+}, async () => {
   const { Subnet } = await ec2.send(
     new CreateSubnetCommand({
       VpcId: status.vpcId!,
@@ -188,13 +223,14 @@ test('the next ENI is in the subnet tagged for pods that has most free addresses
   assert.equal(second!.SubnetId, Subnet!.SubnetId);
   const tags = new Map(second!.TagSet!.map(({ Key, Value }) => [Key, Value]));
   assert.equal(tags.get('team'), 'network');
-  assert.equal(tags.get('node.k8s.amazonaws.com/instance_id'), status.nodes[0]!.instanceId);
+  assert.equal(tags.get('node.k8s.amazonaws.com/instance_id'), instanceId);
   assert.ok(await reaches('pod-1', address), 'pods of two subnets reach each other');
   assert.ok(await reaches('pod-13', await runs('pod-1')));
 });
 
-test('a cordoned node is given nothing more, unless AWS_MANAGE_ENIS_NON_SCHEDULABLE', async () => {
-  const { node } = await mapOf();
+test('a cordoned node is given nothing more, unless AWS_MANAGE_ENIS_NON_SCHEDULABLE', {
+  skip: USED_UP,
+}, async () => {
   const cordon = (unschedulable: boolean) =>
     client.patch(`/api/v1/nodes/${node}`, { spec: { unschedulable } }, 'merge');
   await cordon(true);
@@ -208,7 +244,9 @@ test('a cordoned node is given nothing more, unless AWS_MANAGE_ENIS_NON_SCHEDULA
   await cordon(false);
 });
 
-test('without provisioning nothing is brought; what others attach is used, but for what is not to be managed', async () => {
+test('without provisioning nothing is brought; what others attach is used, but for what is not to be managed', {
+  skip: CHANGED,
+}, async () => {
   await configure({ DISABLE_NETWORK_RESOURCE_PROVISIONING: 'true' });
   await until(mapOf, ({ counts }) => counts.warm === 1, 'one address to be warm');
   await create('pod-16');
@@ -226,7 +264,9 @@ test('without provisioning nothing is brought; what others attach is used, but f
   for (const address of foreign.addresses) assert.ok(!map.includes(`"${address}"`), map);
 });
 
-test('in IMDS-only mode EC2 is never called, and addresses that others assign are found', async () => {
+test('in IMDS-only mode EC2 is never called, and addresses that others assign are found', {
+  skip: CHANGED,
+}, async () => {
   await configure({ DISABLE_NETWORK_RESOURCE_PROVISIONING: null, ENABLE_IMDS_ONLY_MODE: 'true' });
   const { counts } = await mapOf();
   const some = pods(18, 17 + counts.warm);
@@ -248,16 +288,47 @@ test('in IMDS-only mode EC2 is never called, and addresses that others assign ar
   assert.deepEqual(metrics.match(/^awscni_ec2api_req_count\{.*/gm), null);
 });
 
-test('an ENI that an agent of this node left behind is deleted by the next, those of others are not', async () => {
-  const { instanceId } = status.nodes[0]!;
+/** An agent of the node that has begun anew. */
+async function restart(): Promise<void> {
+  if (!GIVEN) return await configure({ ENABLE_IMDS_ONLY_MODE: null });
+  const agents = async () => {
+    const { items } = await client.get<List<Pod>>('/api/v1/namespaces/kube-system/pods', {
+      labelSelector: 'k8s-app=aws-node',
+      fieldSelector: `spec.nodeName=${node}`,
+    });
+    return items;
+  };
+  const [old] = await agents();
+  await client.delete(`/api/v1/namespaces/kube-system/pods/${old!.metadata!.name}`);
+  await until(
+    agents,
+    (pods) =>
+      pods.length === 1 &&
+      pods[0]!.metadata!.uid !== old!.metadata!.uid &&
+      pods[0]!.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true,
+    'the new agent',
+    120_000,
+  );
+}
+
+test('an ENI that an agent of this node left behind is deleted by the next, those of others are not', {
+  skip: WITHOUT_AWS,
+}, async () => {
   const tags = { 'node.k8s.amazonaws.com/instance_id': instanceId };
   const left = await makeEni(0, tags, `aws-K8S-${instanceId}`);
   const foreign = await makeEni(0, tags);
-  await configure({ ENABLE_IMDS_ONLY_MODE: null });
-  const remaining = async () => {
-    const { NetworkInterfaces = [] } = await ec2.send(new DescribeNetworkInterfacesCommand({}));
-    return NetworkInterfaces.map(({ NetworkInterfaceId }) => NetworkInterfaceId);
-  };
-  await until(remaining, (ids) => !ids.includes(left.id), 'what was left behind to be deleted');
-  assert.ok((await remaining()).includes(foreign.id));
+  const forget = ({ id: NetworkInterfaceId }: { id: string }) =>
+    ec2.send(new DeleteNetworkInterfaceCommand({ NetworkInterfaceId }));
+  try {
+    await restart();
+    const remaining = async () => {
+      const { NetworkInterfaces = [] } = await ec2.send(new DescribeNetworkInterfacesCommand({}));
+      return NetworkInterfaces.map(({ NetworkInterfaceId }) => NetworkInterfaceId);
+    };
+    await until(remaining, (ids) => !ids.includes(left.id), 'what was left behind to be deleted', 60_000);
+    assert.ok((await remaining()).includes(foreign.id));
+  } finally {
+    await forget(foreign);
+    await forget(left).catch(() => undefined);
+  }
 });
