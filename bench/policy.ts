@@ -1,6 +1,7 @@
 /**
  * Times what network policies cost: traffic between two pods of a node with policies and without, with 100,000 rules and with
- * 10, and beside the same rules as a list of nftables, in turns. How soon a policy is in force is timed on a lab.
+ * 10, and beside the same rules as a list of nftables. They are put in the way of the same traffic by turns: two ways that are
+ * made alike differ by more than what is to be found. How soon a policy is in force is timed on a lab.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -14,12 +15,14 @@ import { DataPlane } from '../packages/agent/src/policy/data-plane/index.ts';
 import { type DirectionRules, unbound } from '../packages/agent/src/policy/rules.ts';
 import { enforce } from './policy-enforce.ts';
 import { makePath, type Path } from './policy-path.ts';
-import { streams } from './streams.ts';
-import { type Kind, measure } from './traffic.ts';
+import { type Kind, Traffic } from './traffic.ts';
 
-/** What a measurement is repeated, unless told otherwise. */
+/** How much is measured, unless told otherwise. */
 export const ROUNDS = 25;
-const ROUND_MS = 200;
+/** Each way has so many turns in a round. */
+const TURNS = 10;
+const TURN_MS = 20;
+const LOOPBACK = 1;
 const MANY = 100_000;
 const FEW = 10;
 
@@ -41,9 +44,11 @@ export type PolicyResult = {
   enforce_ms: { p50: number; p99: number };
 };
 
-type Way = 'open' | 'few' | 'many' | 'listFew' | 'listMany';
+/** What may lie in the way of traffic, and is put there for a turn. */
+type Way = { readonly path: Path; readonly enter?: () => unknown; readonly leave?: () => unknown };
+type WayName = 'open' | 'few' | 'many' | 'listFew' | 'listMany';
 
-/** @param progress told what is being done. @param rounds in which each way is measured once; four times as many policies are made. */
+/** @param progress told what is being done. @param rounds of ten turns each; four times as many policies are made. */
 export async function policy(
   host: Host,
   progress: (line: string) => void,
@@ -56,49 +61,52 @@ export async function policy(
 async function cost(progress: (line: string) => void, rounds: number): Promise<[Ratios, Ratios]> {
   await using stack = new AsyncDisposableStack();
   progress(`making pods, with ${MANY} rules and with ${FEW}`);
-  const ways: Record<Way, Path> = {
-    open: makePath(stack),
-    few: makePath(stack),
-    many: makePath(stack),
-    listFew: makePath(stack),
-    listMany: makePath(stack),
+  const path = makePath(stack);
+  const lists = new Nftables(path.node);
+  const ways: Record<WayName, Way> = {
+    open: { path },
+    few: await guard(stack, path, FEW),
+    many: await guard(stack, path, MANY),
+    listFew: {
+      path,
+      enter: () => lists.applySync(list(FEW)),
+      leave: () => lists.applySync('delete table ip policies\n'),
+    },
+    // It takes too long to be put there for a turn.
+    listMany: { path: makePath(stack) },
   };
-  await guard(stack, ways.few, FEW);
-  await guard(stack, ways.many, MANY);
-  list(ways.listFew, FEW);
-  list(ways.listMany, MANY);
-  const time = async (kind: Kind, names: readonly Way[]) => {
-    progress(`${kind}: ${rounds} times, in turns`);
-    const rates = new Map<Way, number[]>(names.map((name) => [name, []]));
-    for (let round = -1; round < rounds; round++) {
-      for (const [i] of names.entries()) {
-        const name = names[(i + round + names.length) % names.length]!;
-        const { client, server } = ways[name];
-        const port = 10_000 + 10 * (round + 1) + i;
-        const rate = await measure(kind, client, server, port, ROUND_MS);
+  new Nftables(ways.listMany.path.node).applySync(list(MANY));
+  let port = 10_000;
+  const time = async (kind: Kind, names: readonly WayName[]) => {
+    progress(`${kind}: ${rounds * TURNS} turns of ${TURN_MS} ms each`);
+    await using ends = new AsyncDisposableStack();
+    const traffic = new Map<Path, Traffic>();
+    for (const { path } of names.map((name) => ways[name])) {
+      if (traffic.has(path)) continue;
+      const { client, server } = path;
+      traffic.set(path, ends.use(await Traffic.between(client, server, kind, port)));
+      port += 5_000;
+    }
+    const rates = new Map<WayName, number[]>(names.map((name) => [name, []]));
+    for (let turn = -TURNS; turn < rounds * TURNS; turn++) {
+      for (const i of names.keys()) {
+        const name = names[(i + turn + TURNS) % names.length]!;
+        const { path, enter, leave } = ways[name];
+        await enter?.();
+        const rate = await traffic.get(path)!.turn(TURN_MS);
+        await leave?.();
         // The first ones warm up.
-        if (round >= 0) rates.get(name)!.push(rate);
+        if (turn >= 0) rates.get(name)!.push(rate);
       }
     }
     // Of what was measured one after the other: the machine is not the same all the time.
-    return (of: Way, over: Way) => ratioOf(rates.get(of)!, rates.get(over)!);
+    return (of: WayName, over: WayName) => ratioOf(rates.get(of)!, rates.get(over)!);
   };
-  const stream = await (async () => {
-    const names: readonly Way[] = ['open', 'few', 'listFew'];
-    progress(`stream: ${rounds} times, in turns`);
-    const rates = await streams(
-      names.map((name) => ways[name]),
-      9_999,
-      20 * rounds,
-    );
-    return (of: Way, over: Way) => ratioOf(rates[names.indexOf(of)]!, rates[names.indexOf(over)]!);
-  })();
-  const [rr, crr] = [
-    await time('rr', ['open', 'few', 'listFew']),
-    await time('crr', ['open', 'few', 'listFew']),
-  ];
+  const stream = await time('stream', ['open', 'few', 'listFew']);
+  const rr = await time('rr', ['open', 'few', 'listFew']);
+  const crr = await time('crr', ['open', 'few', 'listFew']);
   const packets = await time('packets', ['few', 'many', 'listFew', 'listMany']);
-  const ratios = (few: Way, many: Way): Ratios => ({
+  const ratios = (few: WayName, many: WayName): Ratios => ({
     stream: stream(few, 'open'),
     rr: rr(few, 'open'),
     crr: crr(few, 'open'),
@@ -121,12 +129,9 @@ function blocks(count: number): Cidr[] {
   return [...others, '10.0.1.0/24' as Cidr];
 }
 
-/** Both pods, by rules of their own in both directions. */
-async function guard(
-  stack: AsyncDisposableStack,
-  { node, client, server }: Path,
-  count: number,
-): Promise<void> {
+/** Both pods, by rules of their own in both directions. The kernel holds them all the time: another link has them too. */
+async function guard(stack: AsyncDisposableStack, path: Path, count: number): Promise<Way> {
+  const { node, client, server } = path;
   const directory = mkdtempSync(join(tmpdir(), 'enid-bench-'));
   execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
   stack.defer(() => {
@@ -141,16 +146,22 @@ async function guard(
     networkPolicies: [{ policy: { kind: 'NetworkPolicy', namespace: 'default', name: 'bench' }, peers }],
   };
   const rules = { ingress: direction, egress: direction };
-  await plane.guard([client, server].map(({ ifindex }) => ({ ifindex, rules })));
+  await plane.guard([{ ifindex: LOOPBACK, rules }]);
+  const pods = [client.ifindex, server.ifindex];
+  return {
+    path,
+    enter: () => plane.guard(pods.map((ifindex) => ({ ifindex, rules }))),
+    leave: () => Promise.all(pods.map((ifindex) => plane.release(ifindex))),
+  };
 }
 
 /** What somebody would write who has nothing but nftables: what goes on goes on, and a list for what begins. */
-function list({ node }: Path, count: number): void {
+function list(count: number): string {
   const side = (field: 'saddr' | 'daddr') =>
     blocks(count)
       .map((cidr) => `ip ${field} ${cidr} return`)
       .join('\n');
-  new Nftables(node).applySync(`table ip policies {
+  return `table ip policies {
     chain from-pod { ${side('daddr')}
       drop
     }
@@ -162,5 +173,6 @@ function list({ node }: Path, count: number): void {
       jump from-pod
       jump to-pod
     }
-  }`);
+  }
+`;
 }

@@ -13,7 +13,7 @@ export const c = {
     'long sendto(int fd, const void *bytes, ulong length, int flags, const void *to, uint32_t size)',
   ),
   recv: libc.func('long recv(int fd, void *bytes, ulong length, int flags)'),
-  poll: libc.func('int poll(_Inout_ void *fds, ulong count, int timeout)'),
+  ioctl: libc.func('int ioctl(int fd, ulong request, _Out_ int *result)'),
   setsockopt: libc.func('int setsockopt(int fd, int level, int name, const void *value, uint32_t length)'),
   close: libc.func('int close(int fd)'),
   sched_setaffinity: libc.func('int sched_setaffinity(int pid, ulong size, const void *mask)'),

@@ -1,6 +1,7 @@
 /**
  * Traffic between network namespaces by blocking system calls on threads of their own, so that the kernel is measured and not the
- * event loop.
+ * event loop. It flows by turns, between which what lies in its way can be changed: what else the machine does, and where in
+ * memory things are, meets all that is compared alike.
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -10,8 +11,11 @@ import { AF_INET, c, MSG_NOSIGNAL, must, SOCK_DGRAM, SOCK_STREAM, sockaddr } fro
 /** A namespace by its name, and an address in it. */
 export type End = { readonly namespace: string; readonly address: string };
 
-/** One measurement: transactions, or packets a second. */
-export type Kind = 'rr' | 'crr' | 'packets';
+/**
+ * What is counted: bytes of one connection (`stream`), questions of one byte and their answers on one connection (`rr`) or on a new one each time
+ * (`crr`), or datagrams, each of which begins a flow, whether or not anybody answers (`packets`).
+ */
+export type Kind = 'stream' | 'rr' | 'crr' | 'packets';
 
 type Role = 'client' | 'server';
 type Task = {
@@ -19,53 +23,69 @@ type Task = {
   readonly role: Role;
   readonly ends: { readonly client: End; readonly server: End };
   readonly port: number;
-  readonly milliseconds: number;
 };
 
-/**
- * Asks and answers one byte on one connection (`rr`) or on a new one each time (`crr`, transactions/s), or sends datagrams, each of which begins a flow (`packets`, a second; nobody need answer).
- * @param port of the server; for `packets` that of the client.
- */
-export async function measure(
-  kind: Kind,
-  client: End,
-  server: End,
-  port: number,
-  milliseconds: number,
-): Promise<number> {
-  const start = (role: Role) => {
-    const task: Task = { kind, role, ends: { client, server }, port, milliseconds };
-    const worker = new Worker(new URL(import.meta.url), { workerData: task });
-    const failed = once(worker, 'error').then(([error]) => Promise.reject(error));
-    const said = () => Promise.race([once(worker, 'message').then(([message]) => message as number), failed]);
-    failed.catch(() => {});
-    return { said, ended: once(worker, 'exit') };
-  };
-  if (kind === 'packets') return start('client').said();
-  const listening = start('server');
-  await listening.said();
-  const [rate] = await Promise.all([start('client').said(), listening.ended]);
-  return rate;
+export class Traffic implements AsyncDisposable {
+  readonly #client: Worker;
+  readonly #ended: Promise<unknown>;
+  readonly #failed: Promise<never>;
+
+  private constructor(client: Worker, others: readonly Worker[]) {
+    const all = [client, ...others];
+    this.#client = client;
+    this.#ended = Promise.all(all.map((worker) => once(worker, 'exit')));
+    this.#failed = Promise.race(all.map(failureOf));
+    this.#failed.catch(() => {});
+  }
+
+  /** @param port of the server; for `packets` that of the client in the first turn, and the next in each of the next. */
+  static async between(client: End, server: End, kind: Kind, port: number): Promise<Traffic> {
+    const start = async (role: Role) => {
+      const task: Task = { kind, role, ends: { client, server }, port };
+      const worker = new Worker(new URL(import.meta.url), { workerData: task });
+      await Promise.race([once(worker, 'message'), failureOf(worker)]);
+      return worker;
+    };
+    const servers = kind === 'packets' ? [] : [await start('server')];
+    return new Traffic(await start('client'), servers);
+  }
+
+  /** Lets it flow for a while. @returns what is counted, a second. */
+  async turn(milliseconds: number): Promise<number> {
+    this.#client.postMessage(milliseconds);
+    const [rate] = await Promise.race([once(this.#client, 'message'), this.#failed]);
+    return rate as number;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#client.postMessage(undefined);
+    await Promise.race([this.#ended, this.#failed]);
+  }
 }
+
+const failureOf = (worker: Worker): Promise<never> =>
+  new Promise((_, reject) => {
+    worker.once('error', reject);
+  });
 
 const [SOL_SOCKET, SO_REUSEADDR, SO_LINGER] = [1, 2, 13];
 const [IPPROTO_TCP, TCP_NODELAY] = [6, 1];
+/** How many bytes of a connection its other end has not acknowledged. */
+const SIOCOUTQ = 0x5411n;
 const ON = Uint8Array.from([1, 0, 0, 0]);
 /** Closes by a reset, so that ports are free again at once. */
 const NO_LINGER = Uint8Array.from([1, 0, 0, 0, 0, 0, 0, 0]);
+const BYTE = new Uint8Array(1);
 const DATAGRAM = new Uint8Array(64);
+const BULK = new Uint8Array(256 * 1024);
 
 if (!isMainThread) {
   const task = workerData as Task;
-  const { namespace } = task.ends[task.role];
-  const ns = NetNamespace.named(namespace);
+  const ns = NetNamespace.named(task.ends[task.role].namespace);
   // Each on a processor of its own, where there are two: where the scheduler puts them matters more than all that is measured.
   c.sched_setaffinity(0, 8, Uint8Array.from([task.role === 'server' ? 1 : 2, 0, 0, 0, 0, 0, 0, 0]));
-  try {
-    ns.run(() => (task.role === 'server' ? serve(task) : ask(task)));
-  } finally {
-    ns.close();
-  }
+  if (task.role === 'server') ns.run(() => serve(task));
+  else ask(task, ns);
 }
 
 function serve({ kind, ends, port }: Task): void {
@@ -73,8 +93,8 @@ function serve({ kind, ends, port }: Task): void {
   c.setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, ON, 4);
   must('bind', c.bind(listener, sockaddr(ends.server.address, port), 16));
   must('listen', c.listen(listener, 128));
-  parentPort!.postMessage(0);
-  const buffer = new Uint8Array(1);
+  parentPort!.postMessage('listening');
+  const buffer = kind === 'stream' ? BULK : BYTE;
   // Of crr, the last connection has nothing to ask.
   for (let asked = true; asked; asked = kind === 'crr' && asked) {
     const fd = must('accept', c.accept(listener, null, null));
@@ -82,20 +102,31 @@ function serve({ kind, ends, port }: Task): void {
     asked = false;
     while (Number(c.recv(fd, buffer, buffer.length, 0)) > 0) {
       asked = true;
-      c.send(fd, buffer, 1, MSG_NOSIGNAL);
+      if (kind !== 'stream') c.send(fd, BYTE, 1, MSG_NOSIGNAL);
     }
     c.close(fd);
   }
   c.close(listener);
 }
 
-function ask(task: Task): void {
-  const { kind, milliseconds } = task;
-  const began = performance.now();
-  const inTime = () => performance.now() - began < milliseconds;
-  const sum =
-    kind === 'packets' ? flood(task, inTime) : kind === 'crr' ? reconnect(task, inTime) : talk(task, inTime);
-  parentPort!.postMessage((sum * 1000) / (performance.now() - began));
+/** Counts for as long as it is in time. */
+type Turn = (isInTime: () => boolean) => number;
+type Client = { readonly turn: Turn; readonly close: () => void };
+
+function ask(task: Task, ns: NetNamespace): void {
+  const client = ns.run(() => ({ stream, rr: talk, crr: reconnect, packets: flood })[task.kind](task));
+  parentPort!.on('message', (milliseconds: number | undefined) =>
+    ns.run(() => {
+      if (milliseconds === undefined) {
+        client.close();
+        return parentPort!.close();
+      }
+      const began = performance.now();
+      const sum = client.turn(() => performance.now() - began < milliseconds);
+      parentPort!.postMessage((sum * 1000) / (performance.now() - began));
+    }),
+  );
+  parentPort!.postMessage('ready');
 }
 
 function open({ ends, port }: Task): number {
@@ -105,46 +136,73 @@ function open({ ends, port }: Task): number {
   return fd;
 }
 
-function talk(task: Task, inTime: () => boolean): number {
+function stream(task: Task): Client {
   const fd = open(task);
-  const buffer = new Uint8Array(1);
-  let sum = 0;
-  for (; inTime(); sum++) {
-    must('send', Number(c.send(fd, buffer, 1, MSG_NOSIGNAL)));
-    must('recv', Number(c.recv(fd, buffer, 1, 0)));
-  }
-  c.close(fd);
-  return sum;
+  const left: [number] = [0];
+  return {
+    turn: (isInTime) => {
+      let sum = 0;
+      while (isInTime()) sum += must('send', Number(c.send(fd, BULK, BULK.length, MSG_NOSIGNAL)));
+      // What lies in buffers has not arrived.
+      do must('ioctl', c.ioctl(fd, SIOCOUTQ, left));
+      while (left[0] > 0);
+      return sum;
+    },
+    close: () => c.close(fd),
+  };
 }
 
-function reconnect(task: Task, inTime: () => boolean): number {
-  const buffer = new Uint8Array(1);
-  let sum = 0;
-  while (inTime()) {
-    const fd = open(task);
-    c.send(fd, buffer, 1, MSG_NOSIGNAL);
-    must('recv', Number(c.recv(fd, buffer, 1, 0)));
-    c.setsockopt(fd, SOL_SOCKET, SO_LINGER, NO_LINGER, 8);
-    c.close(fd);
-    sum += 1;
-  }
-  c.close(open(task));
-  return sum;
+function talk(task: Task): Client {
+  const fd = open(task);
+  return {
+    turn: (isInTime) => {
+      let sum = 0;
+      for (; isInTime(); sum++) {
+        must('send', Number(c.send(fd, BYTE, 1, MSG_NOSIGNAL)));
+        must('recv', Number(c.recv(fd, BYTE, 1, 0)));
+      }
+      return sum;
+    },
+    close: () => c.close(fd),
+  };
 }
 
-function flood({ ends, port }: Task, inTime: () => boolean): number {
-  const fd = must('socket', c.socket(AF_INET, SOCK_DGRAM, 0));
-  must('bind', c.bind(fd, sockaddr(ends.client.address, port), 16));
-  const to = sockaddr(ends.server.address, 1);
-  let sum = 0;
-  while (inTime()) {
-    for (let burst = 0; burst < 64; burst++, sum++) {
-      const next = 1 + (sum % 65_535);
-      to[2] = next >> 8;
-      to[3] = next & 255;
-      c.sendto(fd, DATAGRAM, DATAGRAM.length, 0, to, 16);
-    }
-  }
-  c.close(fd);
-  return sum;
+function reconnect(task: Task): Client {
+  return {
+    turn: (isInTime) => {
+      let sum = 0;
+      for (; isInTime(); sum++) {
+        const fd = open(task);
+        c.send(fd, BYTE, 1, MSG_NOSIGNAL);
+        must('recv', Number(c.recv(fd, BYTE, 1, 0)));
+        c.setsockopt(fd, SOL_SOCKET, SO_LINGER, NO_LINGER, 8);
+        c.close(fd);
+      }
+      return sum;
+    },
+    close: () => c.close(open(task)),
+  };
+}
+
+function flood({ ends, port }: Task): Client {
+  let from = port;
+  return {
+    turn: (isInTime) => {
+      const fd = must('socket', c.socket(AF_INET, SOCK_DGRAM, 0));
+      must('bind', c.bind(fd, sockaddr(ends.client.address, from++), 16));
+      const to = sockaddr(ends.server.address, 1);
+      let sum = 0;
+      while (isInTime()) {
+        for (let burst = 0; burst < 64; burst++, sum++) {
+          const next = 1 + (sum % 65_535);
+          to[2] = next >> 8;
+          to[3] = next & 255;
+          c.sendto(fd, DATAGRAM, DATAGRAM.length, 0, to, 16);
+        }
+      }
+      c.close(fd);
+      return sum;
+    },
+    close: () => {},
+  };
 }

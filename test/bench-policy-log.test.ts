@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { makePath } from '../bench/policy-path.ts';
-import { measure } from '../bench/traffic.ts';
+import { Traffic } from '../bench/traffic.ts';
 import { DataPlane, EVENTS_PER_SECOND } from '../packages/agent/src/policy/data-plane/index.ts';
 import { FlowLog } from '../packages/agent/src/policy/flow-log.ts';
 import { unbound } from '../packages/agent/src/policy/rules.ts';
@@ -47,7 +47,8 @@ test('a flood of denied packets costs at most 3 % of a core to log, and is count
   const rules = { ingress: closed, egress: closed };
   await plane.guard([{ ifindex: client.ifindex, rules, log: 'denied' }]);
 
-  const flood = measure('packets', client, server, 9_000, FLOOD_MS);
+  const traffic = stack.use(await Traffic.between(client, server, 'packets', 9_000));
+  const flood = traffic.turn(FLOOD_MS);
   // What is compiled while the process is young is no cost of the flood.
   await sleep(FLOOD_MS / 3);
   const [began, from] = [process.threadCpuUsage(), performance.now()];
