@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { TestClock } from '../test-clock.ts';
 import { type Guard, PolicyNotHeldError } from './data-plane/index.ts';
 import { PolicyUnknownError } from './guard.ts';
-import { type PolicyMode, PolicyModule } from './policy-module.ts';
+import { type PodLinkOf, type PolicyMode, PolicyModule } from './policy-module.ts';
 
 const PODS = '/api/v1/pods';
 const ENDPOINTS = '/apis/networking.k8s.aws/v1alpha1/policyendpoints';
@@ -39,12 +39,16 @@ async function setUp(t: TestContext, { mode = 'standard' as PolicyMode, isSilent
   const calls: [ifindex: number, policies: string][][] = [];
   const events: string[] = [];
   const full = new Set<number>();
+  const wired: PodLinkOf[] = [];
+  const released: number[] = [];
   const module = new PolicyModule({
-    ...{ client: api.client, nodeName: 'node-1', mode, log: 'denied', clock, links: () => [] },
+    ...{ client: api.client, nodeName: 'node-1', mode, log: 'denied', clock, links: () => [...wired] },
     logger: pino({ level: 'silent' }),
     plane: {
       guarded: () => [],
-      async release() {},
+      async release(ifindex: number) {
+        released.push(ifindex);
+      },
       async guard(guards: readonly Guard[]) {
         calls.push(
           guards.map(({ ifindex, rules: { ingress } }) => {
@@ -62,7 +66,7 @@ async function setUp(t: TestContext, { mode = 'standard' as PolicyMode, isSilent
     },
   });
   t.after(() => module[Symbol.asyncDispose]());
-  return { api, clock, module, calls, events, full };
+  return { api, clock, module, calls, events, full, wired, released };
 }
 
 test('ADD waits for what binds a pod, and fails with the cause when that cannot be known', async (t) => {
@@ -115,6 +119,22 @@ test('a change of policies is put in force on the pods that it concerns, and on 
   module.release(1);
   api.put(ENDPOINTS, { ...closed('db'), spec: closed('other').spec } as KubeObject);
   await eventually(() => assert.deepEqual(calls.slice(2), [[[3, 'other']]]));
+});
+
+test('a pod that an earlier agent has wired is let go when it has gone, and the next of its name is another', async (t) => {
+  const { api, clock, module, calls, wired, released } = await setUp(t);
+  api.put(PODS, pod('web'));
+  wired.push({ pod: identity('web'), ifindex: 1 });
+  await module.synced;
+  await clock.advance(5000);
+  assert.deepEqual(calls.at(-1), [[1, 'allow']]);
+  assert.equal(module.linkOf('shop/web'), 1);
+  wired.pop();
+  await module.guard(identity('web'), 2);
+  assert.equal(module.linkOf('shop/web'), 2);
+  await clock.advance(5000);
+  assert.deepEqual(released, [1]);
+  assert.equal(module.linkOf('shop/web'), 2);
 });
 
 test('a pod whose rules do not fit is told of by an event, and the others go on', async (t) => {

@@ -117,8 +117,8 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
 
   /** The link of a pod. @param key `namespace/name`. */
   linkOf(key: string): number | undefined {
-    for (const [ifindex, attached] of this.#attached) if (attached.key === key) return ifindex;
-    return undefined;
+    // The newest: one of that name may have gone a moment ago.
+    return [...this.#attached].findLast(([, attached]) => attached.key === key)?.[0];
   }
 
   /** The pod that has an address, as far as policies or this node tell: `namespace/name`. */
@@ -278,6 +278,7 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
   async #adopt(): Promise<void> {
     const { clock, links, plane, logger } = this.#options;
     const { signal } = this.#stop;
+    let before = new Set<number>();
     while (!signal.aborted) {
       try {
         const wired = new Map(links().map(({ pod, ifindex }) => [ifindex, pod]));
@@ -285,6 +286,11 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
           const key = `${metadata.k8sPodNamespace ?? ''}/${metadata.k8sPodName ?? ''}`;
           if (!this.#attached.has(ifindex)) this.#attached.set(ifindex, { key, uid });
         }
+        // Of the end of a pod that an earlier agent has guarded nobody tells.
+        for (const ifindex of before) {
+          if (!wired.has(ifindex) && this.#attached.has(ifindex)) this.release(ifindex);
+        }
+        before = new Set(wired.keys());
         const guarded = new Set(plane.guarded());
         this.#touch((_, __, ifindex) => wired.has(ifindex) && !guarded.has(ifindex));
         for (const ifindex of guarded) {
