@@ -1,28 +1,15 @@
-/**
- * Who reaches whom: connections of TCP, questions by UDP, and associations of SCTP that are begun, between network namespaces,
- * all at once. What listens is made here too.
- */
+/** The {@link Prober} of a lab: sockets of this process in the network namespaces of pods and nodes. */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp } from '@enid/ip';
 import { bindUdp, connectTcp, listenTcp, type NetNamespace } from '@enid/linux';
+import type { Peer, Probe, Prober } from './probes.ts';
 import { SctpEndpoint } from './sctp.ts';
 
-export type Protocol = 'TCP' | 'UDP' | 'SCTP';
-/** One who sends and answers. */
-export type Peer = { readonly name: string; readonly address: string; readonly ns: NetNamespace };
-export type Probe = {
-  readonly from: Peer;
-  readonly to: Peer;
-  readonly protocol: Protocol;
-  readonly port: number;
-};
-
-/** How long those that are to get through have at most, and those that are not to, in milliseconds. */
-export const PATIENCE = 1500;
-export const QUIET = 150;
+/** Where a peer is. */
+export type Site = Peer & { readonly ns: NetNamespace };
 
 /** What listens at one peer, and asks others for it. */
 class Station implements AsyncDisposable {
@@ -32,7 +19,7 @@ class Station implements AsyncDisposable {
   readonly #client: UdpSocket;
   readonly #answered = new Set<string>();
 
-  private constructor({ ns, address }: Peer, ports: readonly number[]) {
+  private constructor({ ns, address }: Site, ports: readonly number[]) {
     this.sctp = new SctpEndpoint(ns, address, ports);
     this.#client = createSocket('udp4').bind({ fd: bindUdp(ns, parseIp(address), 0) });
     this.#client.on('message', (text) => this.#answered.add(String(text)));
@@ -40,17 +27,17 @@ class Station implements AsyncDisposable {
   }
 
   /** Answers on the ports by TCP, UDP and SCTP. */
-  static async open(peer: Peer, ports: readonly number[]): Promise<Station> {
-    const station = new Station(peer, ports);
-    const address = parseIp(peer.address);
+  static async open(site: Site, ports: readonly number[]): Promise<Station> {
+    const station = new Station(site, ports);
+    const address = parseIp(site.address);
     for (const port of ports) {
       const server = createServer((socket) => {
         // Of some it is never heard that the other side is gone: a policy may have come in between.
         station.#accepted.add(socket.on('close', () => station.#accepted.delete(socket)));
         socket.on('error', () => {}).end('here');
       });
-      server.listen({ fd: listenTcp(peer.ns, address, port) });
-      const echo = createSocket('udp4').bind({ fd: bindUdp(peer.ns, address, port) });
+      server.listen({ fd: listenTcp(site.ns, address, port) });
+      const echo = createSocket('udp4').bind({ fd: bindUdp(site.ns, address, port) });
       echo.on('message', (text, { address: to, port: at }) => echo.send(text, at, to, () => {}));
       echo.on('error', () => {});
       station.#listeners.push(server, echo);
@@ -73,23 +60,26 @@ class Station implements AsyncDisposable {
   }
 }
 
-export class Prober implements AsyncDisposable {
+export class NamespaceProber implements Prober {
+  readonly protocols = ['TCP', 'UDP', 'SCTP'] as const;
+  readonly quiet = 150;
+  readonly patience = 1500;
+  readonly #sites: ReadonlyMap<string, Site>;
   readonly #stations = new Map<string, Station>();
   #round = 0;
 
-  static async open(peers: readonly Peer[], ports: readonly number[]): Promise<Prober> {
-    const prober = new Prober();
-    for (const peer of peers) prober.#stations.set(peer.name, await Station.open(peer, ports));
+  private constructor(sites: readonly Site[]) {
+    this.#sites = new Map(sites.map((site) => [site.name, site]));
+  }
+
+  /** Listens at all of them. The namespaces are its own from then on. */
+  static async open(sites: readonly Site[], ports: readonly number[]): Promise<NamespaceProber> {
+    const prober = new NamespaceProber(sites);
+    for (const site of sites) prober.#stations.set(site.name, await Station.open(site, ports));
     return prober;
   }
 
-  /**
-   * Tries all of them at once, each anew.
-   * @param expected which are to get through: waiting ends when they have, and the others had their time.
-   * @param patience with those, in milliseconds.
-   * @returns which got through.
-   */
-  async run(probes: readonly Probe[], expected: readonly boolean[], patience = PATIENCE): Promise<boolean[]> {
+  async run(probes: readonly Probe[], expected: readonly boolean[], patience: number): Promise<boolean[]> {
     const began = performance.now();
     const round = this.#round++;
     const passed = probes.map(() => false);
@@ -98,9 +88,14 @@ export class Prober implements AsyncDisposable {
     for (const [i, probe] of probes.entries()) {
       const station = this.#stations.get(probe.from.name)!;
       if (probe.protocol === 'TCP') {
-        const socket = connectTcp(probe.from.ns, parseIp(probe.to.address), probe.port, {
-          localAddress: parseIp(probe.from.address),
-        });
+        const socket = connectTcp(
+          this.#sites.get(probe.from.name)!.ns,
+          parseIp(probe.to.address),
+          probe.port,
+          {
+            localAddress: parseIp(probe.from.address),
+          },
+        );
         socket
           .on('error', () => {})
           .on('data', () => {
@@ -125,7 +120,7 @@ export class Prober implements AsyncDisposable {
       for (const check of checks) check();
       const took = performance.now() - began;
       const complete = expected.every((wanted, i) => !wanted || passed[i]);
-      if (took > patience || (complete && took > QUIET)) break;
+      if (took > patience || (complete && took > this.quiet)) break;
     }
     for (const end of ends) end();
     return passed;
@@ -133,5 +128,6 @@ export class Prober implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const station of this.#stations.values()) await station[Symbol.asyncDispose]();
+    for (const { ns } of this.#sites.values()) ns.close();
   }
 }

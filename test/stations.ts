@@ -30,7 +30,7 @@ export type StationSpec = {
   readonly namespace: string;
   /** Where it runs; undefined: anywhere. */
   readonly node?: string;
-  /** Whether it stands for the node itself. */
+  /** Whether it stands for the node itself: it has the node's network, and its processes. */
   readonly ofNode?: boolean;
   readonly labels?: Readonly<Record<string, string>>;
   readonly ports?: readonly { name: string; protocol: string; containerPort: number }[];
@@ -113,8 +113,12 @@ export class Stations implements Disposable {
         spec: {
           ...(node && { nodeName: node }),
           hostNetwork: ofNode,
+          hostPID: ofNode,
           terminationGracePeriodSeconds: 0,
-          containers: [{ name: 'net', image: IMAGE, command, ports }, ...beside],
+          containers: [
+            { name: 'net', image: IMAGE, command, ports, securityContext: { privileged: ofNode } },
+            ...beside,
+          ],
         },
       });
     }
@@ -138,5 +142,20 @@ export class Stations implements Disposable {
     container = 'net',
   ): Promise<ExecResult> {
     return exec(this.#access, { namespace, pod: name, container, command });
+  }
+
+  /**
+   * Kills processes of a pod at once, from a station of its node.
+   * @param words of their command line.
+   */
+  async kill(ofNode: Station, { metadata }: Pod, words: string): Promise<void> {
+    // Control groups are named by the pod, with underscores where systemd keeps them.
+    const script = `
+      for file in $(grep -lE '${metadata!.uid!.replaceAll('-', '[-_]')}' /proc/[0-9]*/cgroup 2>/dev/null); do
+        process=\${file%/cgroup}
+        tr '\\0' ' ' <$process/cmdline | grep -q '${words}' && kill -9 \${process#/proc/} && echo killed
+      done`;
+    const { stdout, stderr } = await this.run(ofNode, ['sh', '-c', script]);
+    assert.match(stdout, /killed/, `no process of ${metadata!.name} was killed: ${stderr}`);
   }
 }
