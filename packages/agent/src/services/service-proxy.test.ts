@@ -481,6 +481,15 @@ test('what cannot be is reported once, and everything else works', async (t) => 
   // The younger one has it when the older one goes.
   await bring(proxy, services.toSpliced(1, 1), slices);
   assert.equal(await by(VIPS[0]), 'a');
+  // So does whoever comes after the one whose port a process has.
+  const heir = service('heir', {
+    type: 'NodePort',
+    clusterIP: '172.20.0.15',
+    ports: [{ port: 80, nodePort: 30_081 }],
+  });
+  const rest = services.filter(({ metadata }) => metadata?.name !== 'host');
+  await bring(proxy, [...rest, heir], [...slices, slice('heir', 8080, [POD_A])]);
+  assert.ok(problems.some((one) => one.service === 'default/heir' && one.reason === 'NodePortInUse'));
 });
 
 test('internalTrafficPolicy Local holds for a client that its NodePort has sent elsewhere', async (t) => {

@@ -7,15 +7,14 @@ import type { Problem, Protocol, ServicePort } from './model.ts';
 import { type Change, objectKey } from './objects.ts';
 import { familyName, frontendKey } from './plan.ts';
 
-/** What is wrong with the NodePorts that came with some changes: the Services have them from now on, and no process. */
+/** What is wrong with the NodePorts that some changes gave to Services: those have them from now on, and no process. */
 export function takenNodePorts(
   ns: NetNamespace,
   ports: Iterable<ServicePort>,
   changes: readonly Change[],
 ): Problem[] {
-  const fresh = new Set(
-    changes.flatMap(({ object, from, to }) => (from === undefined && to !== undefined ? object : [])),
-  );
+  // One that changes may go from one Service to another.
+  const fresh = new Set(changes.flatMap(({ object, to }) => (to === undefined ? [] : object)));
   if (fresh.size === 0) return [];
   const problems: Problem[] = [];
   for (const port of ports) {
