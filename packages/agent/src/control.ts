@@ -98,9 +98,6 @@ function explain(question: PolicyQuestion, seams: ControlSeams): object {
   }
 }
 
-/** In milliseconds. */
-const BEAT = 5_000;
-
 /** Verdicts as JSON lines, until the client has enough. */
 async function trace(request: IncomingMessage, response: ServerResponse, seams: ControlSeams): Promise<void> {
   const pod = new URL(request.url!, 'http://agent').searchParams.get('pod') ?? undefined;
@@ -113,10 +110,7 @@ async function trace(request: IncomingMessage, response: ServerResponse, seams: 
     });
   // Verdicts may have come meanwhile, and the head with them.
   response.flushHeaders();
-  // By an empty line now and then, whoever passes them on notices that nobody listens any more.
-  const beat = setInterval(() => response.write('\n'), BEAT);
   await closed;
-  clearInterval(beat);
   await end();
 }
 

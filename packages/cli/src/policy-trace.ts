@@ -5,8 +5,7 @@ import { isNotFound, type Pod } from '@enid/kube';
 import { follow, isHere } from './agent-client.ts';
 import { ClusterAgents } from './cluster-agents.ts';
 
-/** @prop beat whether the agent's empty lines are passed on. */
-type Options = { readonly pod?: string; readonly json?: boolean; readonly beat?: boolean };
+type Options = { readonly pod?: string; readonly json?: boolean };
 
 /**
  * Resolves when the signal ends it.
@@ -14,7 +13,7 @@ type Options = { readonly pod?: string; readonly json?: boolean; readonly beat?:
  * @throws when no agent can be asked, or it has no such pod.
  */
 export async function traceVerdicts(
-  { pod, json, beat }: Options,
+  { pod, json }: Options,
   print: (line: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -23,7 +22,7 @@ export async function traceVerdicts(
   const take = (bytes: Buffer) => {
     const lines = (rest + decoder.write(bytes)).split('\n');
     rest = lines.pop()!;
-    for (const line of lines) if (line || beat) print(json || !line ? line : drawVerdict(JSON.parse(line)));
+    for (const line of lines) print(json ? line : drawVerdict(JSON.parse(line)));
   };
   if (pod === undefined || isHere()) {
     const query = pod === undefined ? '' : `?pod=${encodeURIComponent(pod)}`;
@@ -38,7 +37,7 @@ export async function traceVerdicts(
     });
   const node = found.spec?.nodeName;
   if (!node) throw new Error(`the pod ${pod} is on no node yet`);
-  const command = ['enid', 'ebpf', 'trace', '--json', '--beat', '--pod', pod];
+  const command = ['enid', 'ebpf', 'trace', '--json', '--until-input-ends', '--pod', pod];
   await agents.run(node, command, { stdout: take, signal });
 }
 

@@ -23,7 +23,7 @@ const ERROR = 3;
 const PROTOCOL = 'v4.channel.k8s.io';
 const TIMEOUT = 30_000;
 
-/** For a command that goes on. */
+/** For a command that goes on. Its standard input is open, and ends with the call, whatever ends that: by it the command can tell. */
 export type ExecStream = {
   /** Is given what the command writes, as it comes; the result has none of it. */
   readonly stdout: (chunk: Buffer) => void;
@@ -44,6 +44,7 @@ export async function exec(access: ApiAccess, target: ExecTarget, stream?: ExecS
     ['container', container],
     ['stdout', 'true'],
     ['stderr', 'true'],
+    ...(stream ? [['stdin', 'true'] as [string, string]] : []),
     ...command.map((word): [string, string] => ['command', word]),
   ]).toString();
   const { socket, head } = await upgrade(url, access);

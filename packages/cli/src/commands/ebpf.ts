@@ -50,11 +50,13 @@ export default function register(program: Command): void {
       podName,
     )
     .option('--json', 'a JSON object a line')
-    .addOption(new Option('--beat').hideHelp())
+    // A command in a container is not told that nobody listens any more.
+    .addOption(new Option('--until-input-ends').hideHelp())
     .description('show what network policies decide, as it happens: whose rule, and of which policy')
-    .action(async (options: { pod?: string; json?: boolean; beat?: boolean }) => {
+    .action(async (options: { pod?: string; json?: boolean; untilInputEnds?: boolean }) => {
       const { traceVerdicts } = await import('../policy-trace.ts');
       const stop = new AbortController();
+      if (options.untilInputEnds) process.stdin.once('close', () => stop.abort()).resume();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
       await traceVerdicts(options, (line) => console.log(line), stop.signal);
     });
