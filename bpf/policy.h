@@ -162,5 +162,5 @@ const volatile __u32 loaded = 0;
 /* Whether this kernel has the coarse clock: those from 5.11 on have, and others refuse programs that could come to ask it. */
 const volatile __u32 has_coarse_clock = 1;
 /* Nanoseconds between two events of a verdict, and how many may come at once. */
-const volatile __u64 event_interval = 2000000;
-const volatile __u64 event_burst = 500;
+const volatile __u64 event_interval = 4000000;
+const volatile __u64 event_burst = 250;
