@@ -3,10 +3,9 @@ import { createSocket } from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp } from '@enid/ip';
 import type { KubeClient, Pod } from '@enid/kube';
-import { claimLab, type Host, Lab, until } from '@enid/lab';
+import { type Host, Lab, until } from '@enid/lab';
 import { bindUdp, NetNamespace } from '@enid/linux';
 
-const NAME = 'bench';
 const PODS = 200;
 /** Pods that are asked all the time, how often (milliseconds), and how long none has to answer until a policy counts as in force. */
 const ASKED = 10;
@@ -15,19 +14,19 @@ const SILENCE = 100;
 const PORT = 8080;
 const POLICIES = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies';
 
-/** @param progress told what is being done. @param rounds how many policies are made. @returns milliseconds. */
+/** @param name of the lab. @param progress told what is being done. @param rounds how many policies are made. @returns milliseconds. */
 export async function enforce(
+  name: string,
   host: Host,
   progress: (line: string) => void,
   rounds: number,
 ): Promise<{ p50: number; p99: number }> {
-  await claimLab(NAME);
   try {
     const { labUp } = await import('@enid/lab/up');
     // A type that may have so many pods, by prefixes.
     const env = { ENABLE_PREFIX_DELEGATION: 'true', WARM_PREFIX_TARGET: '1' };
     const instanceType = 'm5.8xlarge';
-    const lab = await labUp({ name: NAME, nodes: 2, instanceType, kubernetes: true, env }, host, progress);
+    const lab = await labUp({ name, nodes: 2, instanceType, kubernetes: true, env }, host, progress);
     await using stack = new AsyncDisposableStack();
     const client = lab.cluster!.client();
     stack.defer(() => client.close());
@@ -70,7 +69,7 @@ export async function enforce(
     const at = (share: number) => Number(times[Math.min(rounds - 1, Math.floor(share * rounds))]!.toFixed(1));
     return { p50: at(0.5), p99: at(0.99) };
   } finally {
-    await Lab.down(NAME);
+    await Lab.down(name);
   }
 }
 

@@ -1,5 +1,6 @@
-/** Two pods of a node in namespaces of their own, wired as the agent wires them, and what lies in the way between them. */
+/** Two pods in namespaces of their own, and what lies in the way between them. */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
+import { type Host, Lab } from '@enid/lab';
 import {
   addAddress,
   addLink,
@@ -15,15 +16,38 @@ import type { End } from './traffic.ts';
 
 const GATEWAY = '169.254.1.1' as Ipv4;
 
-export type Path = {
-  readonly node: NetNamespace;
-  readonly client: End & { readonly ifindex: number };
-  readonly server: End & { readonly ifindex: number };
-};
+/** A pod, and its link on its node. */
+export type Side = End & { readonly node: NetNamespace; readonly ifindex: number };
+export type Path = { readonly client: Side; readonly server: Side };
+
+/** Pods on two nodes of a lab, with the routes, rules and tables of the agents and the VPC between them; the stack takes it away. */
+export async function makeLabPath(
+  stack: AsyncDisposableStack,
+  name: string,
+  host: Host,
+  progress: (line: string) => void,
+): Promise<Path> {
+  const { labUp } = await import('@enid/lab/up');
+  stack.defer(async () => void (await Lab.down(name)));
+  const env = { ENABLE_NETWORK_POLICY: 'false' };
+  const lab = await labUp(
+    { name, nodes: 2, instanceType: 't3.medium', kubernetes: false, env },
+    host,
+    progress,
+  );
+  const side = async (name: string, on: string): Promise<Side> => {
+    const { netns, address, hostInterface } = await lab.pods.add(lab.node(on), name);
+    const node = NetNamespace.named(lab.node(on).record.namespace);
+    stack.defer(() => node.close());
+    using rtnetlink = Rtnetlink.open(node);
+    return { namespace: netns, address, node, ifindex: rtnetlink.link(hostInterface)!.index };
+  };
+  return { client: await side('client', 'node-1'), server: await side('server', 'node-2') };
+}
 
 let made = 0;
 
-/** Makes the path; the stack takes it away. New flows of UDP end at the server's door, and connections are tracked, as on a node. */
+/** Pods of one node, wired as the agent wires them; the stack takes it away. New flows of UDP end at the server's door, and connections are tracked, as on a node. */
 export function makePath(stack: AsyncDisposableStack): Path {
   const name = `bp${process.pid}-${++made}`;
   const make = (suffix: string) => {
@@ -68,7 +92,7 @@ export function makePath(stack: AsyncDisposableStack): Path {
         'table ip door { chain in { type filter hook prerouting priority raw; meta l4proto udp drop; }; }',
       );
     }
-    return { namespace: `${name}-${suffix}`, address, ifindex: index };
+    return { namespace: `${name}-${suffix}`, address, node, ifindex: index };
   };
-  return { node, client: pod('client', 1), server: pod('server', 2) };
+  return { client: pod('client', 1), server: pod('server', 2) };
 }

@@ -1,6 +1,6 @@
 /**
- * Times what network policies cost: traffic between two pods of a node with policies and without, with 100,000 rules and with
- * 10, and beside the same rules as a list of nftables. They are put in the way of the same traffic by turns: two ways that are
+ * Times what network policies cost: traffic between pods of two nodes of a lab with policies and without, packets with 100,000
+ * rules and with 10, and beside the same rules as a list of nftables. They are put in the way of the same traffic by turns: two ways that are
  * made alike differ by more than what is to be found. How soon a policy is in force is timed on a lab.
  */
 
@@ -9,12 +9,12 @@ import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cidr } from '@enid/ip';
-import type { Host } from '@enid/lab';
-import { Nftables } from '@enid/linux';
+import { claimLab, type Host } from '@enid/lab';
+import { type NetNamespace, Nftables } from '@enid/linux';
 import { DataPlane } from '../packages/agent/src/policy/data-plane/index.ts';
 import { type DirectionRules, unbound } from '../packages/agent/src/policy/rules.ts';
 import { enforce } from './policy-enforce.ts';
-import { makePath, type Path } from './policy-path.ts';
+import { makeLabPath, makePath, type Path } from './policy-path.ts';
 import { type Kind, Traffic } from './traffic.ts';
 
 /** How much is measured, unless told otherwise. */
@@ -22,7 +22,9 @@ export const ROUNDS = 25;
 /** Each way has so many turns in a round. */
 const TURNS = 10;
 const TURN_MS = 20;
+const LAB = 'bench';
 const LOOPBACK = 1;
+const PORTS: Readonly<Record<Kind, number>> = { stream: 10_001, rr: 10_002, crr: 10_003, packets: 20_000 };
 const MANY = 100_000;
 const FEW = 10;
 
@@ -46,7 +48,6 @@ export type PolicyResult = {
 
 /** What may lie in the way of traffic, and is put there for a turn. */
 type Way = { readonly path: Path; readonly enter?: () => unknown; readonly leave?: () => unknown };
-type WayName = 'open' | 'few' | 'many' | 'listFew' | 'listMany';
 
 /** @param progress told what is being done. @param rounds of ten turns each; four times as many policies are made. */
 export async function policy(
@@ -54,65 +55,73 @@ export async function policy(
   progress: (line: string) => void,
   rounds = ROUNDS,
 ): Promise<PolicyResult> {
-  const [ratio, nftables] = await cost(progress, rounds);
-  return { ratio, nftables, enforce_ms: await enforce(host, progress, 4 * rounds) };
+  await claimLab(LAB);
+  const [ratio, nftables] = await cost(host, progress, rounds);
+  return { ratio, nftables, enforce_ms: await enforce(LAB, host, progress, 4 * rounds) };
 }
 
-async function cost(progress: (line: string) => void, rounds: number): Promise<[Ratios, Ratios]> {
+async function cost(host: Host, progress: (line: string) => void, rounds: number): Promise<[Ratios, Ratios]> {
   await using stack = new AsyncDisposableStack();
+  const traffic = await (async () => {
+    await using stack = new AsyncDisposableStack();
+    const path = await makeLabPath(stack, LAB, host, progress);
+    const ways = { open: { path }, few: await guard(stack, path, FEW), listFew: list(path, FEW) };
+    const stream = await time('stream', ways, rounds, progress);
+    const rr = await time('rr', ways, rounds, progress);
+    const crr = await time('crr', ways, rounds, progress);
+    return (of: 'few' | 'listFew') => ({
+      stream: stream(of, 'open'),
+      rr: rr(of, 'open'),
+      crr: crr(of, 'open'),
+    });
+  })();
   progress(`making pods, with ${MANY} rules and with ${FEW}`);
   const path = makePath(stack);
-  const lists = new Nftables(path.node);
-  const ways: Record<WayName, Way> = {
-    open: { path },
+  // As a list so many take too long to be put there for a turn.
+  const listMany = { path: makePath(stack) };
+  list(listMany.path, MANY).enter();
+  const ways = {
     few: await guard(stack, path, FEW),
     many: await guard(stack, path, MANY),
-    listFew: {
-      path,
-      enter: () => lists.applySync(list(FEW)),
-      leave: () => lists.applySync('delete table ip policies\n'),
-    },
-    // It takes too long to be put there for a turn.
-    listMany: { path: makePath(stack) },
+    listFew: list(path, FEW),
+    listMany,
   };
-  new Nftables(ways.listMany.path.node).applySync(list(MANY));
-  let port = 10_000;
-  const time = async (kind: Kind, names: readonly WayName[]) => {
-    progress(`${kind}: ${rounds * TURNS} turns of ${TURN_MS} ms each`);
-    await using ends = new AsyncDisposableStack();
-    const traffic = new Map<Path, Traffic>();
-    for (const { path } of names.map((name) => ways[name])) {
-      if (traffic.has(path)) continue;
-      const { client, server } = path;
-      traffic.set(path, ends.use(await Traffic.between(client, server, kind, port)));
-      port += 5_000;
+  const packets = await time('packets', ways, rounds, progress);
+  return [
+    { ...traffic('few'), rules100k: packets('many', 'few') },
+    { ...traffic('listFew'), rules100k: packets('listMany', 'listFew') },
+  ];
+}
+
+/** Lets traffic flow by each of the ways in turn. @returns the ratio of two ways. */
+async function time<Name extends string>(
+  kind: Kind,
+  ways: Readonly<Record<Name, Way>>,
+  rounds: number,
+  progress: (line: string) => void,
+): Promise<(of: Name, over: Name) => number> {
+  progress(`${kind}: ${rounds * TURNS} turns of ${TURN_MS} ms each`);
+  await using ends = new AsyncDisposableStack();
+  const names = Object.keys(ways) as Name[];
+  const traffic = new Map<Path, Traffic>();
+  for (const { path } of Object.values<Way>(ways)) {
+    if (traffic.has(path)) continue;
+    traffic.set(path, ends.use(await Traffic.between(path.client, path.server, kind, PORTS[kind])));
+  }
+  const rates = new Map<Name, number[]>(names.map((name) => [name, []]));
+  for (let turn = -TURNS; turn < rounds * TURNS; turn++) {
+    for (const i of names.keys()) {
+      const name = names[(i + turn + TURNS) % names.length]!;
+      const { path, enter, leave } = ways[name];
+      await enter?.();
+      const rate = await traffic.get(path)!.turn(TURN_MS);
+      await leave?.();
+      // The first ones warm up.
+      if (turn >= 0) rates.get(name)!.push(rate);
     }
-    const rates = new Map<WayName, number[]>(names.map((name) => [name, []]));
-    for (let turn = -TURNS; turn < rounds * TURNS; turn++) {
-      for (const i of names.keys()) {
-        const name = names[(i + turn + TURNS) % names.length]!;
-        const { path, enter, leave } = ways[name];
-        await enter?.();
-        const rate = await traffic.get(path)!.turn(TURN_MS);
-        await leave?.();
-        // The first ones warm up.
-        if (turn >= 0) rates.get(name)!.push(rate);
-      }
-    }
-    // Of what was measured one after the other: the machine is not the same all the time.
-    return (of: WayName, over: WayName) => ratioOf(rates.get(of)!, rates.get(over)!);
-  };
-  const stream = await time('stream', ['open', 'few', 'listFew']);
-  const rr = await time('rr', ['open', 'few', 'listFew']);
-  const crr = await time('crr', ['open', 'few', 'listFew']);
-  const packets = await time('packets', ['few', 'many', 'listFew', 'listMany']);
-  const ratios = (few: WayName, many: WayName): Ratios => ({
-    stream: stream(few, 'open'),
-    rr: rr(few, 'open'),
-    crr: crr(few, 'open'),
-    rules100k: packets(many, few),
-  });
-  return [ratios('few', 'many'), ratios('listFew', 'listMany')];
+  }
+  // Of what was measured one after the other: the machine is not the same all the time.
+  return (of, over) => ratioOf(rates.get(of)!, rates.get(over)!);
 }
 
 const ratioOf = (of: readonly number[], over: readonly number[]): number => {
@@ -126,42 +135,49 @@ function blocks(count: number): Cidr[] {
     { length: count - 1 },
     (_, n) => `${11 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.0/24` as Cidr,
   );
-  return [...others, '10.0.1.0/24' as Cidr];
+  return [...others, '10.0.0.0/16' as Cidr];
 }
 
 /** Both pods, by rules of their own in both directions. The kernel holds them all the time: another link has them too. */
 async function guard(stack: AsyncDisposableStack, path: Path, count: number): Promise<Way> {
-  const { node, client, server } = path;
-  const directory = mkdtempSync(join(tmpdir(), 'enid-bench-'));
-  execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
-  stack.defer(() => {
-    execFileSync('umount', [directory]);
-    rmdirSync(directory);
-  });
-  const plane = await DataPlane.open({ directory: join(directory, 'policy'), ns: node });
-  stack.defer(() => plane.close());
   const peers = blocks(count).map((cidr, rule) => ({ rule, action: 'Accept' as const, cidr }));
   const direction: DirectionRules = {
     ...unbound('allow'),
     networkPolicies: [{ policy: { kind: 'NetworkPolicy', namespace: 'default', name: 'bench' }, peers }],
   };
   const rules = { ingress: direction, egress: direction };
-  await plane.guard([{ ifindex: LOOPBACK, rules }]);
-  const pods = [client.ifindex, server.ifindex];
+  const planes = new Map<NetNamespace, DataPlane>();
+  for (const ns of nodesOf(path)) {
+    const directory = mkdtempSync(join(tmpdir(), 'enid-bench-'));
+    execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
+    stack.defer(() => {
+      execFileSync('umount', [directory]);
+      rmdirSync(directory);
+    });
+    const plane = await DataPlane.open({ directory: join(directory, 'policy'), ns });
+    stack.defer(() => plane.close());
+    await plane.guard([{ ifindex: LOOPBACK, rules }]);
+    planes.set(ns, plane);
+  }
+  const each = (act: (plane: DataPlane, ifindex: number) => Promise<void>) => () =>
+    Promise.all([path.client, path.server].map(({ node, ifindex }) => act(planes.get(node)!, ifindex)));
   return {
     path,
-    enter: () => plane.guard(pods.map((ifindex) => ({ ifindex, rules }))),
-    leave: () => Promise.all(pods.map((ifindex) => plane.release(ifindex))),
+    enter: each((plane, ifindex) => plane.guard([{ ifindex, rules }])),
+    leave: each((plane, ifindex) => plane.release(ifindex)),
   };
 }
 
+/** The namespaces of one node, or of two. */
+const nodesOf = ({ client, server }: Path): Set<NetNamespace> => new Set([client.node, server.node]);
+
 /** What somebody would write who has nothing but nftables: what goes on goes on, and a list for what begins. */
-function list(count: number): string {
+function list(path: Path, count: number): Required<Way> {
   const side = (field: 'saddr' | 'daddr') =>
     blocks(count)
       .map((cidr) => `ip ${field} ${cidr} return`)
       .join('\n');
-  return `table ip policies {
+  const table = `table ip policies {
     chain from-pod { ${side('daddr')}
       drop
     }
@@ -175,4 +191,14 @@ function list(count: number): string {
     }
   }
 `;
+  const all = [...nodesOf(path)].map((node) => new Nftables(node));
+  return {
+    path,
+    enter: () => {
+      for (const nftables of all) nftables.applySync(table);
+    },
+    leave: () => {
+      for (const nftables of all) nftables.applySync('delete table ip policies\n');
+    },
+  };
 }

@@ -22,7 +22,7 @@ const FLOOD_MS = 6_000;
 
 test('a flood of denied packets costs at most 3 % of a core to log, and is counted whole', async (t) => {
   await using stack = new AsyncDisposableStack();
-  const { node, client, server } = makePath(stack);
+  const { client, server } = makePath(stack);
   const directory = mkdtempSync(join(tmpdir(), 'enid-flood-'));
   execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
   stack.defer(() => {
@@ -31,7 +31,7 @@ test('a flood of denied packets costs at most 3 % of a core to log, and is count
   });
   const logs = mkdtempSync(join(tmpdir(), 'enid-flood-log-'));
   stack.defer(() => rmSync(logs, { recursive: true }));
-  const plane = await DataPlane.open({ directory: join(directory, 'policy'), ns: node });
+  const plane = await DataPlane.open({ directory: join(directory, 'policy'), ns: client.node });
   stack.defer(() => plane.close());
   const file = join(logs, 'flows.log');
   const log = new FlowLog({ file, onError: assert.ifError });
