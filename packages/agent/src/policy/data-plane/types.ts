@@ -15,7 +15,7 @@ export type DataPlaneOptions = {
   readonly hook?: 'tcx' | 'clsact';
   /** Largest numbers of entries. That of `flows` takes memory at once, and that which is pinned already is kept. */
   readonly sizes?: { readonly peers?: number; readonly verdicts?: number; readonly flows?: number };
-  /** How many events a second the kernel lets through for each verdict, 500 unless given; the others are counted as lost. */
+  /** How many events a second the kernel lets through for each verdict, {@link EVENTS_PER_SECOND} unless given; the others are counted as lost. */
   readonly eventsPerSecond?: number;
   /** The compiled programs, by default those of the checkout or the image. */
   readonly object?: Uint8Array;
