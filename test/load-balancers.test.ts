@@ -10,8 +10,8 @@ import {
 import type { CoreEvent, Ingress, KubeClient, List, Pod, Service } from '@enid/kube';
 import { machineNetwork, run, tracesOf } from './enid.ts';
 import { GIVEN, WITHOUT_AWS } from './given.ts';
-import { until } from './services-bed.ts';
 import { openSite, type Site } from './site.ts';
+import { until } from './until.ts';
 
 const LAB = 'demo';
 const NAMESPACE = 'balanced';

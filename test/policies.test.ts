@@ -17,8 +17,9 @@ import {
 } from '../packages/controller/src/network-policy/policies.fixture.ts';
 import { runWith, startWith } from './enid.ts';
 import { GIVEN } from './given.ts';
-import { NAMESPACES, PolicyBed, until } from './policy-bed.ts';
+import { NAMESPACES, PolicyBed } from './policy-bed.ts';
 import type { Probe } from './probes.ts';
+import { until } from './until.ts';
 
 /** How many random sets of policies are tried: a cluster that is given is asked by commands in pods, which takes longer. */
 const SETS = Number(process.env.ENID_POLICY_SETS || (GIVEN ? 20 : 40));

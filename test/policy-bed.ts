@@ -3,7 +3,6 @@
  * nodes themselves.
  */
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { cidrOf, contains, parseIpv4 } from '@enid/ip';
 import type { DaemonSet, KubeClient, KubeObject, List, Pod } from '@enid/kube';
 import { Lab } from '@enid/lab';
@@ -15,6 +14,7 @@ import { GIVEN } from './given.ts';
 import { NamespaceProber } from './namespace-prober.ts';
 import type { Peer, Probe, Prober, Protocol } from './probes.ts';
 import { type Station, Stations } from './stations.ts';
+import { until } from './until.ts';
 
 const NAME = 'policytest';
 export const NAMESPACES = ['red', 'blue', 'green'] as const;
@@ -288,15 +288,3 @@ export class PolicyBed implements AsyncDisposable {
 }
 
 export const show = ({ from, to, protocol, port }: Probe) => `${from.name} to ${to.name} ${protocol} ${port}`;
-
-/** Tries until it does not throw. */
-export async function until<T>(attempt: () => Promise<T>, patience = 20_000): Promise<T> {
-  for (const deadline = Date.now() + patience; ; ) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await sleep(50);
-    }
-  }
-}

@@ -1,10 +1,8 @@
 /** A cluster for the tests of Services: who stands where in it, and how they ask each other. */
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeClient, List, Node, Pod } from '@enid/kube';
 import type { Outcome, Spot } from './questions.ts';
-
-export { ask, INTERNET, load, type Place } from './questions.ts';
+import { until } from './until.ts';
 
 /** What the two nodes are called in the tests, whatever names they have. */
 export const NODES = ['node-1', 'node-2'] as const;
@@ -144,18 +142,6 @@ export type ServiceSpec = {
   healthCheckNodePort?: number;
   ports: { port: number; nodePort?: number }[];
 };
-
-/** Tries until it does not throw. */
-export async function until<T>(attempt: () => Promise<T>, patience = 20_000): Promise<T> {
-  for (const deadline = Date.now() + patience; ; ) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await sleep(50);
-    }
-  }
-}
 
 /** Runs tasks, some at a time. */
 export async function inParallel(width: number, tasks: Iterable<() => Promise<void>>): Promise<void> {

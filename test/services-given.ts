@@ -11,10 +11,10 @@ import {
   NODES,
   type NodeName,
   type Protocol,
-  until,
   type Way,
 } from './services-bed.ts';
 import { type Station, Stations } from './stations.ts';
+import { until } from './until.ts';
 
 const NAMESPACE = 'servicetest';
 

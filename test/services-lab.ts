@@ -20,9 +20,9 @@ import {
   NODES,
   type NodeName,
   type Protocol,
-  until,
   type Way,
 } from './services-bed.ts';
+import { until } from './until.ts';
 
 const NAME = 'servicetest';
 

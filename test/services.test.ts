@@ -14,10 +14,10 @@ import {
   NODES,
   type NodeName,
   type ServiceSpec,
-  until,
 } from './services-bed.ts';
 import { GivenBed } from './services-given.ts';
 import { LabBed } from './services-lab.ts';
+import { until } from './until.ts';
 
 /** Another address of the internet's host. */
 const INTERNET_2 = '198.51.100.20';
