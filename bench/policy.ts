@@ -56,25 +56,33 @@ export async function policy(
   rounds = ROUNDS,
 ): Promise<PolicyResult> {
   await claimLab(LAB);
-  const [ratio, nftables] = await cost(host, progress, rounds);
-  return { ratio, nftables, enforce_ms: await enforce(LAB, host, progress, 4 * rounds) };
+  const few = await traffic(host, progress, rounds);
+  const many = await packets(progress, rounds);
+  const ratios = (of: 'few' | 'listFew'): Ratios => ({ ...few(of), ...many(of) });
+  const enforce_ms = await enforce(LAB, host, progress, 4 * rounds);
+  return { ratio: ratios('few'), nftables: ratios('listFew'), enforce_ms };
 }
 
-async function cost(host: Host, progress: (line: string) => void, rounds: number): Promise<[Ratios, Ratios]> {
+type Compare<Kinds extends keyof Ratios> = (of: 'few' | 'listFew') => Pick<Ratios, Kinds>;
+
+/** What a few rules cost traffic between two nodes. */
+async function traffic(
+  host: Host,
+  progress: (line: string) => void,
+  rounds: number,
+): Promise<Compare<'stream' | 'rr' | 'crr'>> {
   await using stack = new AsyncDisposableStack();
-  const traffic = await (async () => {
-    await using stack = new AsyncDisposableStack();
-    const path = await makeLabPath(stack, LAB, host, progress);
-    const ways = { open: { path }, few: await guard(stack, path, FEW), listFew: list(path, FEW) };
-    const stream = await time('stream', ways, rounds, progress);
-    const rr = await time('rr', ways, rounds, progress);
-    const crr = await time('crr', ways, rounds, progress);
-    return (of: 'few' | 'listFew') => ({
-      stream: stream(of, 'open'),
-      rr: rr(of, 'open'),
-      crr: crr(of, 'open'),
-    });
-  })();
+  const path = await makeLabPath(stack, LAB, host, progress);
+  const ways = { open: { path }, few: await guard(stack, path, FEW), listFew: list(path, FEW) };
+  const stream = await time('stream', ways, rounds, progress);
+  const rr = await time('rr', ways, rounds, progress);
+  const crr = await time('crr', ways, rounds, progress);
+  return (of) => ({ stream: stream(of, 'open'), rr: rr(of, 'open'), crr: crr(of, 'open') });
+}
+
+/** What many rules cost packets more than few do. */
+async function packets(progress: (line: string) => void, rounds: number): Promise<Compare<'rules100k'>> {
+  await using stack = new AsyncDisposableStack();
   progress(`making pods, with ${MANY} rules and with ${FEW}`);
   const path = makePath(stack);
   // As a list so many take too long to be put there for a turn.
@@ -86,11 +94,8 @@ async function cost(host: Host, progress: (line: string) => void, rounds: number
     listFew: list(path, FEW),
     listMany,
   };
-  const packets = await time('packets', ways, rounds, progress);
-  return [
-    { ...traffic('few'), rules100k: packets('many', 'few') },
-    { ...traffic('listFew'), rules100k: packets('listMany', 'listFew') },
-  ];
+  const ratio = await time('packets', ways, rounds, progress);
+  return (few) => ({ rules100k: ratio(few === 'few' ? 'many' : 'listMany', few) });
 }
 
 /** Lets traffic flow by each of the ways in turn. @returns the ratio of two ways. */
@@ -103,10 +108,10 @@ async function time<Name extends string>(
   progress(`${kind}: ${rounds * TURNS} turns of ${TURN_MS} ms each`);
   await using ends = new AsyncDisposableStack();
   const names = Object.keys(ways) as Name[];
-  const traffic = new Map<Path, Traffic>();
+  const flows = new Map<Path, Traffic>();
   for (const { path } of Object.values<Way>(ways)) {
-    if (traffic.has(path)) continue;
-    traffic.set(path, ends.use(await Traffic.between(path.client, path.server, kind, PORTS[kind])));
+    if (flows.has(path)) continue;
+    flows.set(path, ends.use(await Traffic.between(path.client, path.server, kind, PORTS[kind])));
   }
   const rates = new Map<Name, number[]>(names.map((name) => [name, []]));
   for (let turn = -TURNS; turn < rounds * TURNS; turn++) {
@@ -114,7 +119,7 @@ async function time<Name extends string>(
       const name = names[(i + turn + TURNS) % names.length]!;
       const { path, enter, leave } = ways[name];
       await enter?.();
-      const rate = await traffic.get(path)!.turn(TURN_MS);
+      const rate = await flows.get(path)!.turn(TURN_MS);
       await leave?.();
       // The first ones warm up.
       if (turn >= 0) rates.get(name)!.push(rate);
