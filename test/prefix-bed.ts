@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { List, Node, Pod } from '@enid/kube';
 import { run } from './enid.ts';
-import { type Station, Stations } from './stations.ts';
+import { Stations } from './stations.ts';
 
 export interface PrefixBed extends AsyncDisposable {
   /** The node that is looked at. */
@@ -54,11 +54,6 @@ export async function givenBed(kubeconfig: string, namespace: string): Promise<P
   await stations.namespace(namespace);
   stack.defer(() => stations.remove(namespace));
   const [host] = await stations.start([{ name: 'host', namespace, node, ofNode: true }]);
-  const run = async (station: Pick<Station, 'name' | 'namespace'>, command: string[]) => {
-    const { exitCode, stdout, stderr } = await stations.run(station, command);
-    assert.equal(exitCode, 0, stderr + stdout);
-    return stdout;
-  };
   const { status } = await stations.client.get<Node>(`/api/v1/nodes/${node}`);
   const there = await stations.client.get<List<Pod>>('/api/v1/pods', {
     fieldSelector: `spec.nodeName=${node}`,
@@ -72,8 +67,8 @@ export async function givenBed(kubeconfig: string, namespace: string): Promise<P
       const started = await stations.start(names.map((name) => ({ name, namespace, node: on })));
       return started.map(({ address }) => address);
     },
-    exec: (name, ...command) => run({ name, namespace }, command),
-    onNode: (...command) => run(host!, command),
+    exec: (name, ...command) => stations.output({ name, namespace }, command),
+    onNode: (...command) => stations.output(host!, command),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }

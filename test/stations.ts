@@ -144,6 +144,17 @@ export class Stations implements Disposable {
     return exec(this.#access, { namespace, pod: name, container, command });
   }
 
+  /** The same. @returns what it prints. @throws with what it complains of when it fails. */
+  async output(
+    station: Pick<Station, 'name' | 'namespace'>,
+    command: readonly string[],
+    container?: string,
+  ): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.run(station, command, container);
+    assert.equal(exitCode, 0, `${station.name}: ${stderr}${stdout}`);
+    return stdout;
+  }
+
   /**
    * Kills processes of a pod at once, from a station of its node.
    * @param words of their command line.
