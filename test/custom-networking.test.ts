@@ -21,7 +21,7 @@ import type { DaemonSet } from '@enid/kube';
 import type { LabStatus } from '@enid/lab/status';
 import { until } from '../packages/lab/src/base/until.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
-import { run } from './enid.ts';
+import { labStatus, labUp, run } from './enid.ts';
 import { GIVEN } from './given.ts';
 import { type Kubectl, kubectls } from './kubectl.ts';
 import { mapOf, placeOf } from './maps.ts';
@@ -43,10 +43,7 @@ let ec2: EC2Client;
 
 before(async () => {
   if (GIVEN) return;
-  await run('lab', 'down', '--name', NAME);
-  const up = await run('lab', 'up', '--name', NAME, '--nodes', '2');
-  assert.equal(up.status, 0, up.stderr);
-  status = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
+  status = await labUp(NAME, '--nodes', '2');
   [kubectl] = (await kubectls(status.kubernetes!.kubeconfig)) as [Kubectl];
   ec2 = ec2Client({ ec2Endpoint: status.ec2Endpoint!, region: 'us-east-1' });
 });
@@ -203,7 +200,7 @@ test('a running cluster changes over, and its pods keep what they have', {
     'an agent that has lost its checkpoint knows its pods by the kernel and the runtime',
     async () => {
       const agentPid = async () => {
-        const now = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout) as LabStatus;
+        const now = await labStatus(NAME);
         return now.nodes[0]!.agentPid ?? 0;
       };
       // /var/run leads by a link to /run, which would be this machine's.

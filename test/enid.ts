@@ -1,6 +1,8 @@
+import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { LabStatus } from '@enid/lab/status';
 
 const enid = fileURLToPath(new URL('../enid', import.meta.url));
 
@@ -37,6 +39,19 @@ export function run(...args: string[]): Promise<Result> {
 /** The same with more in the environment. */
 export const runWith = (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> =>
   startWith(env, ...args).result;
+
+/** Brings a lab up, in place of what an earlier run has left. @param args of `enid lab up`. @returns it as it is then. */
+export async function labUp(lab: string, ...args: string[]): Promise<LabStatus> {
+  await run('lab', 'down', '--name', lab);
+  const up = await run('lab', 'up', '--name', lab, ...args);
+  assert.equal(up.status, 0, up.stderr);
+  return labStatus(lab);
+}
+
+/** A lab as it is now. */
+export async function labStatus(lab: string): Promise<LabStatus> {
+  return JSON.parse((await run('lab', 'status', '--name', lab, '--json')).stdout);
+}
 
 /** The ids of the processes that a lab keeps running. */
 export function processesOf(lab: string): number[] {

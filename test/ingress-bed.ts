@@ -1,11 +1,10 @@
 /** A cluster with load balancers for Ingresses: pods that tell what they are asked, and one who asks from outside. */
-import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { ACMClient, DeleteCertificateCommand, ImportCertificateCommand } from '@aws-sdk/client-acm';
 import { applyObjects, type CoreEvent, type Ingress, type KubeObject, type Pod } from '@enid/kube';
 import { CertificateAuthority } from '@enid/pki';
 import { until } from '../packages/lab/src/base/until.ts';
-import { run } from './enid.ts';
+import { labUp } from './enid.ts';
 import { GIVEN } from './given.ts';
 import { openSite, type Site } from './site.ts';
 
@@ -48,11 +47,7 @@ export class IngressBed implements AsyncDisposable {
 
   static async open(): Promise<IngressBed> {
     const { authority } = await CertificateAuthority.create('ingresses');
-    const site = await openSite(NAME, NAME, async () => {
-      await run('lab', 'down', '--name', NAME);
-      const up = await run('lab', 'up', '--name', NAME, '--nodes', '2');
-      assert.equal(up.status, 0, up.stderr);
-    });
+    const site = await openSite(NAME, NAME, () => labUp(NAME, '--nodes', '2'));
     return new IngressBed(site, authority);
   }
 

@@ -6,9 +6,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AddressMap } from '@enid/agent';
 import { cidrOf, contains, type Ipv4, parseIpv4Cidr } from '@enid/ip';
 import type { List, Pod } from '@enid/kube';
-import type { LabStatus } from '@enid/lab/status';
 import { until } from '../packages/lab/src/base/until.ts';
-import { run, start, tracesOf } from './enid.ts';
+import { labUp, run, start, tracesOf } from './enid.ts';
 import { GIVEN } from './given.ts';
 import { type Station, Stations } from './stations.ts';
 
@@ -25,12 +24,8 @@ let host: Station;
 
 before(async () => {
   if (!GIVEN) {
-    await run('lab', 'down', '--name', NAME);
-    const prefixes = ['--set', 'ENABLE_PREFIX_DELEGATION=true'];
-    const up = await run('lab', 'up', '--name', NAME, '--nodes', '1', ...prefixes);
-    assert.equal(up.status, 0, up.stderr);
-    const status: LabStatus = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
-    process.env.KUBECONFIG = status.kubernetes!.kubeconfig;
+    const { kubernetes } = await labUp(NAME, '--nodes', '1', '--set', 'ENABLE_PREFIX_DELEGATION=true');
+    process.env.KUBECONFIG = kubernetes!.kubeconfig;
   }
   stations = new Stations(process.env.KUBECONFIG!);
   [node] = (await stations.nodes(1)) as [string];

@@ -6,9 +6,8 @@ import assert from 'node:assert/strict';
 import { cidrOf, contains, parseIpv4 } from '@enid/ip';
 import type { DaemonSet, KubeClient, KubeObject, List, Pod } from '@enid/kube';
 import { Lab } from '@enid/lab';
-import type { LabStatus } from '@enid/lab/status';
 import { host } from '../packages/cli/src/host.ts';
-import { run, tracesOf } from './enid.ts';
+import { labUp, run, tracesOf } from './enid.ts';
 import { ExecProber } from './exec-prober.ts';
 import { GIVEN } from './given.ts';
 import { NamespaceProber } from './namespace-prober.ts';
@@ -54,14 +53,9 @@ export class PolicyBed implements AsyncDisposable {
   /** @param settings of the agents, `NAME=value`, and the type of the nodes: a cluster that is given has its own. */
   static async open(instanceType: string, ...settings: string[]): Promise<PolicyBed> {
     if (GIVEN) return new PolicyBed(GIVEN);
-    await run('lab', 'down', '--name', NAME);
     const set = settings.flatMap((setting) => ['--set', setting]);
-    const type = ['--instance-type', instanceType];
-    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2', ...type, ...set);
-    assert.equal(up.status, 0, up.stderr);
-    const { stdout } = await run('lab', 'status', '--name', NAME, '--json');
-    const status: LabStatus = JSON.parse(stdout);
-    const bed = new PolicyBed(status.kubernetes!.kubeconfig, Lab.open(NAME, host));
+    const { kubernetes } = await labUp(NAME, '--nodes', '2', '--instance-type', instanceType, ...set);
+    const bed = new PolicyBed(kubernetes!.kubeconfig, Lab.open(NAME, host));
     bed.#stack.defer(async () => {
       await run('lab', 'down', '--name', NAME);
       assert.deepEqual(tracesOf(NAME), []);

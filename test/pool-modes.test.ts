@@ -28,7 +28,7 @@ import {
 import type { LabStatus } from '@enid/lab/status';
 import { until } from '../packages/lab/src/base/until.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
-import { run, tracesOf } from './enid.ts';
+import { labUp, run, tracesOf } from './enid.ts';
 import { GIVEN, WITHOUT_AWS } from './given.ts';
 import { Stations } from './stations.ts';
 
@@ -59,18 +59,15 @@ before(async () => {
     ({ client } = stations);
     [node] = (await stations.nodes(1)) as [string];
     ec2 = new EC2Client({});
-  } else await labUp();
+  } else await openLab();
   const { spec } = await client.get<Node>(`/api/v1/nodes/${node}`);
   instanceId = spec!.providerID!.replace(/.*\//, '');
 });
 
-async function labUp(): Promise<void> {
-  await run('lab', 'down', '--name', NAME);
+async function openLab(): Promise<void> {
   const settings = ['WARM_IP_TARGET=1', 'MAX_ENI=1', 'ADDITIONAL_ENI_TAGS={"team":"network"}'];
   const set = settings.flatMap((setting) => ['--set', setting]);
-  const up = await run('lab', 'up', '--name', NAME, '--nodes', '1', '--instance-type', 't3.xlarge', ...set);
-  assert.equal(up.status, 0, up.stderr);
-  status = JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
+  status = await labUp(NAME, '--nodes', '1', '--instance-type', 't3.xlarge', ...set);
   client = new KubeClient(kubeconfigAccess(status.kubernetes!.kubeconfig));
   ec2 = ec2Client({ ec2Endpoint: status.ec2Endpoint!, region: 'us-east-1' });
   ({ node } = await mapOf());

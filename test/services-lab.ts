@@ -10,7 +10,7 @@ import { listenTcp, NetNamespace, sysctl } from '@enid/linux';
 import { host } from '../packages/cli/src/host.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { agentIn } from './agents.ts';
-import { run, tracesOf } from './enid.ts';
+import { labStatus, labUp, run, tracesOf } from './enid.ts';
 import { ask, INTERNET, load, type Place, SctpBackends, UdpFlow } from './questions.ts';
 import {
   AGNHOST,
@@ -25,10 +25,6 @@ import {
 import { until } from './until.ts';
 
 const NAME = 'servicetest';
-
-async function readStatus(): Promise<LabStatus> {
-  return JSON.parse((await run('lab', 'status', '--name', NAME, '--json')).stdout);
-}
 
 /** Its pod "far" is on the second ENI of node-1. */
 export class LabBed extends Bed {
@@ -49,10 +45,7 @@ export class LabBed extends Bed {
   }
 
   static async open(): Promise<LabBed> {
-    await run('lab', 'down', '--name', NAME);
-    const up = await run('lab', 'up', '--name', NAME, '--nodes', '2', '--set', 'IP_COOLDOWN_PERIOD=5');
-    assert.equal(up.status, 0, up.stderr);
-    const bed = new LabBed(await readStatus());
+    const bed = new LabBed(await labUp(NAME, '--nodes', '2', '--set', 'IP_COOLDOWN_PERIOD=5'));
     await until(() => bed.client.get('/api/v1/namespaces/default/serviceaccounts/default'));
     for (const node of NODES) {
       const ns = NetNamespace.named(bed.lab.node(node).record.namespace);
@@ -77,7 +70,7 @@ export class LabBed extends Bed {
     ]);
     for (const [name] of fill) bed.#leave(name);
     await bed.#runPods([['far', 'node-1', true]]);
-    bed.#status = await readStatus();
+    bed.#status = await labStatus(NAME);
     const [, second] = bed.#status.nodes[0]!.enis;
     assert.ok(second!.addresses.includes(bed.place('far').address), 'far is on the second ENI');
     return bed;

@@ -22,7 +22,7 @@ export interface Site extends AsyncDisposable {
 }
 
 /** The given cluster, or else a lab. @param up makes the lab. Both are left without a trace in the end. */
-export async function openSite(namespace: string, lab: string, up: () => Promise<void>): Promise<Site> {
+export async function openSite(namespace: string, lab: string, up: () => Promise<unknown>): Promise<Site> {
   if (GIVEN) return await givenSite(GIVEN, namespace);
   await up();
   return await labSite(lab, namespace);
