@@ -20,13 +20,16 @@ const GATEWAY = '169.254.1.1' as Ipv4;
 export type Side = End & { readonly node: NetNamespace; readonly ifindex: number };
 export type Path = { readonly client: Side; readonly server: Side };
 
-/** Pods on two nodes of a lab, with the routes, rules and tables of the agents and the VPC between them; the stack takes it away. */
-export async function makeLabPath(
+/**
+ * Pods on two nodes of a lab, with the routes, rules and tables of the agents and the VPC between them; the stack takes it away.
+ * @returns the path that traffic takes, and another one between the same nodes.
+ */
+export async function makeLabPaths(
   stack: AsyncDisposableStack,
   name: string,
   host: Host,
   progress: (line: string) => void,
-): Promise<Path> {
+): Promise<{ path: Path; beside: Path }> {
   const { labUp } = await import('@enid/lab/up');
   stack.defer(async () => void (await Lab.down(name)));
   const env = { ENABLE_NETWORK_POLICY: 'false' };
@@ -35,14 +38,23 @@ export async function makeLabPath(
     host,
     progress,
   );
-  const side = async (name: string, on: string): Promise<Side> => {
-    const { netns, address, hostInterface } = await lab.pods.add(lab.node(on), name);
-    const node = NetNamespace.named(lab.node(on).record.namespace);
-    stack.defer(() => node.close());
-    using rtnetlink = Rtnetlink.open(node);
-    return { namespace: netns, address, node, ifindex: rtnetlink.link(hostInterface)!.index };
+  const nodes = ['node-1', 'node-2'].map((name) => {
+    const node = lab.node(name);
+    const namespace = NetNamespace.named(node.record.namespace);
+    stack.defer(() => namespace.close());
+    return { node, namespace };
+  });
+  const make = async (name: string): Promise<Path> => {
+    const [client, server] = await Promise.all(
+      nodes.map(async ({ node, namespace }, i): Promise<Side> => {
+        const { netns, address, hostInterface } = await lab.pods.add(node, `${name}-${i}`);
+        using rtnetlink = Rtnetlink.open(namespace);
+        return { namespace: netns, address, node: namespace, ifindex: rtnetlink.link(hostInterface)!.index };
+      }),
+    );
+    return { client: client!, server: server! };
   };
-  return { client: await side('client', 'node-1'), server: await side('server', 'node-2') };
+  return { path: await make('path'), beside: await make('beside') };
 }
 
 let made = 0;

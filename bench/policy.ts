@@ -10,17 +10,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cidr } from '@enid/ip';
 import { claimLab, type Host } from '@enid/lab';
-import { type NetNamespace, Nftables } from '@enid/linux';
+import { NetNamespace, Nftables } from '@enid/linux';
 import { DataPlane } from '../packages/agent/src/policy/data-plane/index.ts';
 import { type DirectionRules, unbound } from '../packages/agent/src/policy/rules.ts';
 import { enforce } from './policy-enforce.ts';
-import { makeLabPath, makePath, type Path } from './policy-path.ts';
+import { makeLabPaths, makePath, type Path } from './policy-path.ts';
 import { type Kind, Traffic } from './traffic.ts';
 
 /** How much is measured, unless told otherwise. */
 export const ROUNDS = 25;
-/** Each way has so many turns in a round. */
+/** Each way has so many turns in a round, and some before that do not count. */
 const TURNS = 10;
+const WARM_UP = 10;
+/** So often the programs are loaded anew: where in memory they and their maps come to lie is worth a percent. */
+const LOADS = 5;
 const TURN_MS = 20;
 const LAB = 'bench';
 const LOOPBACK = 1;
@@ -49,90 +52,115 @@ export type PolicyResult = {
 /** What may lie in the way of traffic, and is put there for a turn. */
 type Way = { readonly path: Path; readonly enter?: () => unknown; readonly leave?: () => unknown };
 
-/** @param progress told what is being done. @param rounds of ten turns each; four times as many policies are made. */
+/** @param scope takes away what is made here, if nobody else has. @param progress told what is being done. @param rounds of ten turns each; four times as many policies are made. */
 export async function policy(
   host: Host,
+  scope: AsyncDisposableStack,
   progress: (line: string) => void,
   rounds = ROUNDS,
 ): Promise<PolicyResult> {
   await claimLab(LAB);
-  const few = await traffic(host, progress, rounds);
-  const many = await packets(progress, rounds);
-  const ratios = (of: 'few' | 'listFew'): Ratios => ({ ...few(of), ...many(of) });
+  const few = await traffic(host, scope, progress, rounds);
+  const many = await packets(scope, progress, rounds);
   const enforce_ms = await enforce(LAB, host, progress, 4 * rounds);
-  return { ratio: ratios('few'), nftables: ratios('listFew'), enforce_ms };
+  return {
+    ratio: { ...few.maps, ...many.maps },
+    nftables: { ...few.lists, ...many.lists },
+    enforce_ms,
+  };
 }
 
-type Compare<Kinds extends keyof Ratios> = (of: 'few' | 'listFew') => Pick<Ratios, Kinds>;
+/** Of policies as they are, and as lists of nftables. */
+type Both<Names extends keyof Ratios> = { maps: Pick<Ratios, Names>; lists: Pick<Ratios, Names> };
 
 /** What a few rules cost traffic between two nodes. */
 async function traffic(
   host: Host,
+  scope: AsyncDisposableStack,
   progress: (line: string) => void,
   rounds: number,
-): Promise<Compare<'stream' | 'rr' | 'crr'>> {
-  await using stack = new AsyncDisposableStack();
-  const path = await makeLabPath(stack, LAB, host, progress);
-  const ways = { open: { path }, few: await guard(stack, path, FEW), listFew: list(path, FEW) };
-  const stream = await time('stream', ways, rounds, progress);
-  const rr = await time('rr', ways, rounds, progress);
-  const crr = await time('crr', ways, rounds, progress);
-  return (of) => ({ stream: stream(of, 'open'), rr: rr(of, 'open'), crr: crr(of, 'open') });
+): Promise<Both<'stream' | 'rr' | 'crr'>> {
+  await using stack = scope.use(new AsyncDisposableStack());
+  const { path, beside } = await makeLabPaths(stack, LAB, host, progress);
+  const lists: Pair = {
+    with: { ...list(nodesOf(path), FEW), path },
+    without: { ...list(podsOf(stack, beside), FEW), path },
+  };
+  const both = async (kind: Kind): Promise<[maps: number, lists: number]> => {
+    progress(`${kind}: ${rounds * TURNS} turns of ${TURN_MS} ms each, with policies and with lists`);
+    const ratios: number[] = [];
+    for (let load = 0; load < LOADS; load++) {
+      await using loaded = scope.use(new AsyncDisposableStack());
+      // For some time the kernel has work with each change of what is in the way, which alone is worth some percent: without
+      // policies they are put where nothing comes by.
+      const pair = {
+        with: await (await open(loaded, path))(FEW),
+        without: { ...(await (await open(loaded, beside))(FEW)), path },
+      };
+      ratios.push(...(await compare(kind, pair, Math.ceil((rounds * TURNS) / LOADS))));
+    }
+    return [median(ratios), median(await compare(kind, lists, rounds * TURNS))];
+  };
+  const [stream, rr, crr] = [await both('stream'), await both('rr'), await both('crr')];
+  return {
+    maps: { stream: stream[0], rr: rr[0], crr: crr[0] },
+    lists: { stream: stream[1], rr: rr[1], crr: crr[1] },
+  };
 }
 
 /** What many rules cost packets more than few do. */
-async function packets(progress: (line: string) => void, rounds: number): Promise<Compare<'rules100k'>> {
-  await using stack = new AsyncDisposableStack();
-  progress(`making pods, with ${MANY} rules and with ${FEW}`);
-  const path = makePath(stack);
-  // As a list so many take too long to be put there for a turn.
-  const listMany = { path: makePath(stack) };
-  list(listMany.path, MANY).enter();
-  const ways = {
-    few: await guard(stack, path, FEW),
-    many: await guard(stack, path, MANY),
-    listFew: list(path, FEW),
-    listMany,
-  };
-  const ratio = await time('packets', ways, rounds, progress);
-  return (few) => ({ rules100k: ratio(few === 'few' ? 'many' : 'listMany', few) });
-}
-
-/** Lets traffic flow by each of the ways in turn. @returns the ratio of two ways. */
-async function time<Name extends string>(
-  kind: Kind,
-  ways: Readonly<Record<Name, Way>>,
-  rounds: number,
+async function packets(
+  scope: AsyncDisposableStack,
   progress: (line: string) => void,
-): Promise<(of: Name, over: Name) => number> {
-  progress(`${kind}: ${rounds * TURNS} turns of ${TURN_MS} ms each`);
-  await using ends = new AsyncDisposableStack();
-  const names = Object.keys(ways) as Name[];
-  const flows = new Map<Path, Traffic>();
-  for (const { path } of Object.values<Way>(ways)) {
-    if (flows.has(path)) continue;
-    flows.set(path, ends.use(await Traffic.between(path.client, path.server, kind, PORTS[kind])));
-  }
-  const rates = new Map<Name, number[]>(names.map((name) => [name, []]));
-  for (let turn = -TURNS; turn < rounds * TURNS; turn++) {
-    for (const i of names.keys()) {
-      const name = names[(i + turn + TURNS) % names.length]!;
-      const { path, enter, leave } = ways[name];
-      await enter?.();
-      const rate = await flows.get(path)!.turn(TURN_MS);
-      await leave?.();
-      // The first ones warm up.
-      if (turn >= 0) rates.get(name)!.push(rate);
-    }
-  }
-  // Of what was measured one after the other: the machine is not the same all the time.
-  return (of, over) => ratioOf(rates.get(of)!, rates.get(over)!);
+  rounds: number,
+): Promise<Both<'rules100k'>> {
+  await using stack = scope.use(new AsyncDisposableStack());
+  progress(`packets: ${rounds * TURNS} turns of ${TURN_MS} ms each, with ${MANY} rules and with ${FEW}`);
+  const path = makePath(stack);
+  const guard = await open(stack, path);
+  const maps: Pair = { without: await guard(FEW), with: await guard(MANY) };
+  // As a list so many take too long to be put there for a turn.
+  const listed = makePath(stack);
+  list(nodesOf(listed), MANY).enter();
+  const lists: Pair = { with: { path: listed }, without: { ...list(nodesOf(path), FEW), path } };
+  return {
+    maps: { rules100k: median(await compare('packets', maps, rounds * TURNS)) },
+    lists: { rules100k: median(await compare('packets', lists, rounds * TURNS)) },
+  };
 }
 
-const ratioOf = (of: readonly number[], over: readonly number[]): number => {
-  const ratios = of.map((rate, turn) => rate / over[turn]!).sort((a, b) => a - b);
-  return Number(ratios[ratios.length >> 1]!.toFixed(3));
-};
+/** Two ways that differ by one thing. */
+type Pair = { readonly with: Way; readonly without: Way };
+
+/** Lets traffic flow by each of two ways in turn. @returns the ratios of its rates. */
+async function compare(kind: Kind, pair: Pair, turns: number): Promise<number[]> {
+  await using ends = new AsyncDisposableStack();
+  const flows = new Map<Path, Traffic>();
+  for (const path of new Set([pair.with.path, pair.without.path]))
+    flows.set(path, ends.use(await Traffic.between(path.client, path.server, kind, PORTS[kind])));
+  const turn = async ({ path, enter, leave }: Way): Promise<number> => {
+    await enter?.();
+    const rate = await flows.get(path)!.turn(TURN_MS);
+    await leave?.();
+    return rate;
+  };
+  const ratios: number[] = [];
+  for (let n = -WARM_UP; n < turns; n++) {
+    // There and back, so that each follows the other as often as itself; and of what was measured one after the other, as the
+    // machine is not the same all the time.
+    const [first, second] = n % 2 ? [pair.with, pair.without] : [pair.without, pair.with];
+    const rates = new Map([
+      [first, await turn(first)],
+      [second, await turn(second)],
+    ]);
+    // The first ones warm up.
+    if (n >= 0) ratios.push(rates.get(pair.with)! / rates.get(pair.without)!);
+  }
+  return ratios;
+}
+
+const median = (values: readonly number[]): number =>
+  Number(values.toSorted((a, b) => a - b)[values.length >> 1]!.toFixed(3));
 
 /** So many blocks, none of them the pods'; the last rule lets them reach each other. */
 function blocks(count: number): Cidr[] {
@@ -143,14 +171,11 @@ function blocks(count: number): Cidr[] {
   return [...others, '10.0.0.0/16' as Cidr];
 }
 
-/** Both pods, by rules of their own in both directions. The kernel holds them all the time: another link has them too. */
-async function guard(stack: AsyncDisposableStack, path: Path, count: number): Promise<Way> {
-  const peers = blocks(count).map((cidr, rule) => ({ rule, action: 'Accept' as const, cidr }));
-  const direction: DirectionRules = {
-    ...unbound('allow'),
-    networkPolicies: [{ policy: { kind: 'NetworkPolicy', namespace: 'default', name: 'bench' }, peers }],
-  };
-  const rules = { ingress: direction, egress: direction };
+/**
+ * Loads the programs for the pods of a path.
+ * @returns what guards both by so many rules in both directions. The kernel holds the rules asked for last all the time: another link has them too.
+ */
+async function open(stack: AsyncDisposableStack, path: Path): Promise<(count: number) => Promise<Way>> {
   const planes = new Map<NetNamespace, DataPlane>();
   for (const ns of nodesOf(path)) {
     const directory = mkdtempSync(join(tmpdir(), 'enid-bench-'));
@@ -161,23 +186,35 @@ async function guard(stack: AsyncDisposableStack, path: Path, count: number): Pr
     });
     const plane = await DataPlane.open({ directory: join(directory, 'policy'), ns });
     stack.defer(() => plane.close());
-    await plane.guard([{ ifindex: LOOPBACK, rules }]);
     planes.set(ns, plane);
   }
   const each = (act: (plane: DataPlane, ifindex: number) => Promise<void>) => () =>
     Promise.all([path.client, path.server].map(({ node, ifindex }) => act(planes.get(node)!, ifindex)));
-  return {
-    path,
-    enter: each((plane, ifindex) => plane.guard([{ ifindex, rules }])),
-    leave: each((plane, ifindex) => plane.release(ifindex)),
+  return async (count) => {
+    const peers = blocks(count).map((cidr, rule) => ({ rule, action: 'Accept' as const, cidr }));
+    const direction: DirectionRules = {
+      ...unbound('allow'),
+      networkPolicies: [{ policy: { kind: 'NetworkPolicy', namespace: 'default', name: 'bench' }, peers }],
+    };
+    const rules = { ingress: direction, egress: direction };
+    for (const plane of planes.values()) await plane.guard([{ ifindex: LOOPBACK, rules }]);
+    return {
+      path,
+      enter: each((plane, ifindex) => plane.guard([{ ifindex, rules }])),
+      leave: each((plane, ifindex) => plane.release(ifindex)),
+    };
   };
 }
 
 /** The namespaces of one node, or of two. */
 const nodesOf = ({ client, server }: Path): Set<NetNamespace> => new Set([client.node, server.node]);
 
+/** The namespaces of the pods themselves. */
+const podsOf = (stack: AsyncDisposableStack, { client, server }: Path): NetNamespace[] =>
+  [client, server].map(({ namespace }) => stack.adopt(NetNamespace.named(namespace), (ns) => ns.close()));
+
 /** What somebody would write who has nothing but nftables: what goes on goes on, and a list for what begins. */
-function list(path: Path, count: number): Required<Way> {
+function list(where: Iterable<NetNamespace>, count: number): Required<Omit<Way, 'path'>> {
   const side = (field: 'saddr' | 'daddr') =>
     blocks(count)
       .map((cidr) => `ip ${field} ${cidr} return`)
@@ -196,9 +233,8 @@ function list(path: Path, count: number): Required<Way> {
     }
   }
 `;
-  const all = [...nodesOf(path)].map((node) => new Nftables(node));
+  const all = [...where].map((namespace) => new Nftables(namespace));
   return {
-    path,
     enter: () => {
       for (const nftables of all) nftables.applySync(table);
     },

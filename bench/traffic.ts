@@ -206,13 +206,13 @@ function flood({ ends, port }: Task): Client {
       must('bind', c.bind(fd, sockaddr(ends.client.address, from++), 16));
       let last = 0;
       const rate = steadily(() => {
-        for (let burst = 0; burst < 64; burst++) {
+        for (let burst = 0; burst < 8; burst++) {
           last = (last % 65_535) + 1;
           to[2] = last >> 8;
           to[3] = last & 255;
           c.sendto(fd, DATAGRAM, DATAGRAM.length, 0, to, 16);
         }
-        return 64;
+        return 8;
       })(milliseconds);
       c.close(fd);
       return rate;

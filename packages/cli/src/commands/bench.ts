@@ -56,7 +56,7 @@ export default function bench(program: Command): void {
       const { interruptible } = await import('@enid/lab');
       const { policy } = await import('../../../../bench/policy.ts');
       const say = (line: string) => console.error(line);
-      const result = await interruptible('bench', () => policy(host, say, rounds));
+      const result = await interruptible('bench', (stack) => policy(host, stack, say, rounds));
       if (options.json) {
         console.log(JSON.stringify(result));
         return;
