@@ -162,12 +162,12 @@ async function compare(kind: Kind, pair: Pair, turns: number): Promise<number[]>
 const median = (values: readonly number[]): number =>
   Number(values.toSorted((a, b) => a - b)[values.length >> 1]!.toFixed(3));
 
-/** So many blocks, none of them the pods'; the last rule lets them reach each other. */
+/** So many blocks, none of them the pods' but near them, so that theirs is found deep among them; the last one lets them reach each other. */
 function blocks(count: number): Cidr[] {
-  const others = Array.from(
-    { length: count - 1 },
-    (_, n) => `${11 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.0/24` as Cidr,
-  );
+  const others = Array.from({ length: count - 1 }, (_, i) => {
+    const n = 128 + i;
+    return `${10 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}.0/24` as Cidr;
+  });
   return [...others, '10.0.0.0/16' as Cidr];
 }
 
