@@ -63,11 +63,10 @@ let made = 0;
 export function makePath(stack: AsyncDisposableStack): Path {
   const name = `bp${process.pid}-${++made}`;
   const make = (suffix: string) => {
+    // First, as a stack that has been disposed of takes nothing more.
+    stack.defer(() => NetNamespace.delete(`${name}-${suffix}`));
     const ns = NetNamespace.create(`${name}-${suffix}`);
-    stack.defer(() => {
-      ns.close();
-      NetNamespace.delete(`${name}-${suffix}`);
-    });
+    stack.defer(() => ns.close());
     return ns;
   };
   const node = make('node');

@@ -5,7 +5,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cidr } from '@enid/ip';
@@ -171,6 +171,8 @@ function blocks(count: number): Cidr[] {
   return [...others, '10.0.0.0/16' as Cidr];
 }
 
+let mounted = 0;
+
 /**
  * Loads the programs for the pods of a path.
  * @returns what guards both by so many rules in both directions. The kernel holds the rules asked for last all the time: another link has them too.
@@ -178,12 +180,13 @@ function blocks(count: number): Cidr[] {
 async function open(stack: AsyncDisposableStack, path: Path): Promise<(count: number) => Promise<Way>> {
   const planes = new Map<NetNamespace, DataPlane>();
   for (const ns of nodesOf(path)) {
-    const directory = mkdtempSync(join(tmpdir(), 'enid-bench-'));
-    execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
+    const directory = join(tmpdir(), `enid-bench-${process.pid}-${++mounted}`);
     stack.defer(() => {
       execFileSync('umount', [directory]);
       rmdirSync(directory);
     });
+    mkdirSync(directory, 0o700);
+    execFileSync('mount', ['-t', 'bpf', 'bpf', directory]);
     const plane = await DataPlane.open({ directory: join(directory, 'policy'), ns });
     stack.defer(() => plane.close());
     planes.set(ns, plane);

@@ -20,6 +20,10 @@ export async function interruptible<T>(
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {
     return await work(stack);
+  } catch (error) {
+    // What was taken from under it is no news; the process ends with the lab.
+    if (stack.disposed) await new Promise(() => {});
+    throw error;
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
