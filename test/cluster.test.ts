@@ -5,11 +5,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { machineNetwork, processesOf, run, tracesOf } from './enid.ts';
 import { GIVEN } from './given.ts';
 import { type Kubectl, kubectls } from './kubectl.ts';
 import { GATE, readinessWebhook } from './readiness-webhook.ts';
+import { until } from './until.ts';
 
 const NAME = 'clustertest';
 
@@ -600,16 +600,4 @@ async function seen(child: ChildProcess, text: RegExp): Promise<RegExpExecArray>
     output.text = output.text.slice(match.index + match[0].length);
     return match;
   });
-}
-
-/** Tries until it does not throw. */
-async function until<T>(attempt: () => Promise<T>, patience = 20_000): Promise<T> {
-  for (const deadline = Date.now() + patience; ; ) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await sleep(100);
-    }
-  }
 }
