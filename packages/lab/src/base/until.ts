@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * Asks again until the answer is as wanted: for what can only be asked, such as a state in EC2.
  * @param what is named in the error.
  * @param timeout in milliseconds.
+ * @param pace from one answer to the next question, in milliseconds: longer for an API that many ask, such as AWS's.
  * @throws when the time is over, with the last answer.
  */
 export async function until<T>(
@@ -11,6 +12,7 @@ export async function until<T>(
   wanted: (answer: T) => boolean,
   what: string,
   timeout = 20_000,
+  pace = 50,
 ): Promise<T> {
   const deadline = Date.now() + timeout;
   for (;;) {
@@ -19,6 +21,6 @@ export async function until<T>(
     if (Date.now() > deadline) {
       throw new Error(`waited ${timeout / 1000} s in vain for ${what}; last seen: ${JSON.stringify(answer)}`);
     }
-    await sleep(50);
+    await sleep(pace);
   }
 }

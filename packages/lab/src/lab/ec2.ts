@@ -4,7 +4,12 @@ import { CREDENTIALS } from './credentials.ts';
 /** Where the AWS APIs of a lab are. */
 export type CloudRecord = { readonly ec2Endpoint: string; readonly region: string };
 
-/** A client of a lab's EC2 API, from the host, with the rights of the account. */
-export function ec2Client(cloud: CloudRecord): EC2Client {
-  return new EC2Client({ endpoint: cloud.ec2Endpoint, region: cloud.region, credentials: CREDENTIALS });
+/**
+ * How a client from the host speaks to a lab's AWS: with the rights of the account, and as patiently as the rates ask
+ * that it shares with the agents and the controller.
+ */
+export function awsConfig({ ec2Endpoint: endpoint, region }: CloudRecord) {
+  return { endpoint, region, credentials: CREDENTIALS, retryMode: 'adaptive', maxAttempts: 8 };
 }
+
+export const ec2Client = (cloud: CloudRecord) => new EC2Client(awsConfig(cloud));

@@ -6,13 +6,9 @@ import {
   DescribeTargetHealthCommand,
   ElasticLoadBalancingV2Client,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { CREDENTIALS } from './credentials.ts';
-import type { CloudRecord } from './ec2.ts';
+import { awsConfig, type CloudRecord } from './ec2.ts';
 
-/** A client of a lab's ELBv2 API, from the host, with the rights of the account. */
-export function elbClient({ ec2Endpoint: endpoint, region }: CloudRecord): ElasticLoadBalancingV2Client {
-  return new ElasticLoadBalancingV2Client({ endpoint, region, credentials: CREDENTIALS });
-}
+export const elbClient = (cloud: CloudRecord) => new ElasticLoadBalancingV2Client(awsConfig(cloud));
 
 export type LoadBalancerStatus = {
   readonly name: string;

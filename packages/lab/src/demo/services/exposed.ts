@@ -13,6 +13,8 @@ import type { Path } from './paths.ts';
 
 /** How long a load balancer may take from its Service or Ingress until it serves, in milliseconds. */
 const PATIENCE = 60_000;
+/** How often AWS is asked, in milliseconds: the controller asks the same operations, from the same rate. */
+export const PACE = 500;
 
 export type Zone = {
   readonly zone: string;
@@ -53,6 +55,7 @@ export async function exposed({ client, ec2, elbv2 }: Demo, path: Path): Promise
     (found) => found?.State?.Code === 'active',
     `${dnsName} to be active`,
     PATIENCE,
+    PACE,
   );
   const Values = [`ELB ${balancer!.LoadBalancerArn!.split(':loadbalancer/')[1]}`];
   const { NetworkInterfaces = [] } = await ec2.send(
@@ -66,6 +69,7 @@ export async function exposed({ client, ec2, elbv2 }: Demo, path: Path): Promise
     (targets) => targets.some(({ TargetHealth }) => TargetHealth?.State === 'healthy'),
     `a healthy target of ${path.service}`,
     PATIENCE,
+    PACE,
   );
   return {
     dnsName,

@@ -1,7 +1,7 @@
 /** The demo of load balancers: which client address arrives at a pod, on which way, and why. */
 import { applyObjects } from '@enid/kube';
 import type { Check } from '../check.ts';
-import { exposed } from './exposed.ts';
+import { type Exposed, exposed } from './exposed.ts';
 import { nodesUnderLocal } from './nodes-under-local.ts';
 import { pathCheck, type Sighting } from './path-check.ts';
 import { BACKENDS, PATHS } from './paths.ts';
@@ -34,7 +34,8 @@ const loadBalancers: Check = {
       'enid-demo',
     );
     await Promise.all(Object.values(BACKENDS).map((name) => pods.running(name)));
-    const all = await Promise.all(PATHS.map((path) => exposed(demo, path)));
+    const all: Exposed[] = [];
+    for (const path of PATHS) all.push(await exposed(demo, path));
     evidence.show(
       'aws elbv2 describe-load-balancers',
       all.map(({ kind, dnsName }) => `${kind.padEnd(11)} ${dnsName}`),

@@ -2,7 +2,7 @@
 import type { Service } from '@enid/kube';
 import { until } from '../../base/until.ts';
 import type { Check } from '../check.ts';
-import { exposed, targetHealth } from './exposed.ts';
+import { exposed, PACE, targetHealth } from './exposed.ts';
 import { PATHS, UNDER_LOCAL } from './paths.ts';
 
 /** Two health checks that fail, 10 s apart, and what comes before them. */
@@ -22,6 +22,7 @@ export const nodesUnderLocal: Check = {
       (all) => state(all, red.record.instanceId)?.State === 'unhealthy',
       `${red.record.name} to be unhealthy`,
       PATIENCE,
+      PACE,
     );
     for (const { record } of [red, blue]) {
       const url = `http://${record.address}:${port}/healthz`;
