@@ -18,6 +18,11 @@ const ENI: Readonly<Record<string, string>> = {
   'ipv4-prefix': '10.0.1.16/28\n10.0.1.64/28',
 };
 
+const LISTS: Readonly<Record<string, string>> = {
+  'network/interfaces/macs/': `${MAC}/`,
+  [`network/interfaces/macs/${MAC}/`]: Object.keys(ENI).join('\n'),
+};
+
 /** A metadata service; `answer` may answer a path in its own way. */
 async function service(t: TestContext, answer: (path: string, response: ServerResponse) => boolean) {
   const seen = { tokens: 0, paths: [] as string[] };
@@ -31,7 +36,7 @@ async function service(t: TestContext, answer: (path: string, response: ServerRe
     assert.equal(request.headers['x-aws-ec2-metadata-token'], `token-${seen.tokens}`);
     if (answer(path, response)) return;
     const [, entry] = /^network\/interfaces\/macs\/02:00:00:00:00:01\/(.+)$/.exec(path) ?? [];
-    const body = path === 'network/interfaces/macs/' ? `${MAC}/` : ENI[entry ?? ''];
+    const body = LISTS[path] ?? ENI[entry ?? ''];
     response.writeHead(body === undefined ? 404 : 200).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -59,6 +64,7 @@ test('an ENI is read with one token, its own address apart from the secondary on
   assert.deepEqual(eni!.securityGroups, ['sg-1', 'sg-2']);
   assert.deepEqual(await imds.vpcCidrs(MAC), ['10.0.0.0/16', '100.64.0.0/16']);
   assert.equal(seen.tokens, 1);
+  assert.ok(!seen.paths.some((path) => path.endsWith('network-card')), 'what is not listed is not asked for');
   await clock.advance(5 * 3600_000 + 1);
   await imds.enis();
   assert.equal(seen.tokens, 2);

@@ -101,7 +101,11 @@ export class Imds implements InstanceMetadata {
   }
 
   async #eni(mac: string): Promise<MetadataEni | undefined> {
-    const entry = (name: string) => this.#find(`network/interfaces/macs/${mac}/${name}`);
+    const root = `network/interfaces/macs/${mac}/`;
+    // What is not listed is not asked for: the library leaves the connection of an answer without a value open, which
+    // keeps a process that stops from ending.
+    const listed = new Set(lines((await this.#find(root)) ?? ''));
+    const entry = async (name: string) => (listed.has(name) ? await this.#find(`${root}${name}`) : undefined);
     const [id, device, card, subnetId, subnetCidr, vpcId, groups, ips, prefixes] = await Promise.all(
       [
         'interface-id',
