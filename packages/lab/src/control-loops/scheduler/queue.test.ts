@@ -36,3 +36,27 @@ it('takes the most important first, and looks at what found no node again when s
   assert.deepEqual(names(queue.take()), ['old']);
   assert.ok(ready >= 5);
 });
+
+it('spares a pod what cannot help it: neither an attempt nor a longer wait comes of it', async () => {
+  const clock = new ManualClock();
+  const queue = new SchedulingQueue(clock, () => {});
+  queue.giveBack(pod('picky'), queue.changes);
+  queue.giveBack(pod('modest'), queue.changes);
+  queue.retry(({ metadata }) => metadata?.name === 'modest');
+  await clock.advance(1_000);
+  assert.deepEqual(names(queue.take()), ['modest']);
+
+  queue.retry();
+  await clock.advance(0);
+  assert.deepEqual(names(queue.take()), ['picky']);
+});
+
+it('looks at a pod again in the end, though nothing has changed', async () => {
+  const clock = new ManualClock();
+  const queue = new SchedulingQueue(clock, () => {});
+  queue.giveBack(pod('old'), queue.changes);
+  await clock.advance(5 * 60_000 - 1);
+  assert.deepEqual(names(queue.take()), []);
+  await clock.advance(1);
+  assert.deepEqual(names(queue.take()), ['old']);
+});

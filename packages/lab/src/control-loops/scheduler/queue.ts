@@ -5,16 +5,20 @@ const BACKOFF = { base: 1_000, max: 10_000, random: () => 0 };
 /** After so long it is looked at again though nothing has changed that could help, in milliseconds. */
 const AT_LATEST = 5 * 60_000;
 
-type Waiting = { readonly until: number; readonly attempts: number };
+/** How often no node would take a pod, and until when it is not looked at again. */
+type Backoff = { readonly until: number; readonly attempts: number };
+/** Pods that no node would take, and when each is looked at again. */
+type Waiting = Map<string, { readonly pod: Pod; readonly due: number }>;
 
 /** Which pods are to be scheduled, in which order: the most important first, of equals the oldest. */
 export class SchedulingQueue {
   readonly #clock: Clock;
   readonly #onReady: () => void;
   readonly #ready = new Map<string, Pod>();
-  /** Those that no node would take. */
-  readonly #unschedulable = new Map<string, Pod>();
-  readonly #waiting = new Map<string, Waiting>();
+  /** Those for which nothing has changed since. */
+  readonly #unschedulable: Waiting = new Map();
+  readonly #backingOff: Waiting = new Map();
+  readonly #backoffs = new Map<string, Backoff>();
   /** Counts what has changed that could help a pod, for those that are just being looked at. */
   #changes = 0;
   #timer: { readonly at: number; readonly cancel: () => void } | undefined;
@@ -33,6 +37,7 @@ export class SchedulingQueue {
   put(pod: Pod): void {
     const key = keyOf(pod);
     this.#unschedulable.delete(key);
+    this.#backingOff.delete(key);
     this.#ready.set(key, pod);
     this.#onReady();
   }
@@ -40,7 +45,8 @@ export class SchedulingQueue {
   remove(key: string): void {
     this.#ready.delete(key);
     this.#unschedulable.delete(key);
-    this.#waiting.delete(key);
+    this.#backingOff.delete(key);
+    this.#backoffs.delete(key);
   }
 
   /** Takes all pods that are ready, in order. */
@@ -56,23 +62,36 @@ export class SchedulingQueue {
    */
   giveBack(pod: Pod, changes: number): void {
     const key = keyOf(pod);
-    const attempts = this.#waiting.get(key)?.attempts ?? 0;
+    const attempts = this.#backoffs.get(key)?.attempts ?? 0;
     const until = this.#clock.now() + backoffDelay(attempts, BACKOFF);
-    this.#waiting.set(key, { until, attempts: attempts + 1 });
-    this.#unschedulable.set(key, pod);
-    this.#wakeAt(changes === this.#changes ? this.#clock.now() + AT_LATEST : until);
+    this.#backoffs.set(key, { until, attempts: attempts + 1 });
+    if (changes === this.#changes) this.#wait(this.#unschedulable, pod, this.#clock.now() + AT_LATEST);
+    else this.#wait(this.#backingOff, pod, until);
   }
 
-  /** Something has changed that could help: all are looked at again when they have waited long enough. */
-  retry(): void {
+  /**
+   * Something has changed: the pods that it could help are looked at again when they have waited long enough.
+   * @param helps whether it could help a pod. One that it cannot is spared the attempt, and the longer wait after it.
+   */
+  retry(helps: (pod: Pod) => boolean = () => true): void {
     this.#changes++;
-    if (this.#unschedulable.size > 0) this.#wakeAt(this.#clock.now());
+    for (const [key, { pod }] of this.#unschedulable) {
+      if (!helps(pod)) continue;
+      this.#unschedulable.delete(key);
+      this.#wait(this.#backingOff, pod, this.#backoffs.get(key)!.until);
+    }
   }
 
   close(): void {
     this.#timer?.cancel();
     this.#ready.clear();
     this.#unschedulable.clear();
+    this.#backingOff.clear();
+  }
+
+  #wait(among: Waiting, pod: Pod, due: number): void {
+    among.set(keyOf(pod), { pod, due });
+    this.#wakeAt(due);
   }
 
   #wakeAt(at: number): void {
@@ -86,14 +105,15 @@ export class SchedulingQueue {
     this.#timer = undefined;
     const now = this.#clock.now();
     let next = Number.POSITIVE_INFINITY;
-    for (const [key, pod] of this.#unschedulable) {
-      const { until } = this.#waiting.get(key)!;
-      if (until > now) {
-        next = Math.min(next, until);
-        continue;
+    for (const waiting of [this.#backingOff, this.#unschedulable]) {
+      for (const [key, { pod, due }] of waiting) {
+        if (due > now) {
+          next = Math.min(next, due);
+          continue;
+        }
+        waiting.delete(key);
+        this.#ready.set(key, pod);
       }
-      this.#unschedulable.delete(key);
-      this.#ready.set(key, pod);
     }
     if (next < Number.POSITIVE_INFINITY) this.#wakeAt(next);
     if (this.#ready.size > 0) this.#onReady();

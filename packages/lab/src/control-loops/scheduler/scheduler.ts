@@ -10,6 +10,7 @@ import {
 } from '@enid/kube';
 import type { Cluster, Loop } from '../shared/cluster.ts';
 import { condition, isDeleted, isFinished } from '../shared/pods.ts';
+import { untolerated } from '../shared/taints.ts';
 import { decide } from './decide.ts';
 import { NodeInfos } from './node-infos.ts';
 import { SchedulingQueue } from './queue.ts';
@@ -64,10 +65,8 @@ class Scheduler implements Loop {
       this.#infos.forget(pod);
       this.#infos.changed(pod.spec.nodeName);
       this.#queue.remove(keyOf(pod));
-      // What is new on a node, or gone from it, or labelled otherwise, may make room or be wanted company.
-      if (!old?.spec?.nodeName || !now || isFinished(now) || isRelabelled(old, now)) {
-        this.#queue.retry();
-      }
+      if (!now || isFinished(now)) this.#queue.retry();
+      else if (!old?.spec?.nodeName || isRelabelled(old, now)) this.#queue.retry(mindsCompany);
     } else if (!now || isDeleted(now)) {
       this.#infos.forget(pod);
       this.#queue.remove(keyOf(pod));
@@ -76,7 +75,8 @@ class Scheduler implements Loop {
 
   #nodeChanged(old: Node | undefined, now: Node | undefined): void {
     this.#infos.changed(keyOf((now ?? old)!));
-    if (now && (!old || essence(old) !== essence(now))) this.#queue.retry();
+    if (!now || (old && essence(old) === essence(now))) return;
+    this.#queue.retry(({ spec }) => !untolerated(now.spec?.taints, spec?.tolerations));
   }
 
   #start(): void {
@@ -168,6 +168,13 @@ class Scheduler implements Loop {
     done.finally(() => this.#writes.delete(done));
   }
 }
+
+/** Whether a pod insists on the company of others, or on being apart: what is new on a node takes room, but may be that. */
+const mindsCompany = ({ spec: { affinity, topologySpreadConstraints } = { containers: [] } }: Pod) =>
+  [affinity?.podAffinity, affinity?.podAntiAffinity].some(
+    (terms) => terms?.requiredDuringSchedulingIgnoredDuringExecution?.length,
+  ) ||
+  topologySpreadConstraints?.some(({ whenUnsatisfiable }) => whenUnsatisfiable === 'DoNotSchedule') === true;
 
 const isRelabelled = (old: Pod, now: Pod) =>
   JSON.stringify(old.metadata?.labels) !== JSON.stringify(now.metadata?.labels);
