@@ -25,6 +25,8 @@ export class PodWorker {
   #impatience = new AbortController();
   #cancelWake: (() => void) | undefined;
   #failures = 0;
+  /** Until when it waits after failures. */
+  #retryAt = Number.NEGATIVE_INFINITY;
   #finished = false;
   #closed = false;
   #ids = new Set<string>();
@@ -95,6 +97,7 @@ export class PodWorker {
       try {
         const wake = await this.#once();
         this.#failures = 0;
+        this.#retryAt = Number.NEGATIVE_INFINITY;
         this.#wakeAt(wake);
       } catch (error) {
         if (this.#closed) break;
@@ -140,7 +143,9 @@ export class PodWorker {
     const { log, clock } = this.#context;
     if (error instanceof PodError) log.info({ pod }, error.message);
     else log.error({ pod, err: error }, 'pod could not be looked after');
-    this.#wakeAt(clock.now() + backoffDelay(this.#failures++, RETRY));
+    // Who fails again before the wait is over, because something has changed, waits no longer for it.
+    if (clock.now() >= this.#retryAt) this.#retryAt = clock.now() + backoffDelay(this.#failures++, RETRY);
+    this.#wakeAt(this.#retryAt);
   }
 
   #wakeAt(time: number): void {
