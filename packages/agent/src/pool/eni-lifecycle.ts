@@ -99,12 +99,16 @@ export class EniLifecycle {
 
   /**
    * Detaches an ENI, unless it is on its way already, and deletes it.
-   * @throws {AwsError} when it could not be detached: then it is as it was.
+   * @throws {AwsError} when it could not be detached, {Error} when a pod holds an address of it: then it is as it was.
    */
   async free(id: string): Promise<void> {
-    const { ec2 } = this.#options;
+    const { ec2, inUse } = this.#options;
     const eni = await ec2.eni(id);
-    if (eni?.attachment?.status.startsWith('attach')) await ec2.detachEni(eni.attachment.id);
+    if (eni?.attachment?.status.startsWith('attach')) {
+      // A release that could not be written down was undone meanwhile.
+      if (inUse(eni)) throw new Error(`${id} stays attached: a pod holds an address of it`);
+      await ec2.detachEni(eni.attachment.id);
+    }
     faultPoint('eni-detached');
     if (eni?.attachment) await this.#deleteDetached(id);
     else if (eni) await this.#delete(id);

@@ -103,7 +103,7 @@ export class PoolKeeper {
         await node.places.learn(node.primary);
         node.drain();
       }
-      for (const id of node.leaving.keys()) await this.#decrease(() => ec2.provisioner.free(id));
+      for (const id of node.leaving) await this.#decrease(() => ec2.provisioner.free(id));
       const actions = this.#obstacle ? [] : this.#plan(ec2.provisioner);
       for (const action of actions) grew = (await this.#carryOut(action, ec2.provisioner)) || grew;
       if (!grew) await ec2.housekeeping.run(node.primary);

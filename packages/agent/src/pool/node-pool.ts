@@ -39,10 +39,8 @@ export class NodePool {
   readonly limits: TypeLimits;
   readonly places: EniPlaces;
   readonly events = new PoolEvents();
-  /** ENIs that pods may have addresses of. */
+  /** The agent's ENIs by id, those that leave among them: which do, the pool alone says. */
   readonly enis = new Map<string, NodeEni>();
-  /** ENIs that are being given back. */
-  readonly leaving = new Map<string, NodeEni>();
   pool: Pool;
   primary: MetadataEni;
   /** ENIs that are somebody else's. */
@@ -87,6 +85,11 @@ export class NodePool {
   get view(): PoolView {
     const { pool, enis, bounds, events, asked, places } = this;
     return { pool, enis, bounds, events, asked, eniConfig: places.config };
+  }
+
+  /** ENIs that are being given back. */
+  get leaving(): ReadonlySet<string> {
+    return new Set(this.pool.enis.filter(({ leaving }) => leaving).map(({ id }) => id));
   }
 
   /** Resolves when pods can be given addresses for the first time. */
@@ -162,7 +165,7 @@ export class NodePool {
     const nodeEni = nodeEniOf(eni);
     this.enis.set(id, nodeEni);
     try {
-      await this.setEnis();
+      await this.setEnis(id);
     } catch (error) {
       this.enis.delete(id);
       throw error;
@@ -179,9 +182,14 @@ export class NodePool {
     this.notify();
   }
 
-  /** Makes the kernel have up the ENIs that pods may have addresses of. */
-  setEnis(): Promise<void> {
-    return this.#options.network.setEnis([...this.enis.values()]);
+  /**
+   * Makes the kernel have up the ENIs that pods may have addresses of.
+   * @param next an ENI whose addresses will be offered once this has resolved.
+   */
+  setEnis(next?: string): Promise<void> {
+    const { leaving } = this;
+    const used = [...this.enis.values()].filter(({ id }) => id === next || !leaving.has(id));
+    return this.#options.network.setEnis(used);
   }
 
   /** Lets the ENIs drain that are not where they should be. */

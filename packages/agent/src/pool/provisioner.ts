@@ -116,6 +116,7 @@ export class Provisioner {
   /** Attaches an ENI that brings so many slots. */
   async attach(count: number): Promise<void> {
     const node = this.#node;
+    // Those that leave are known, too: pods would lose one that is taken up and then freed.
     const known = new Set(node.enis.keys());
     const use = (eni: MetadataEni) => node.bringUp(eni, slotsOf(eni));
     const config = await this.#options.eniConfigs?.configFor();
@@ -147,10 +148,7 @@ export class Provisioner {
   /** Frees an ENI, or goes on with that where it came to a halt. */
   async free(id: string): Promise<void> {
     const node = this.#node;
-    const eni = node.leaving.get(id) ?? node.enis.get(id)!;
-    node.leaving.set(id, eni);
     node.pool = markLeaving(node.pool, id, true);
-    node.enis.delete(id);
     faultPoint('eni-leaving');
     try {
       await node.setEnis();
@@ -161,13 +159,11 @@ export class Provisioner {
       // The answer may be lost and not the detachment: it is used again only when EC2 has it attached.
       const found = await this.#options.ec2.eni(id);
       if (found?.attachment?.status !== 'attached') throw error;
-      node.leaving.delete(id);
-      node.enis.set(id, eni);
+      await node.setEnis(id);
       node.pool = markLeaving(node.pool, id, false);
-      await node.setEnis();
       throw error;
     }
-    node.leaving.delete(id);
+    node.enis.delete(id);
     node.pool = dropEni(node.pool, id);
     this.#options.log.info({ eni: id }, 'ENI freed');
   }

@@ -55,7 +55,8 @@ export class Reconciler {
     this.postpone();
     const shown = (await metadata.enis()).filter(({ networkCard }) => networkCard === 0);
     node.primary = shown.find(({ deviceNumber }) => deviceNumber === 0) ?? node.primary;
-    const used = shown.filter(({ id }) => node.enis.has(id));
+    const { leaving } = node;
+    const used = shown.filter(({ id }) => node.enis.has(id) && !leaving.has(id));
     await this.#housekeeping?.alignSecurityGroups(node.primary, used);
     const ours = shown.filter(({ id }) => !node.foreign.has(id)).map(observed);
     const { appeared, vanished, changed, pool } = reconcile(node.pool, ours, node.now);
