@@ -42,12 +42,17 @@ export class AwsError extends Error {
     return EXPLANATIONS[this.code] === throttled;
   }
 
+  /** The node's role may not make the call. */
+  get isDenied(): boolean {
+    return EXPLANATIONS[this.code] === denied;
+  }
+
   /** What a pod is refused for that needed the call; undefined for what has no word of its own. */
   get refusalCause(): RefusalCause | undefined {
     const explain = EXPLANATIONS[this.code];
     if (explain === throttled) return 'Throttled';
-    const isDenied = explain === denied || explain === badCredentials || explain === noCredentials;
-    return isDenied ? 'Denied' : LIMITS[this.code];
+    const isStranger = explain === badCredentials || explain === noCredentials;
+    return this.isDenied || isStranger ? 'Denied' : LIMITS[this.code];
   }
 
   /** What was named does not exist. */

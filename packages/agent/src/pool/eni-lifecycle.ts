@@ -35,6 +35,8 @@ export type EniLifecycleOptions = {
   readonly clusterName?: string | undefined;
   /** Whether a pod holds an address of the ENI: then it stays attached whatever fails. */
   readonly inUse: (eni: Ec2Eni) => boolean;
+  /** Whether pods are not to have addresses of the subnet. */
+  readonly excludes: (subnetId: string) => boolean;
   /** Ends every wait: what is under way is left for the next start. */
   readonly signal: AbortSignal;
 };
@@ -188,12 +190,13 @@ export class EniLifecycle {
   }
 
   async #subnets(primary: MetadataEni): Promise<string[]> {
-    const { ec2, identity, settings, clusterName, log } = this.#options;
+    const { ec2, identity, settings, clusterName, excludes, log } = this.#options;
     if (!settings.subnetDiscovery) return [primary.subnetId];
     try {
       const subnets = await ec2.subnets(primary.vpcId, identity.availabilityZone);
       return subnetOrder(subnets, primary.subnetId, clusterName);
     } catch (error) {
+      if (excludes(primary.subnetId)) throw error;
       log.warn({ err: error }, 'subnets cannot be looked up: the new ENI goes to that of the primary one');
       return [primary.subnetId];
     }

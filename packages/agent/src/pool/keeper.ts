@@ -39,8 +39,7 @@ export class PoolKeeper {
   /** Whether addresses are being fetched, or will be as soon as the loop comes to it. */
   get growing(): boolean {
     const { node } = this.#hands;
-    if (!this.#provisions || this.#stop.aborted || this.#backoff.pending(node.now)) return false;
-    if (this.#obstacle) return false;
+    if (this.#stop.aborted || this.growth.kind !== 'possible') return false;
     return canGrow({ pool: node.pool, bounds: node.bounds, now: node.now });
   }
 
@@ -51,7 +50,8 @@ export class PoolKeeper {
     if (!settings.provisioning) return { kind: 'disabled', by };
     const obstacle = this.#obstacle;
     if (obstacle) return { kind: 'impossible', reason: obstacle };
-    const failure = this.#backoff.pending(this.#hands.node.now);
+    const { places, now } = this.#hands.node;
+    const failure = places.unknown ?? this.#backoff.pending(now);
     return failure ? { kind: 'failed', ...failure } : { kind: 'possible' };
   }
 
@@ -141,7 +141,7 @@ export class PoolKeeper {
   async #increase(grow: () => Promise<void>): Promise<boolean> {
     const { log } = this.#options;
     const { node, reconciler, ec2 } = this.#hands;
-    if (this.#backoff.pending(node.now)) return false;
+    if (this.growth.kind !== 'possible') return false;
     try {
       await node.events.track('increaseDatastorePool', grow);
       this.#backoff.succeed();

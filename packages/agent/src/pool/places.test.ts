@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { explainAwsError } from '../aws/errors.ts';
+import type { Assignment } from '../seams.ts';
 import { type EniConfig, EniConfigError, type EniConfigSource } from './eni-config.ts';
 import type { FakeCloud } from './fake-cloud.ts';
 import { add, during, node, start } from './warm-pool.fixture.ts';
@@ -56,6 +57,64 @@ test("a subnet tagged 0 gives pods nothing, also the primary ENI's", async () =>
     add(pool, 11),
     /t3\.medium holds 10 pods without its primary ENI \(subnet-a is tagged kubernetes\.io\/role\/cni=0\)/,
   );
+});
+
+const throttled = () =>
+  explainAwsError(Object.assign(new Error(), { name: 'RequestLimitExceeded' }), {
+    operation: 'DescribeSubnets',
+    target: 'vpc-1',
+  });
+
+test('a start that cannot ask for tags fetches no address of a subnet that is tagged 0, and asks again soon', async () => {
+  let failures = 3;
+  const { clock, cloud, pool } = await node({
+    prepare: (cloud) => {
+      cloud.subnets.set('subnet-a', { free: 500, tags: { [CNI_ROLE]: '0' } });
+      cloud.subnets.set('subnet-b', { free: 50, tags: { [CNI_ROLE]: '1' } });
+    },
+    hook: (step) => {
+      if (step === 'before DescribeSubnets' && failures-- > 0) throw throttled();
+    },
+  });
+  const readiness = pool.ready();
+  assert.match(readiness.ok ? '' : readiness.reason, /EC2 throttles DescribeSubnets.*next attempt in \d+ s/);
+  await assert.rejects(add(pool, 1), /EC2 throttles DescribeSubnets/);
+  await clock.advance(60_000);
+  const assignments = await during(clock, add(pool, 1, 2, 3, 4, 5, 6));
+  assert.deepEqual(cloud.enis.get('eni-primary')!.addresses, []);
+  assert.ok(assignments.every(({ eni }) => cloud.enis.get(eni.id)!.subnetId === 'subnet-b'));
+});
+
+test('a role that may not ask for tags keeps nobody from an address', async () => {
+  const cause = Object.assign(new Error('x'), { name: 'UnauthorizedOperation' });
+  const { pool } = await node({
+    hook: (step) => {
+      if (step === 'before DescribeSubnets')
+        throw explainAwsError(cause, { operation: 'DescribeSubnets', target: 'vpc-1' });
+    },
+  });
+  const [{ eni }] = (await add(pool, 1)) as [Assignment];
+  assert.ok(eni.primary);
+});
+
+test('no ENI goes to a subnet that is known to be excluded while subnets cannot be looked up', async () => {
+  let failing = false;
+  const { clock, cloud, pool } = await node({
+    prepare: (cloud) => {
+      cloud.subnets.set('subnet-a', { free: 500, tags: { [CNI_ROLE]: '0' } });
+      cloud.subnets.set('subnet-b', { free: 50, tags: { [CNI_ROLE]: '1' } });
+    },
+    hook: (step) => {
+      if (failing && step === 'before DescribeSubnets') throw throttled();
+    },
+  });
+  failing = true;
+  await add(pool, 1);
+  await clock.advance(20_000);
+  assert.deepEqual(subnetsOf(cloud), ['subnet-a', 'subnet-b'], 'the primary ENI, and that of the start');
+  failing = false;
+  await clock.advance(60_000);
+  assert.deepEqual(subnetsOf(cloud), ['subnet-a', 'subnet-b', 'subnet-b']);
 });
 
 /** The ENIConfig of a node; none at first. */

@@ -1,6 +1,8 @@
 /** Where the ENIs of this node are to be: in which subnets, as EC2's tags or an ENIConfig say. */
 import type { PoolEni } from '@enid/ipam';
+import { AwsError } from '../aws/errors.ts';
 import type { MetadataEni } from '../aws/metadata.ts';
+import { Backoff, type Failure } from './backoff.ts';
 import type { EniConfig } from './eni-config.ts';
 import { excludedSubnets, TAG } from './eni-policy.ts';
 import type { WarmPoolOptions } from './investigate.ts';
@@ -12,7 +14,7 @@ const EXHAUSTED = 120_000;
 
 type Options = Pick<
   WarmPoolOptions,
-  'ec2' | 'eniConfigs' | 'settings' | 'identity' | 'clusterName' | 'clock' | 'log'
+  'ec2' | 'eniConfigs' | 'settings' | 'identity' | 'clusterName' | 'clock' | 'random' | 'log'
 >;
 
 export class EniPlaces {
@@ -21,12 +23,15 @@ export class EniPlaces {
   readonly #subnets = new Map<string, string>();
   /** Until when a subnet counts as one that has nothing left. */
   readonly #exhausted = new Map<string, number>();
-  #excluded: ReadonlySet<string> = new Set();
+  readonly #backoff: Backoff;
+  /** Subnets whose addresses pods are not to have; undefined as long as they are not known. */
+  #excluded: ReadonlySet<string> | undefined;
   #config: EniConfig | undefined;
   #dueAt = 0;
 
   constructor(options: Options) {
     this.#options = options;
+    this.#backoff = new Backoff(options.random);
   }
 
   /** What secondary ENIs are made with, under custom networking, as last heard of. */
@@ -44,17 +49,39 @@ export class EniPlaces {
     this.#dueAt = 0;
   }
 
+  /**
+   * Why it is not known yet which subnets are excluded, until that may be asked again: nothing is fetched for pods before. A
+   * node whose EC2 is away goes on with the addresses that it has.
+   */
+  get unknown(): Failure | undefined {
+    return this.#excluded ? undefined : this.#backoff.pending(this.#options.clock.now());
+  }
+
   /** Looks at tags, or for the ENIConfig. What cannot be found out stays as it was known. */
   async learn({ vpcId }: MetadataEni): Promise<void> {
-    const { ec2, eniConfigs, settings, identity, clock, log } = this.#options;
+    const { eniConfigs, clock, log } = this.#options;
     this.#dueAt = clock.now() + INTERVAL;
     try {
       if (eniConfigs) this.#config = await eniConfigs.configFor();
-      else if (ec2 && settings.provisioning && settings.subnetDiscovery)
-        this.#excluded = excludedSubnets(await ec2.subnets(vpcId, identity.availabilityZone));
+      else this.#excluded = await this.#findExcluded(vpcId);
+      this.#backoff.succeed();
     } catch (error) {
       log.warn({ err: error }, 'where ENIs are to be could not be found out');
+      if (eniConfigs) return; // It will be told.
+      if (error instanceof AwsError && error.isDenied) this.#excluded ??= new Set();
+      else this.#dueAt = this.#backoff.fail(error as Error, clock.now()).retryAt;
     }
+  }
+
+  async #findExcluded(vpcId: string): Promise<Set<string>> {
+    const { ec2, settings, identity } = this.#options;
+    if (!ec2 || !settings.provisioning || !settings.subnetDiscovery) return new Set();
+    return excludedSubnets(await ec2.subnets(vpcId, identity.availabilityZone));
+  }
+
+  /** Whether pods are known not to have addresses of the subnet, by its tag. */
+  excludes(subnetId: string): boolean {
+    return this.#excluded?.has(subnetId) ?? false;
   }
 
   /** Takes down where an ENI is. */
@@ -70,7 +97,7 @@ export class EniPlaces {
   /** Whether new pods get no addresses of the ENI, since it is not where it should be. */
   drains({ id, primary }: Pick<PoolEni, 'id' | 'primary'>): boolean {
     const subnetId = this.subnetOf(id);
-    if (!this.#options.eniConfigs) return this.#excluded.has(subnetId);
+    if (!this.#options.eniConfigs) return this.excludes(subnetId);
     return primary || (this.#config !== undefined && this.#config.subnetId !== subnetId);
   }
 

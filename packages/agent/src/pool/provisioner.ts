@@ -38,7 +38,8 @@ export class Provisioner {
       slotsOf(eni)
         .flatMap(addressesIn)
         .some((address) => node.pool.allocations.has(address));
-    this.lifecycle = new EniLifecycle({ ...options, inUse, signal: stop });
+    const excludes = (subnetId: string) => node.places.excludes(subnetId);
+    this.lifecycle = new EniLifecycle({ ...options, inUse, excludes, signal: stop });
   }
 
   /** When slots were last given back. */

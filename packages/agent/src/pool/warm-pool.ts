@@ -81,7 +81,7 @@ export class WarmPool implements AddressPool {
     const pool = new WarmPool(options, findings);
     const node = pool.#node;
     if (findings.adopted) await pool.#checkpoint.commit();
-    // Nothing is given out before it is known what is not to be; ENIConfigs, which say no such thing, may come later.
+    // Nothing is fetched before it is known what is not to be given out; ENIConfigs, which say no such thing, may come later.
     const places = options.eniConfigs ? undefined : node.places.learn(findings.primary);
     for (const { eni, slots } of findings.enis) await pool.#reconciler.takeUp(eni, slots, 'start');
     await places;
