@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FakeCloud } from './fake-cloud.ts';
-import { add, node } from './warm-pool.fixture.ts';
+import { add, during, keyOf, node } from './warm-pool.fixture.ts';
 
 test('secondary ENIs follow the security groups of the primary one', async () => {
   const { clock, cloud, pool } = await node();
@@ -12,6 +12,29 @@ test('secondary ENIs follow the security groups of the primary one', async () =>
   await clock.advance(130_000);
   const secondary = [...cloud.enis.values()].find(({ attachment }) => attachment?.deviceNumber === 1)!;
   assert.deepEqual(secondary.securityGroups, ['sg-1', 'sg-2']);
+});
+
+test('also while the pool changes all the time', async () => {
+  const { clock, cloud, pool } = await node({ env: { WARM_IP_TARGET: '1', IP_COOLDOWN_PERIOD: '0' } });
+  await during(clock, add(pool, ...Array(7).keys()));
+  cloud.change('eni-primary', { securityGroups: ['sg-2'] });
+  const busy = async (seconds: number) => {
+    for (const end = clock.now() + seconds * 1000; clock.now() < end; ) {
+      const calls = cloud.calls.length;
+      await add(pool, 7);
+      await clock.advance(35_000);
+      await pool.release(keyOf(7));
+      await clock.advance(10_000);
+      const changes = cloud.calls.slice(calls).filter((call) => /^(Assign|Unassign)/.test(call));
+      assert.deepEqual([...new Set(changes)].sort(), [
+        'AssignPrivateIpAddresses',
+        'UnassignPrivateIpAddresses',
+      ]);
+    }
+  };
+  await busy(180);
+  const secondary = [...cloud.enis.values()].find(({ attachment }) => attachment?.deviceNumber === 1)!;
+  assert.deepEqual(secondary.securityGroups, ['sg-2']);
 });
 
 test("ENIs that agents of other instances left behind are deleted; what is young or not an agent's stays", async () => {

@@ -10,12 +10,15 @@ import type { NodePool } from './node-pool.ts';
 const INTERVAL = 60_000;
 /** The same when there is something to be found. */
 const SOON = 5_000;
+/** The longest time between two comparisons, however busy the pool is. */
+const LONGEST = 120_000;
 
 export class Reconciler {
   readonly #options: WarmPoolOptions;
   readonly #node: NodePool;
   readonly #housekeeping: Housekeeping | undefined;
   #at: number;
+  #ranAt: number;
 
   /** @param confirmed whether the pool is known to be as EC2 has it. */
   constructor(
@@ -27,7 +30,8 @@ export class Reconciler {
     this.#options = options;
     this.#node = node;
     this.#housekeeping = housekeeping;
-    this.#at = options.clock.now() + (confirmed ? INTERVAL : SOON);
+    this.#ranAt = options.clock.now();
+    this.#at = this.#ranAt + (confirmed ? INTERVAL : SOON);
   }
 
   /** Whether it is time to compare. */
@@ -35,9 +39,9 @@ export class Reconciler {
     return this.#node.now >= this.#at;
   }
 
-  /** EC2 was changed: metadata may lag, so it is compared later. */
+  /** EC2 was changed: metadata may lag, so it is compared later, but not ever later. */
   postpone(): void {
-    this.#at = this.#node.now + INTERVAL;
+    this.#at = Math.min(this.#node.now + INTERVAL, this.#ranAt + LONGEST);
   }
 
   /** There may be something to be found. */
@@ -52,6 +56,7 @@ export class Reconciler {
   async run(force = false): Promise<void> {
     const node = this.#node;
     const { ec2, metadata } = this.#options;
+    this.#ranAt = node.now;
     this.postpone();
     const shown = (await metadata.enis()).filter(({ networkCard }) => networkCard === 0);
     node.primary = shown.find(({ deviceNumber }) => deviceNumber === 0) ?? node.primary;
