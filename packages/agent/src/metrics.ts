@@ -122,7 +122,7 @@ const FAMILIES: readonly Family[] = [
   {
     kind: 'counter',
     name: 'force_removed_enis',
-    help: 'ENIs that were detached by somebody else',
+    help: 'ENIs that were detached by somebody else while pods held addresses of them',
     samples: ({ events }) => one(events.lostEnis),
   },
   {

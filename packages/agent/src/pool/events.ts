@@ -3,7 +3,7 @@ export class PoolEvents {
   assignRequests = 0;
   releaseRequests = 0;
   refusals = 0;
-  /** ENIs that somebody else detached. */
+  /** ENIs that somebody else detached while pods held addresses of them. */
   lostEnis = 0;
   /** Addresses that vanished while a pod held them. */
   lostAddresses = 0;

@@ -62,8 +62,18 @@ test('an ENI that somebody detached is dropped; its pods keep their claim', asyn
   cloud.detach(cut.eni.id);
   await clock.advance(130_000);
   assert.ok(!cloud.up.some(({ id }) => id === cut.eni.id));
-  assert.equal(pool.view.events.lostAddresses, 1);
+  assert.deepEqual([pool.view.events.lostEnis, pool.view.events.lostAddresses], [1, 1]);
   assert.equal((await pool.release(cut.key))!.eni.id, cut.eni.id);
+});
+
+test('an ENI without pods that somebody detached is no loss', async () => {
+  const { clock, cloud, pool } = await node();
+  await during(clock, add(pool, 1));
+  const [, unused] = [...cloud.enis.keys()];
+  cloud.detach(unused!);
+  await clock.advance(130_000);
+  const { lostEnis, lostAddresses, reconciled } = pool.view.events;
+  assert.deepEqual([lostEnis, lostAddresses, reconciled.eniReconcileDel], [0, 0, 1]);
 });
 
 test('addresses that somebody else assigned are found when EC2 says that there is no room for more', async () => {

@@ -1,5 +1,6 @@
 /** Keeps the pool as metadata and EC2 show the node: what others attach is taken up, what they take away is dropped. */
-import { addressesIn, type ObservedEni, reconcile, type Slot, slotsOf } from '@enid/ipam';
+import type { Ipv4 } from '@enid/ip';
+import { addressesIn, addressesOf, type ObservedEni, reconcile, type Slot, slotsOf } from '@enid/ipam';
 import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
 import type { MetadataEni } from '../aws/metadata.ts';
 import type { Housekeeping } from './housekeeping.ts';
@@ -84,8 +85,10 @@ export class Reconciler {
     const node = this.#node;
     const { log } = this.#options;
     const { events } = node;
-    const { pool, appeared, vanished, lost, changed } = reconcile(node.pool, attached, node.now);
+    const before = node.pool;
+    const { pool, appeared, vanished, lost, changed } = reconcile(before, attached, node.now);
     node.pool = pool;
+    const isLost = (address: Ipv4) => lost.includes(address);
     events.reconciled.eniIPPoolReconcile += changed;
     for (const address of lost) {
       events.lostAddresses++;
@@ -97,7 +100,7 @@ export class Reconciler {
     }
     for (const id of vanished) {
       events.reconciled.eniReconcileDel++;
-      events.lostEnis++;
+      if (before.enis.some((eni) => eni.id === id && addressesOf(eni).some(isLost))) events.lostEnis++;
       node.enis.delete(id);
       log.error({ eni: id }, 'an ENI was detached by somebody else');
     }
