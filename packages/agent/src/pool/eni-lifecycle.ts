@@ -263,7 +263,7 @@ export class EniLifecycle {
         return;
       } catch (error) {
         if (error instanceof AwsError && error.isNotFound) return;
-        if (clock.now() >= deadline) {
+        if (clock.now() >= deadline || (error instanceof AwsError && error.isDenied)) {
           log.error({ err: error, eni: id }, 'ENI could not be deleted: it is left for the next clean-up');
           return;
         }

@@ -111,6 +111,26 @@ test('idle ENIs are given back once they are old enough, detached and deleted', 
   assert.deepEqual([...cloud.enis.keys()], ['eni-primary']);
 });
 
+test('a role that may not delete ENIs costs no time', async () => {
+  const cause = Object.assign(new Error('x'), { name: 'UnauthorizedOperation' });
+  const hook: Hook = (step) => {
+    if (step === 'before DetachNetworkInterface') detachedAt = clock.now();
+    if (step !== 'before DeleteNetworkInterface') return;
+    refusedAt.push(clock.now());
+    throw explainAwsError(cause, { operation: 'DeleteNetworkInterface', target: 'eni-1' });
+  };
+  let detachedAt = 0;
+  const refusedAt: number[] = [];
+  const { clock, pool } = await node({ hook });
+  await during(clock, add(pool, 1));
+  await pool.release(keyOf(1));
+  while (detachedAt === 0) await clock.advance(1_000);
+  await clock.advance(3_000);
+  assert.equal(pool.view.pool.enis.length, 1);
+  assert.equal(refusedAt.length, 1, 'what is refused once is refused again');
+  await during(clock, add(pool, ...Array(6).keys()));
+});
+
 test('WARM_IP_TARGET gives back what is over', async () => {
   const { clock, cloud, pool } = await node({ env: { WARM_IP_TARGET: '2' } });
   assert.equal(cloud.enis.get('eni-primary')!.addresses.length, 2);
