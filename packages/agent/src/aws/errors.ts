@@ -73,17 +73,30 @@ const LIMITS: Readonly<Record<string, RefusalCause>> = {
 export const PREFIX_WAY_OUT =
   'reserve a range of the subnet for prefixes (aws ec2 create-subnet-cidr-reservation --reservation-type prefix), tag another subnet of the zone with kubernetes.io/role/cni=1, or set ENABLE_PREFIX_DELEGATION=false';
 
-type Explain = (context: CallContext) => string;
+type Explain = (context: CallContext, message: string) => string;
 
 const throttled: Explain = ({ operation }) =>
   `EC2 throttles ${operation} for this account: fewer nodes at once, or a larger WARM_IP_TARGET, need fewer calls`;
-const denied: Explain = ({ operation }) =>
-  `the node's role may not call ec2:${operation}: attach the policy AmazonEKS_CNI_Policy to it`;
+const denied: Explain = ({ operation }, message) => {
+  const { action = `ec2:${operation}`, on = '', deny } = refusalIn(message);
+  const wayOut = deny ? `take away the ${deny}` : 'attach the policy AmazonEKS_CNI_Policy to it';
+  return `the node's role may not call ${action}${on}: ${wayOut}`;
+};
 const badCredentials: Explain = () =>
   "AWS does not accept the node's credentials: check the instance profile, the role of the service account, and the clock";
 
 const noCredentials: Explain = () =>
   'no AWS credentials were found: give the node an instance profile, or the service account a role';
+
+/**
+ * What IAM says of a refusal: a call may need more than the action of its own name, as one that makes a thing with tags needs
+ * ec2:CreateTags.
+ */
+function refusalIn(message: string): { action?: string; on?: string; deny?: string } {
+  const [, action, resource] = /not authorized to perform: (\S+)(?: on resource: (\S+))?/.exec(message) ?? [];
+  const [, deny] = /with an (explicit deny in an? [^.]+)/.exec(message) ?? [];
+  return { ...(action && { action }), ...(resource && { on: ` on ${resource}` }), ...(deny && { deny }) };
+}
 
 const EXPLANATIONS: Readonly<Record<string, Explain>> = {
   InsufficientFreeAddressesInSubnet: ({ target }) =>
@@ -135,6 +148,7 @@ export function explainAwsError(cause: unknown, context: CallContext): AwsError 
   }
   const known = name ?? 'Error';
   const text =
-    EXPLANATIONS[known]?.(context) ?? `${operation} on ${target} failed: ${message ?? String(cause)}`;
+    EXPLANATIONS[known]?.(context, message ?? '') ??
+    `${operation} on ${target} failed: ${message ?? String(cause)}`;
   return new AwsError(known, operation, `${text} (${known})`, { cause });
 }
