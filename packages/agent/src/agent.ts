@@ -94,7 +94,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
   });
   stack.defer(() => pool.stop());
   const { instanceType } = identity;
-  kubernetes?.follow({ pool, instanceType, maxPods: () => maxPodsOf(pool.view, instanceType) });
+  kubernetes?.follow({ pool, instanceType, maxPods: () => maxPodsOf(pool.view) });
 
   // A node without pods is shown as not ready until an address is there. One with pods goes on being ready: else
   // each restart of the agent would take it out of every load balancer.

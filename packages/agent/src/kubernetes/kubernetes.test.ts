@@ -210,15 +210,16 @@ test('max-pods that differs is an event and a metric; a cordoned node is not sch
 });
 
 test('what a node takes follows from its instance and the mode of its pool', () => {
-  const view = (mode: 'address' | 'prefix', draining: boolean, enis = 3) => {
+  const view = (mode: 'address' | 'prefix', draining: boolean, enis = 3, vcpus = 2) => {
     const primary = { id: 'eni-0', deviceNumber: 0, primary: true, since: 0, leaving: false };
     const pool = putEni(emptyPool(30_000, mode), { ...primary, draining, slots: [] });
-    return { pool, bounds: { enis, slotsPerEni: 5 } } as unknown as PoolView;
+    return { pool, bounds: { enis, slotsPerEni: 5 }, vcpus } as unknown as PoolView;
   };
-  assert.equal(maxPodsOf(view('address', false), 't3.medium'), 17);
-  assert.equal(maxPodsOf(view('address', true), 't3.medium'), 12);
-  assert.equal(maxPodsOf(view('prefix', false), 't3.medium'), 110);
-  assert.equal(maxPodsOf(view('address', true, 1), 't3.medium'), undefined);
+  assert.equal(maxPodsOf(view('address', false)), 17);
+  assert.equal(maxPodsOf(view('address', true)), 12);
+  assert.equal(maxPodsOf(view('prefix', false)), 110);
+  assert.equal(maxPodsOf(view('prefix', false, 4, 32)), 250, 'by the CPUs that EC2 tells');
+  assert.equal(maxPodsOf(view('address', true, 1)), undefined);
   assert.match(
     maxPodsDifference({ kubelet: 17, computed: 110, instanceType: 't3.medium' })!,
     /93 can never be used; start the kubelet with --max-pods=110/,

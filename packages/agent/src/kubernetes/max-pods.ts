@@ -1,5 +1,5 @@
 /** Whether the kubelet takes as many pods as the node has addresses for. */
-import { instanceLimits, maxPods } from '@enid/ipam';
+import { maxPods } from '@enid/ipam';
 import type { PoolView } from '../pool/node-pool.ts';
 
 export type MaxPods = {
@@ -23,8 +23,7 @@ export function maxPodsDifference({ kubelet, computed, instanceType }: MaxPods):
  * What the instance and the mode of its pool give, host-network pods included. ENIs that are others' do not count.
  * @returns undefined where no pod can have an address.
  */
-export function maxPodsOf({ pool, bounds }: PoolView, instanceType: string): number | undefined {
-  const vcpus = instanceLimits(instanceType)?.vcpus;
+export function maxPodsOf({ pool, bounds, vcpus }: PoolView): number | undefined {
   const limits = { enis: bounds.enis, ipv4PerEni: bounds.slotsPerEni + 1, ...(vcpus && { vcpus }) };
   try {
     return maxPods(limits, {

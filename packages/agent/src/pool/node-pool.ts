@@ -29,6 +29,8 @@ export type PoolView = {
   readonly pool: Pool;
   readonly enis: ReadonlyMap<string, NodeEni>;
   readonly bounds: Bounds;
+  /** Virtual CPUs of the instance, when they are known. */
+  readonly vcpus?: number | undefined;
   readonly events: PoolEvents;
   /** What secondary ENIs are made with, under custom networking. */
   readonly eniConfig?: EniConfig | undefined;
@@ -84,7 +86,7 @@ export class NodePool {
 
   get view(): PoolView {
     const { pool, enis, bounds, events, asked, places } = this;
-    return { pool, enis, bounds, events, asked, eniConfig: places.config };
+    return { pool, enis, bounds, vcpus: this.limits.vcpus, events, asked, eniConfig: places.config };
   }
 
   /** ENIs that are being given back. */
