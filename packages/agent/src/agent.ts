@@ -87,6 +87,7 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
     eniConfigs,
     schedulable: () => kubernetes?.schedulable ?? true,
     maxPods: () => kubernetes?.node?.maxPods,
+    onShortage: (refusal) => kubernetes?.short(refusal),
     runtimePods: async () => {
       const { listSandboxes } = await import('./container-runtime/container-runtime.ts');
       return ((await listSandboxes(config.sockets.containerRuntime)) ?? []).filter(({ running }) => running);

@@ -101,6 +101,23 @@ test('a refusal is an event on the pod and on the node, found by their uids, tol
   );
 });
 
+test('a shortage is an event on the node, the same one that refused pods bring', async (t) => {
+  const { server, kubernetes } = await start(t);
+  server.putNode('17');
+  await eventually(() => assert.ok(kubernetes.node!.node));
+  const cause = 'PrefixFragmentation';
+  const sentence = 'i-0a (t3.medium) can have no more addresses: subnet-0a is fragmented';
+  for (let again = 0; again < 50; again++) kubernetes.short({ cause, sentence });
+  kubernetes.refused({ metadata: {} }, new NoAddressError({ cause, sentence: 'no free address on i-0a' }));
+  await eventually(() => assert.ok(server.events.length > 0));
+  await kubernetes.close();
+  const told = server.events.map(({ involvedObject, ...event }) => ({
+    uid: (involvedObject as { uid: string }).uid,
+    told: `${event.type} ${event.reason}: ${event.message}`,
+  }));
+  assert.deepEqual(told, [{ uid: 'uid-of-node-1', told: `Warning ${cause}: ${sentence}` }]);
+});
+
 test('a cause that goes on is counted up each minute, under its first sentence, and told anew after ten', async () => {
   let now = 0;
   const told: string[] = [];

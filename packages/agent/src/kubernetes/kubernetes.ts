@@ -2,6 +2,7 @@
  * The agent's view of Kubernetes. Nothing in the pods' way waits for it: without the API server the agent works on, and
  * the API server hears of it later or not at all.
  */
+import type { Refusal } from '@enid/ipam';
 import { type About, type ApiAccess, EventRecorder, isNotFound, KubeClient, type Pod } from '@enid/kube';
 import type { Registry } from 'prom-client';
 import type { AttachmentObserver, PodIdentity } from '../cni/observer.ts';
@@ -106,6 +107,11 @@ export class Kubernetes implements AttachmentObserver, AsyncDisposable {
       this.#tell(subject, reason, message, () => this.#aboutPod(namespace, name, pod.uid));
     }
     this.#tellOfNode(reason, message);
+  }
+
+  /** The node can have no more addresses, though it needs some. */
+  short({ cause, sentence }: Refusal): void {
+    this.#tellOfNode(cause, sentence);
   }
 
   /** Writes what is still to be written, for a moment. */

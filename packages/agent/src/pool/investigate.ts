@@ -5,6 +5,7 @@ import {
   expire,
   instanceLimits,
   type Pool,
+  type Refusal,
   restore,
   type Slot,
   slotsOf,
@@ -42,6 +43,11 @@ export type WarmPoolOptions = {
   readonly schedulable?: (() => boolean) | undefined;
   /** How many pods the node takes, when that is known. */
   readonly maxPods?: (() => number | undefined) | undefined;
+  /**
+   * Told why the node cannot have more addresses, every few seconds as long as it needs some: no pod is refused on a node
+   * that never had any, since it is not ready. It neither throws nor waits.
+   */
+  readonly onShortage?: ((refusal: Refusal) => void) | undefined;
 };
 
 /** What the start finds out before there is a pool. */

@@ -48,7 +48,7 @@ export class PoolKeeper {
     const { settings } = this.#options;
     const by = settings.imdsOnly ? 'ENABLE_IMDS_ONLY_MODE' : 'DISABLE_NETWORK_RESOURCE_PROVISIONING';
     if (!settings.provisioning) return { kind: 'disabled', by };
-    const obstacle = this.#obstacle;
+    const obstacle = this.#cordoned ?? this.#unfit;
     if (obstacle) return { kind: 'impossible', reason: obstacle };
     const { places, now } = this.#hands.node;
     const failure = places.unknown ?? this.#backoff.pending(now);
@@ -59,12 +59,18 @@ export class PoolKeeper {
     return this.#options.settings.provisioning;
   }
 
+  /** Why the pool is neither made larger nor smaller for now: that is as an operator wants it. */
+  get #cordoned(): string | undefined {
+    const { settings, schedulable = () => true } = this.#options;
+    return settings.manageNonSchedulable || schedulable()
+      ? undefined
+      : 'the node is cordoned: uncordon it, or set AWS_MANAGE_ENIS_NON_SCHEDULABLE=true';
+  }
+
   /** Why the pool is neither made larger nor smaller, as things are set. */
-  get #obstacle(): string | undefined {
-    const { settings, identity, schedulable = () => true } = this.#options;
+  get #unfit(): string | undefined {
+    const { identity } = this.#options;
     const { pool, limits } = this.#hands.node;
-    if (!settings.manageNonSchedulable && !schedulable())
-      return 'the node is cordoned: uncordon it, or set AWS_MANAGE_ENIS_NON_SCHEDULABLE=true';
     if (pool.mode === 'address' || limits.hypervisor === 'nitro') return undefined;
     return `${identity.instanceType} is no Nitro instance, and only those can be delegated prefixes: use a Nitro type, or set ENABLE_PREFIX_DELEGATION=false for this node`;
   }
@@ -104,7 +110,7 @@ export class PoolKeeper {
         node.drain();
       }
       for (const id of node.leaving) await this.#decrease(() => ec2.provisioner.free(id));
-      const actions = this.#obstacle ? [] : this.#plan(ec2.provisioner);
+      const actions = this.#cordoned ? [] : this.#plan(ec2.provisioner);
       for (const action of actions) grew = (await this.#carryOut(action, ec2.provisioner)) || grew;
       if (!grew) await ec2.housekeeping.run(node.primary);
     }
@@ -141,7 +147,10 @@ export class PoolKeeper {
   async #increase(grow: () => Promise<void>): Promise<boolean> {
     const { log } = this.#options;
     const { node, reconciler, ec2 } = this.#hands;
-    if (this.growth.kind !== 'possible') return false;
+    if (this.growth.kind !== 'possible') {
+      this.#tellOfShortage();
+      return false;
+    }
     try {
       await node.events.track('increaseDatastorePool', grow);
       this.#backoff.succeed();
@@ -154,10 +163,23 @@ export class PoolKeeper {
       const { retryAt } = this.#backoff.fail(error as Error, node.now);
       ec2?.housekeeping.suspectLeftovers();
       log.warn({ err: error, retryAt: new Date(retryAt) }, 'no more addresses could be had');
+      this.#tellOfShortage();
       return false;
     } finally {
       node.notify();
     }
+  }
+
+  #tellOfShortage(): void {
+    const { identity, onShortage } = this.#options;
+    const { growth } = this;
+    if (growth.kind !== 'failed' && growth.kind !== 'impossible') return;
+    const cause = (growth.kind === 'failed' && growth.cause) || 'FailedAssignIP';
+    const { instanceId, instanceType } = identity;
+    onShortage?.({
+      cause,
+      sentence: `${instanceId} (${instanceType}) can have no more addresses: ${growth.reason}`,
+    });
   }
 
   /** The ENIs carry more than the pool knows of. */
@@ -175,7 +197,7 @@ export class PoolKeeper {
   async #decrease(shrink: () => Promise<void>): Promise<boolean> {
     const { log } = this.#options;
     const { node, reconciler } = this.#hands;
-    if (this.#decreaseBackoff.pending(node.now)) return false;
+    if (this.#unfit || this.#decreaseBackoff.pending(node.now)) return false;
     try {
       await node.events.track('decreaseDatastorePool', shrink);
       this.#decreaseBackoff.succeed();

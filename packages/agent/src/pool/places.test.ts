@@ -1,6 +1,7 @@
 /** Where ENIs are: subnets by their tags and free addresses, or an ENIConfig. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Refusal } from '@enid/ipam';
 import { explainAwsError } from '../aws/errors.ts';
 import type { Assignment } from '../seams.ts';
 import { type EniConfig, EniConfigError, type EniConfigSource } from './eni-config.ts';
@@ -147,8 +148,12 @@ const custom = () => {
 };
 
 test('custom networking: not ready without an ENIConfig, then pods are where it says and the primary ENI is not theirs', async () => {
-  const { eniConfigs, ...options } = custom();
-  const { clock, cloud, pool } = await node(options);
+  const { eniConfigs, prepare, change } = custom();
+  const told: Refusal[] = [];
+  const onShortage = (refusal: Refusal) => told.push(refusal);
+  const { clock, cloud, pool } = await node({ prepare, change: { ...change, onShortage } });
+  assert.equal(told[0]?.cause, 'FailedAssignIP');
+  assert.match(told[0].sentence, /can have no more addresses: the ENIConfig "us-east-1a" does not exist/);
   const readiness = pool.ready();
   assert.match(
     readiness.ok ? '' : readiness.reason,

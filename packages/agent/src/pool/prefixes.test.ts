@@ -1,7 +1,7 @@
 /** A pool of delegated prefixes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { countsOf, type Slot } from '@enid/ipam';
+import { countsOf, type Refusal, type Slot } from '@enid/ipam';
 import { TestClock } from '../test-clock.ts';
 import { FakeCloud, IDENTITY } from './fake-cloud.ts';
 import { add, during, keyOf, node, start } from './warm-pool.fixture.ts';
@@ -81,11 +81,15 @@ test('a running node is switched to prefixes and back, and its pods keep their a
 });
 
 test('a fragmented subnet is named with its free addresses, tried again after two minutes, and nothing is mixed in', async () => {
+  const told: Refusal[] = [];
   const { clock, cloud, pool } = await node({
     env: PREFIXES,
     prepare: (cloud) => cloud.subnets.set('subnet-a', { free: 57, blocks: 1, tags: {} }),
+    change: { onShortage: (refusal) => told.push(refusal) },
   });
   await during(clock, add(pool, ...Array(16).keys()));
+  assert.equal(told[0]?.cause, 'PrefixFragmentation');
+  assert.match(told[0].sentence, /i-0a \(t3\.medium\) can have no more addresses: subnet-a is fragmented/);
   await assert.rejects(
     add(pool, 16),
     /16 of 16 addresses assigned \(1 prefix\), 0 cooling; more cannot be had: subnet-a is fragmented: it has 4\d free addresses but no contiguous \/28 block.*reserve a range.*InsufficientCidrBlocks.*next attempt in 1\d\d s/,
@@ -116,13 +120,17 @@ test('prefixes come from another subnet when the first is fragmented', async () 
 });
 
 test('an instance without Nitro is given no prefix and says why', async () => {
+  const told: Refusal[] = [];
   const clock = new TestClock();
   const cloud = new FakeCloud(clock);
   await clock.advance(5000);
   const pool = await start(cloud.session(), clock, PREFIXES, {
     identity: { ...IDENTITY, instanceType: 'm4.large' },
+    onShortage: (refusal) => told.push(refusal),
   });
   await clock.advance(60_000);
+  assert.equal(told[0]?.cause, 'FailedAssignIP');
+  assert.match(told[0].sentence, /m4\.large is no Nitro instance/);
   await assert.rejects(
     add(pool, 1),
     /m4\.large is no Nitro instance.*ENABLE_PREFIX_DELEGATION=false for this node/,

@@ -1,7 +1,7 @@
 /** Addresses given out and taken back, and the pool that is kept for it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { countsOf } from '@enid/ipam';
+import { countsOf, type Refusal } from '@enid/ipam';
 import { explainAwsError } from '../aws/errors.ts';
 import { NoAddressError } from '../seams.ts';
 import type { Hook } from './fake-cloud.ts';
@@ -174,9 +174,16 @@ for (const [operation, code, reason, expected] of [
       if (step === `before ${operation}`)
         throw explainAwsError(Object.assign(new Error('x'), { name: code }), { operation, target });
     };
-    const { clock, cloud, pool } = await node({ hook });
+    const told: Refusal[] = [];
+    const { clock, cloud, pool } = await node({
+      hook,
+      change: { onShortage: (refusal) => told.push(refusal) },
+    });
+    assert.equal(told.length, 0);
     await add(pool, 1, 2, 3, 4, 5);
     await clock.advance(5000);
+    assert.equal(told[0]?.cause, reason, 'the node is told before any pod is refused');
+    assert.match(told[0].sentence, expected);
     await assert.rejects(add(pool, 6), (error: NoAddressError) => {
       assert.match(error.message, expected);
       assert.equal(error.reason, reason);
@@ -262,7 +269,8 @@ test('ENIs are not brought for a pod while provisioning is off', async () => {
 
 test('the ENIs of a cordoned node are left as they are, unless AWS_MANAGE_ENIS_NON_SCHEDULABLE', async () => {
   let cordoned = false;
-  const change = { schedulable: () => !cordoned };
+  const told: Refusal[] = [];
+  const change = { schedulable: () => !cordoned, onShortage: (refusal: Refusal) => told.push(refusal) };
   const { clock, cloud, pool } = await node({ change });
   cordoned = true;
   await add(pool, 1, 2, 3, 4, 5);
@@ -272,6 +280,7 @@ test('the ENIs of a cordoned node are left as they are, unless AWS_MANAGE_ENIS_N
     add(pool, 6),
     /the node is cordoned: uncordon it, or set AWS_MANAGE_ENIS_NON_SCHEDULABLE/,
   );
+  assert.deepEqual(told, [], 'that is as somebody wants it');
   await pool.stop();
   const next = await start(cloud.session(), clock, { AWS_MANAGE_ENIS_NON_SCHEDULABLE: 'true' }, change);
   await during(clock, add(next, 6));
