@@ -153,6 +153,18 @@ test('a small subnet runs dry, and prefixes need whole blocks', () => {
   assert.throws(() => run({}, { nodes: 30, subnets: [{ name: 'a', length: 28 }] }), ScenarioError);
 });
 
+test('1,000 nodes for 24 hours at 5 pod changes a node and hour take less than a minute: a tenth of that, 6 s', () => {
+  const begun = process.cpuUsage();
+  const part = { nodes: 1_000, hours: 2.4, changesPerNodeHour: 5, subnets: [{ name: 'a', length: 16 }] };
+  const { pods } = run({}, part);
+  // Time of the processor, whatever else this machine does.
+  const { user, system } = process.cpuUsage(begun);
+  const seconds = (user + system) / 1e6;
+  // As many come as go.
+  assert.ok(Math.abs(pods.added / 6_000 - 1) < 0.05, `${pods.added} pods came`);
+  assert.ok(seconds < 6, `${seconds} s`);
+});
+
 test('the same seed gives the same, another one something else', () => {
   const of = (seed: number) => run({ WARM_IP_TARGET: '2' }, { burst: 4, seed });
   assert.deepEqual(of(5), of(5));
