@@ -9,6 +9,7 @@ export { MalformedMessageError } from './netlink/attributes.ts';
 export { NetlinkError, type Request } from './netlink/message.ts';
 export { NetNamespace } from './netns.ts';
 export { type NftChain, nftChains } from './nft-chains.ts';
+export { type NftElement, nftElements } from './nft-elements.ts';
 export { nftGeneration } from './nft-generation.ts';
 export { Nftables, type NftCommand, NftError, type NftObject, type NftTransaction } from './nftables.ts';
 export { type Address, type AddressSpec, addAddress, deleteAddress } from './rtnetlink/address.ts';

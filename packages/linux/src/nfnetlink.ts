@@ -1,5 +1,5 @@
 /** What nftables' own netlink protocol tells (linux/netfilter/nf_tables.h), in microseconds, where nft(8) takes milliseconds. */
-import { Attributes } from './netlink/attributes.ts';
+import { Attributes, type MessageWriter } from './netlink/attributes.ts';
 import { buildRequest, type Request } from './netlink/message.ts';
 import { NetlinkSocket } from './netlink/socket.ts';
 import type { NetNamespace } from './netns.ts';
@@ -13,11 +13,23 @@ export function openNetfilter(ns?: NetNamespace): NetlinkSocket {
   return NetlinkSocket.open(NETLINK_NETFILTER, ns);
 }
 
-/** A request of nftables for objects of every family. @param message its number (NFT_MSG_*). */
-export function nftRequest(description: string, message: number, flags = 0): Request {
+/**
+ * A request of nftables.
+ * @param message its number (NFT_MSG_*).
+ * @param of the family of the objects (NFPROTO_*), every one unless given; `fill` writes attributes.
+ */
+export function nftRequest(
+  description: string,
+  message: number,
+  flags = 0,
+  { family = 0, fill = () => {} }: { family?: number; fill?: (writer: MessageWriter) => void } = {},
+): Request {
   // The upper byte is nftables' subsystem of nfnetlink.
   return buildRequest(description, (10 << 8) | message, flags, (writer) => {
-    writer.raw(new Uint8Array(NFGENMSG_LENGTH));
+    const header = new Uint8Array(NFGENMSG_LENGTH);
+    header[0] = family;
+    writer.raw(header);
+    fill(writer);
   });
 }
 
