@@ -77,6 +77,19 @@ describe('Informer', () => {
     assert.deepEqual(errors, []);
   });
 
+  it('has the same objects after a list that tells nothing new of them', async () => {
+    server.put('b', 'uid-b');
+    await eventually(() => assert.ok(informer.get('default/b')));
+    const before = informer.get('default/a');
+    server.hangUp('end');
+    server.put('c', 'uid-c');
+    server.forget();
+    await eventually(() => assert.ok(informer.get('default/c')));
+    assert.equal(informer.get('default/a'), before);
+    assert.equal(informer.by('node', 'node-1')[0], before);
+    assert.deepEqual(changes, ['- uid-a', '- uid-b', '- uid-c']);
+  });
+
   it('survives handlers that throw, and says so', async () => {
     informer.onChange(() => {
       throw new Error('handler is broken');

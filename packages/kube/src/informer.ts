@@ -182,8 +182,10 @@ export class Informer<T extends KubeObject, I extends string = never> {
   }
 
   #put(object: T): void {
+    const known = this.#objects.get(keyOf(object));
+    // What a list tells again stays the object that it was: who goes by identity sees that nothing has changed.
+    if (known && known.metadata?.resourceVersion === object.metadata?.resourceVersion) return;
     const old = this.#objects.put(object);
-    if (old && old.metadata?.resourceVersion === object.metadata?.resourceVersion) return;
     // Deleted and made anew under its name while nobody was listening: two things that happened.
     if (old && old.metadata?.uid !== object.metadata?.uid) {
       this.#tell(old, undefined);
