@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NetNamespace, Nftables } from '@enid/linux';
 import { LinuxNodeNetwork } from '../network/node-network.ts';
 import {
@@ -161,6 +162,15 @@ test('kube-proxy is found in each of its modes', async (t) => {
   await gone;
   assert.deepEqual(told, ['link kube-ipvs0']);
   assert.equal(findKubeProxy(bed.node), undefined);
+  // Chains of nftables, too, are seen to come and go while it is waited for them.
+  const found = kubeProxyFound(bed.node, signal);
+  await sleep(600);
+  await nftables.apply('add table ip nat; add chain ip nat KUBE-SERVICES\n');
+  await found;
+  const goneAgain = kubeProxyGone(bed.node, signal, async (found) => void told.push(found));
+  await nftables.apply('delete table ip nat\n');
+  await goneAgain;
+  assert.deepEqual(told, ['link kube-ipvs0', 'chain KUBE-SERVICES of table ip nat']);
   // Not every kernel has it.
   if (legacy('-N', 'KUBE-MARK-MASQ').status !== 0) return t.diagnostic('no iptables-legacy here');
   assert.equal(findKubeProxy(bed.node), undefined);
