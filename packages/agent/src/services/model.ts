@@ -1,4 +1,5 @@
 /** From a Service and its EndpointSlices to what a node must do about each of its ports. Pure. */
+import { createHash } from 'node:crypto';
 import {
   type Cidr,
   contains,
@@ -33,7 +34,7 @@ export type Frontend = {
 
 /** One port of a Service in one family of addresses. */
 export type ServicePort = {
-  /** `namespace/name/port`, without the last part where the port has no name. */
+  /** For the names of chains and maps: `namespace/name/port`, without the last part where the port has no name; see {@link idOf}. */
   readonly id: string;
   /** `namespace/name` */
   readonly service: string;
@@ -79,6 +80,8 @@ export type ModelOptions = {
   readonly endpointCidrs: readonly Cidr[];
 };
 
+/** The longest that the longest name of a chain has room for: nftables has 255 characters for it. */
+const ID_LENGTH = 160;
 const DEFAULT_AFFINITY_SECONDS = 10_800;
 /** Addresses that no connection can be sent on to: this host, loopback, link-local, multicast. */
 const UNUSABLE = /^(0|127|169\.254|22[4-9]|2[3-5]\d)\.|^(::1?$|fe[89ab]|ff)/;
@@ -150,7 +153,7 @@ function portsOf(
   return options.families.flatMap((family) =>
     (spec.ports ?? []).flatMap((port) => {
       const protocol = (port.protocol ?? 'TCP').toLowerCase();
-      const id = port.name ? `${nameOf(service)}/${port.name}` : nameOf(service);
+      const id = idOf(service, port);
       if (!isProtocol(protocol)) {
         problems.add(
           'UnknownProtocol',
@@ -158,8 +161,15 @@ function portsOf(
         );
         return [];
       }
-      if (!isPort(port.port) || !/^[A-Za-z0-9./-]{1,160}$/.test(id)) {
+      if (!isPort(port.port)) {
         problems.add('InvalidPort', `port "${port.name ?? ''}" ${port.port} is none`);
+        return [];
+      }
+      if (!/^[A-Za-z0-9./_-]+$/.test(id)) {
+        problems.add(
+          'InvalidPort',
+          `port "${port.name ?? ''}" has a name with other characters than letters, digits and -`,
+        );
         return [];
       }
       const ofFamily = addresses.filter(({ address }) => familyOf(address) === family);
@@ -190,6 +200,14 @@ function portsOf(
       ];
     }),
   );
+}
+
+/** Unlike for all ports. What is too long, as Kubernetes lets it be, ends with `_` and a hash: no name there has that character. */
+function idOf(service: Service, { name }: ServicePortSpec): string {
+  const id = name ? `${nameOf(service)}/${name}` : nameOf(service);
+  if (id.length <= ID_LENGTH) return id;
+  const hash = createHash('sha256').update(id).digest('hex').slice(0, 32);
+  return `${id.slice(0, ID_LENGTH - 1 - hash.length)}_${hash}`;
 }
 
 type AddressKind = 'cluster' | 'external' | 'load-balancer';
@@ -229,6 +247,11 @@ function sourceRanges(texts: readonly string[] | undefined, problems: Problems):
       return [];
     }
   });
+  return disjoint(blocks);
+}
+
+/** Blocks without those that lie in another: nftables takes none that overlap. */
+export function disjoint(blocks: readonly Cidr[]): Cidr[] {
   const widestFirst = [...new Set(blocks)].sort((a, b) => prefixLength(a) - prefixLength(b));
   return widestFirst.filter(
     (block, index) => !widestFirst.slice(0, index).some((wider) => contains(wider, networkOf(block))),

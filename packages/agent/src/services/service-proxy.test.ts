@@ -548,6 +548,48 @@ test('what was remembered of a client is forgotten when affinity is switched off
   assert.equal(await by(), 'c');
 });
 
+test('names as long as Kubernetes lets them be', async (t) => {
+  const { bed, pods, proxy, problems } = await start(t);
+  const namespace = 'n'.repeat(63);
+  const name = 's'.repeat(63);
+  const portNames = ['a', 'b'].map((last) => `${'p'.repeat(62)}${last}`);
+  const metadata = { namespace, name, creationTimestamp: '2024-01-01T00:00:00Z' };
+  const long = service(
+    name,
+    {
+      type: 'LoadBalancer',
+      clusterIP: CLUSTER_IP,
+      sessionAffinity: 'ClientIP',
+      externalTrafficPolicy: 'Local',
+      loadBalancerSourceRanges: [`${CLIENT}/32`],
+      ports: portNames.map((name, index) => ({ name, port: 80 + index, nodePort: 30_080 + index })),
+    },
+    { metadata, status: { loadBalancer: { ingress: [{ ip: VIPS[0] }] } } },
+  );
+  const of = (endpoints: Parameters<typeof slice>[2]) =>
+    portNames.map((portName, index) => {
+      const { metadata, ...rest } = slice(name, 8080, endpoints.slice(index), { portName });
+      return { ...rest, metadata: { ...metadata, namespace } };
+    });
+  // More endpoints of each kind than one has digits for.
+  const many = Array.from({ length: 12 }, (_, host) => elsewhere(`10.0.2.${100 + host}`));
+  await bring(proxy, [long], of([POD_A, POD_B, ...many]));
+  await bring(proxy, [long], of([POD_A, POD_B]));
+  const by = async (...args: Parameters<typeof call>) => ((await call(...args)) as { by: string }).by;
+  const first = await by(bed.outside, VIPS[0], 80, { localAddress: CLIENT as never });
+  assert.ok(['a', 'b'].includes(first));
+  for (const [address, port] of [
+    [VIPS[0], 80],
+    [NODE_IP, 30_080],
+  ] as const)
+    assert.equal(await by(bed.outside, address, port, { localAddress: CLIENT as never }), first);
+  // The two ports, whose names differ at their ends, are two.
+  assert.equal(await by(pods.b, CLUSTER_IP, 81), 'b');
+  await bring(proxy, [long], of([POD_B, POD_A]));
+  assert.equal(await by(pods.b, CLUSTER_IP, 81), 'a');
+  assert.deepEqual(problems, []);
+});
+
 test("pods on the node's own network are endpoints as others are", async (t) => {
   const { bed, pods, proxy } = await start(t);
   serveTcp(t, bed.node, NODE_IP, 9000, 'host');
