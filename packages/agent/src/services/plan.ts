@@ -96,9 +96,19 @@ function memoryChain(
   return { chain: into(memory), memories: [memory] };
 }
 
+/** The id of the port that a memory is of. */
+export function idOfMemory(memory: string): string {
+  return memory.split('.')[0]!;
+}
+
 /** The id of the port whose clients a chain remembers. */
 export function idOfMemoryChain(chain: string): string {
-  return chain.slice('remember/'.length).split('.')[0]!;
+  return idOfMemory(chain.slice('remember/'.length));
+}
+
+/** The endpoint that an element of `affinity-members` lets clients be remembered with. */
+export function endpointOfMember(key: string): string {
+  return concat(...key.split(' . ').slice(-2));
 }
 
 /** A block as nft lists it: one address without a length. */

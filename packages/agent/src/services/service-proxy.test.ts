@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { Nftables } from '@enid/linux';
+import { type NetNamespace, Nftables, nftElements } from '@enid/linux';
 import type { ServiceSpec } from './kubernetes.ts';
 import { TABLE } from './layout.ts';
 import type { Problem } from './model.ts';
@@ -228,6 +228,54 @@ test('a client stays with its endpoint for its time, and is given another when t
   assert.ok(seen.size > 1);
 });
 
+/** Whether an endpoint is in the tables. */
+function isServed(ns: NetNamespace, address: string): boolean {
+  const endpoints = nftElements({ family: 'ip', table: TABLE, map: 'endpoints-tcp' }, ns)!;
+  return endpoints.some(({ value }) => value.subarray(0, 4).join('.') === address);
+}
+
+test('from the moment in which an endpoint is out of the tables, no client that was with it is sent there', async (t) => {
+  const { bed, pods, proxy } = await start(t);
+  const of = (...endpoints: Parameters<typeof slice>[2]) => [slice('web', 8080, endpoints)];
+  const sticky = web({
+    type: 'NodePort',
+    ports: [{ port: 80, nodePort: 30_080 }],
+    sessionAffinity: 'ClientIP',
+  });
+  const addresses: Record<string, string> = { a: POD_A, b: POD_B };
+  const late: string[] = [];
+  const seen = new Set<string>();
+  let running = true;
+  const client = async (ns: NetNamespace, address: string, port: number) => {
+    while (running) {
+      const gone = Object.keys(addresses).filter((name) => !isServed(bed.node, addresses[name]!));
+      const outcome = await call(ns, address, port);
+      const by = typeof outcome === 'object' ? outcome.by : outcome;
+      seen.add(by);
+      if (gone.includes(by) || !(by in addresses)) late.push(`${by} without ${gone}`);
+    }
+  };
+  await bring(proxy, [sticky], of(POD_A, POD_B));
+  const clients = Promise.all([
+    client(bed.node, CLUSTER_IP, 80),
+    client(pods.c, NODE_IP, 30_080),
+    client(bed.outside, NODE_IP_2, 30_080),
+  ]);
+  for (let round = 0; round < 8; round++) {
+    const [stays, goes] = round % 2 ? [POD_A, POD_B] : [POD_B, POD_A];
+    await bring(proxy, [sticky], of(stays));
+    assert.equal(isServed(bed.node, goes), false);
+    for (let n = 0; n < 10; n++)
+      assert.equal(addresses[((await call(bed.node, CLUSTER_IP, 80)) as { by: string }).by], stays);
+    // Who was with the one that stays is so still, and nobody is with the other.
+    await bring(proxy, [sticky], of(POD_A, POD_B));
+  }
+  running = false;
+  await clients;
+  assert.deepEqual(late, []);
+  assert.deepEqual([...seen].sort(), ['a', 'b']);
+});
+
 test("source ranges bind a load balancer address alone; a proxy is not the node's to answer", async (t) => {
   const { bed, pods, proxy } = await start(t);
   const balanced = (loadBalancerSourceRanges: string[]) =>
@@ -377,6 +425,26 @@ test('a restart takes up what is there: no connection fails, no endpoint moves, 
   assert.equal(String(echo), 'still there');
   assert.deepEqual(await call(pods.b, '172.20.0.12', 80), remembered);
   assert.notEqual(await call(pods.b, '172.20.0.99', 80, { timeout: 200 }), 'ECONNREFUSED');
+});
+
+test('what follows from a change is done, though a report about it fails', async (t) => {
+  let broken = false;
+  const { pods, proxy } = await start(t, {
+    report: () => {
+      if (!broken) return;
+      broken = false;
+      throw new Error('nobody listens');
+    },
+  });
+  const dns = service('dns', { clusterIP: CLUSTER_IP, ports: [{ port: 53, protocol: 'UDP' }] });
+  const endpoints = [slice('dns', 8080, [POD_B], { protocol: 'UDP' })];
+  await bring(proxy, [dns], endpoints);
+  const client = udpSocket(t, pods.a, POD_A);
+  assert.deepEqual(await ask(client, CLUSTER_IP, 53), { by: 'b', sees: POD_A });
+  broken = true;
+  await bring(proxy, [web({ clusterIP: '172.20.0.11', externalIPs: ['nonsense'] })], []);
+  assert.equal(broken, false);
+  assert.equal(await ask(client, CLUSTER_IP, 53, 200), 'timeout');
 });
 
 test('what somebody else deletes comes back', async (t) => {

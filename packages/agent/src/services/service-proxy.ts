@@ -5,11 +5,9 @@ import { NetNamespace } from '@enid/linux';
 import { Registry } from 'prom-client';
 import { type Clock, systemClock } from '../clock.ts';
 import { HealthChecks, type ProxyHealth, serveProxyHealth } from './health.ts';
-import type { Family } from './layout.ts';
 import { ServiceMetrics } from './metrics.ts';
 import type { Problem } from './model.ts';
-import { type Change, splitKey } from './objects.ts';
-import { familyName, idOfMemoryChain, memoriesOf } from './plan.ts';
+import { familyName } from './plan.ts';
 import { StaleFlows } from './stale-flows.ts';
 import { Tables } from './tables.ts';
 import { takenNodePorts } from './taken-ports.ts';
@@ -217,6 +215,9 @@ export class ServiceProxy implements AsyncDisposable {
           [...touched.values()].flatMap((objects) => [...objects]),
         );
     this.#compareAll = false;
+    // At once: after a failure below nobody would know of these changes any more.
+    this.#flows.follow(changes);
+    if (all || udp) this.#flows.cut();
     const now = this.#clock.now();
     this.#lastUpdated = now;
     this.#metrics.syncDuration.observe((performance.now() - began) / 1000);
@@ -233,30 +234,6 @@ export class ServiceProxy implements AsyncDisposable {
     );
     for (const problem of takenNodePorts(this.#ns, this.#wanted.ports(), changes)) this.#report(problem);
     this.#tell('health', await this.#checks.set(this.#wanted.healthChecks));
-    await this.#forget(changes, all);
-    this.#flows.follow(changes);
-    if (all || udp) this.#flows.cut();
-  }
-
-  /** Clients of endpoints that are gone, or of a Service that has no affinity any more, are given others. */
-  async #forget(changes: readonly Change[], all: boolean): Promise<void> {
-    const lost = new Set<string>();
-    for (const { object, from } of changes) {
-      const { family, set } = splitKey(object);
-      if (set === 'affinity-members' && from !== undefined) {
-        lost.add(`${family} ${idOfMemoryChain(from.slice('goto '.length))}`);
-      }
-    }
-    // A former run may have ended between the two.
-    const ports = all ? [...this.#wanted.ports()].map(({ id, family }) => `${familyName(family)} ${id}`) : [];
-    for (const port of new Set([...lost, ...ports])) {
-      const [family, id] = port.split(' ') as [Family, string];
-      const endpoints = new Set(this.#wanted.stickyEndpointsOf(id, family === 'ip' ? 4 : 6));
-      for (const memory of Object.values(memoriesOf(id))) {
-        if (!lost.has(port) && !this.#tables.hadOthers(family, memory, endpoints)) continue;
-        await this.#tables.forget(family, memory, endpoints);
-      }
-    }
   }
 
   /** Reports the problems of one kind that are new. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { NetNamespace, Nftables } from '@enid/linux';
 import { baseScript, TABLE } from './layout.ts';
+import { readMemory } from './memory.ts';
 import { listedObjects } from './objects.ts';
 import { type Goal, Tables } from './tables.ts';
 import { elsewhere, NODE, service, slice, VIPS, v6Of } from './testbed.ts';
@@ -89,6 +90,7 @@ test('a change sends what changed, and nothing of others', async (t) => {
   const goal: Goal = {
     get: (object) => (object === key ? '10.9.9.9 . 9' : wanted.get(object)),
     byService: () => wanted.byService(),
+    stickyEndpointsOf: (id, family) => wanted.stickyEndpointsOf(id, family),
   };
   const { changes } = await tables.change(
     goal,
@@ -110,11 +112,113 @@ test('what the kernel refuses of one Service keeps no other from its rules', asy
   const goal: Goal = {
     get: () => '',
     byService: () => Array.from({ length: 9 }, (_, index) => [`default/s${index}`, [element(index)]]),
+    stickyEndpointsOf: () => new Set(),
   };
   const { refused } = await tables.restore(goal);
   assert.deepEqual([...refused.keys()], ['default/s5']);
   const listing = await new Nftables(ns).list({ family: 'ip', name: TABLE });
   assert.equal(listedObjects(listing!).size, 8);
+});
+
+/** One port with affinity that has these endpoints. */
+async function sticky(...endpoints: string[]): Promise<Wanted> {
+  const wanted = new Wanted({ families: [4], podLinks: 'eni*', endpointCidrs: [] });
+  const services = [
+    service('web', { clusterIP: '172.20.0.1', ports: [{ port: 80 }], sessionAffinity: 'ClientIP' }),
+  ];
+  await wanted.update({ services, endpointSlices: [slice('web', 8080, endpoints)], node: NODE });
+  return wanted;
+}
+
+/** Remembers that clients were given endpoints. */
+function remember(ns: NetNamespace, clients: Record<string, string>): Promise<void> {
+  const elements = Object.entries(clients).flatMap(([client, address]) => [
+    `add element ip ${TABLE} affinity/default/web { ${client} timeout 1h : ${address} }`,
+    `add element ip ${TABLE} affinity-port/default/web { ${client} timeout 1h : 8080 }`,
+  ]);
+  return new Nftables(ns).apply(elements.join('\n'));
+}
+
+const remembered = (ns: NetNamespace) =>
+  Object.fromEntries(
+    readMemory(ns, 'ip', 'default/web').map(({ client, endpoint }) => [client, endpoint.split(' ')[0]!]),
+  );
+const everyone = { '192.0.2.1': '10.0.0.1', '192.0.2.2': '10.0.0.2', '192.0.2.3': '10.0.0.1' };
+const without1 = { '192.0.2.2': '10.0.0.2' };
+const keysOf = (...goals: Wanted[]) =>
+  goals.flatMap((goal) => [...goal.byService()].flatMap(([, objects]) => [...objects]));
+
+test('clients of an endpoint that goes are forgotten, also when the first attempt fails', async (t) => {
+  const ns = namespace(t);
+  const tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  const [both, one] = [await sticky('10.0.0.1', '10.0.0.2'), await sticky('10.0.0.2')];
+  await tables.restore(both);
+  await remember(ns, everyone);
+  // While it is looked who is remembered, a program goes missing, as it would when memory is short.
+  const path = process.env.PATH!;
+  t.after(() => {
+    process.env.PATH = path;
+  });
+  let asked = 0;
+  const goal: Goal = {
+    get: (object) => one.get(object),
+    byService: () => one.byService(),
+    stickyEndpointsOf: (id, family) => {
+      if (++asked === 2) process.env.PATH = '/nowhere';
+      return one.stickyEndpointsOf(id, family);
+    },
+  };
+  await assert.rejects(tables.change(goal, keysOf(both, one)), /nft executable is missing/);
+  assert.deepEqual(remembered(ns), everyone);
+  process.env.PATH = path;
+  await tables.restore(one);
+  assert.deepEqual(remembered(ns), without1);
+});
+
+test('a client that is given another endpoint while its old one goes keeps the new one', async (t) => {
+  const ns = namespace(t);
+  const tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  const [both, one] = [await sticky('10.0.0.1', '10.0.0.2'), await sticky('10.0.0.2')];
+  await tables.restore(both);
+  await remember(ns, everyone);
+  const nftables = new Nftables(ns);
+  /** Asked when it has been looked who is remembered: then, once, a client's time ends, and it comes again. */
+  class Meanwhile extends Set<string> {
+    override has(endpoint: string): boolean {
+      if (asked++ === 2) {
+        const client = '192.0.2.1';
+        nftables.applySync(
+          ['affinity', 'affinity-port']
+            .map((map) => `delete element ip ${TABLE} ${map}/default/web { ${client} }`)
+            .join('\n'),
+        );
+        nftables.applySync(`add element ip ${TABLE} affinity/default/web { ${client} : 10.0.0.2 }`);
+        nftables.applySync(`add element ip ${TABLE} affinity-port/default/web { ${client} : 8080 }`);
+      }
+      return super.has(endpoint);
+    }
+  }
+  let asked = 0;
+  const goal: Goal = {
+    get: (object) => one.get(object),
+    byService: () => one.byService(),
+    stickyEndpointsOf: (id, family) => new Meanwhile(one.stickyEndpointsOf(id, family)),
+  };
+  const { refused } = await tables.change(goal, keysOf(both, one));
+  assert.ok(asked > 5, 'it was looked twice');
+  assert.deepEqual([...refused], []);
+  assert.deepEqual(remembered(ns), { '192.0.2.1': '10.0.0.2', '192.0.2.2': '10.0.0.2' });
+});
+
+test('who was left with an endpoint that is gone, by a run that ended in between, is forgotten at the next start', async (t) => {
+  const ns = namespace(t);
+  const one = await sticky('10.0.0.2');
+  await new Tables(ns, ['ip'], { nodePortCidrs: [] }).restore(one);
+  await remember(ns, everyone);
+  const anew = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  await anew.read();
+  await anew.restore(one);
+  assert.deepEqual(remembered(ns), without1);
 });
 
 test('a table of another layout is replaced', async (t) => {

@@ -1,21 +1,25 @@
 /** The tables of services in the kernel: read once, then changed by differences. */
 import { type NetNamespace, Nftables, NftError, nftGeneration } from '@enid/linux';
 import { affinityMaps, baseScript, type Family, type LayoutOptions, TABLE } from './layout.ts';
+import { forgetScript, readMemory } from './memory.ts';
 import {
   type Change,
   changeScript,
-  concat,
+  entry,
   listedElements,
   listedObjects,
   type Objects,
   splitKey,
   tidyScript,
 } from './objects.ts';
+import { endpointOfMember, idOfMemory, idOfMemoryChain, memoriesOf } from './plan.ts';
 
 /** What the tables should have. */
 export interface Goal {
   get(object: string): string | undefined;
   byService(): Iterable<[service: string, objects: Iterable<string>]>;
+  /** The endpoints that clients of a port of a Service may be remembered with. */
+  stickyEndpointsOf(id: string, family: Family): ReadonlySet<string>;
 }
 
 export type Brought = {
@@ -27,7 +31,6 @@ export type Brought = {
 
 /** Chains that nobody uses any more stay until there are this many of them: they cost nothing but their names. */
 const UNUSED_CHAINS = 64;
-const PURGE_ATTEMPTS = 10;
 
 export class Tables {
   readonly #ns: NetNamespace;
@@ -38,8 +41,10 @@ export class Tables {
   #installed: Objects = new Map();
   /** The chains and affinity maps among it. */
   #structures = new Set<string>();
-  /** The clients in affinity maps when they were last read, by `<family> <map>`. */
-  #remembered = new Map<string, Map<string, string>>();
+  /** The addresses of endpoints in memories of clients when these were read, by `<family> <memory>`, until they are compared. */
+  readonly #remembered = new Map<string, ReadonlySet<string>>();
+  /** Memories, as `<family> <memory>`, that may have clients of endpoints that are gone: until a transaction has forgotten those. */
+  readonly #suspects = new Set<string>();
   /** The kernel's count of transactions when that was known; undefined: it has to be read. */
   #generation: number | undefined;
 
@@ -69,8 +74,9 @@ export class Tables {
       const listing = (await this.#nftables.list({ family, name: TABLE })) ?? [];
       for (const [object, value] of listedObjects(listing)) installed.set(object, value);
       for (const object of listing) {
-        const name = String(object.map?.name);
-        if (name.startsWith('affinity/')) this.#remembered.set(`${family} ${name}`, listedElements([object]));
+        const [kind, memory] = String(object.map?.name).split(/\/(.*)/);
+        if (kind !== 'affinity') continue;
+        this.#remembered.set(`${family} ${memory}`, new Set(listedElements([object]).values()));
       }
     }
     this.#setInstalled(installed);
@@ -90,7 +96,7 @@ export class Tables {
     const changes = this.#differences(goal, touched);
     if (changes.length === 0) return { changes, refused: new Map() };
     try {
-      await this.#apply(changeScript(changes), changes);
+      await this.#bring(goal, changes);
     } catch (error) {
       if (!(error instanceof NftError)) throw error;
       // Somebody has been at the table.
@@ -107,9 +113,10 @@ export class Tables {
   async restore(goal: Goal): Promise<Brought> {
     const base = this.#families.map((family) => baseScript(family, this.#layout)).join('');
     if (!this.isKnown) await this.read();
+    this.#suspectRemembered(goal);
     const changes = this.#differences(goal, [...this.#installed.keys(), ...allOf(goal)]);
     try {
-      await this.#apply(base + changeScript(changes), changes);
+      await this.#bring(goal, changes, base);
     } catch (error) {
       if (!(error instanceof NftError)) throw error;
       return this.#replace(goal, base);
@@ -142,7 +149,7 @@ export class Tables {
       this.#setInstalled(new Map());
     }
     const stale = this.#differences(goal, [...this.#installed.keys()]);
-    await this.#apply(changeScript(stale), stale).catch(() => {});
+    await this.#bring(goal, stale).catch(() => {});
     const done: Change[] = [];
     const refused = new Map<string, string>();
     const services = Map.groupBy(goal.byService(), ([service]) => service);
@@ -167,7 +174,7 @@ export class Tables {
       services.flatMap(([, objects]) => objects),
     );
     try {
-      await this.#apply(changeScript(changes), changes);
+      await this.#bring(goal, changes);
       done.push(...changes);
     } catch (error) {
       if (!(error instanceof NftError)) throw error;
@@ -190,6 +197,84 @@ export class Tables {
       if (from !== to && !(to === undefined && isStructure(object))) changes.push({ object, from, to });
     }
     return changes;
+  }
+
+  /**
+   * Does changes in one transaction, in which those clients are forgotten whose endpoints go: none of them is sent there any more
+   * from then on.
+   * @param before what is done ahead of them in the same transaction.
+   */
+  async #bring(goal: Goal, changes: readonly Change[], before = ''): Promise<void> {
+    const rest = await this.#closeMemories(goal, changes);
+    for (let tried = ''; ; ) {
+      const forgetting = this.#forgetting(goal);
+      try {
+        await this.#apply(before + changeScript(rest) + forgetting, rest);
+        this.#suspects.clear();
+        return;
+      } catch (error) {
+        // A client's time may have ended in between, and it may have been given another endpoint.
+        if (!(error instanceof NftError) || forgetting === tried) throw error;
+        tried = forgetting;
+      }
+    }
+  }
+
+  /**
+   * Lets no more clients be remembered with endpoints that are about to go, so that it can be looked who is. Those who are still
+   * have their endpoint.
+   * @returns the changes that are left to be done.
+   */
+  async #closeMemories(goal: Goal, changes: readonly Change[]): Promise<Change[]> {
+    const kept = new Map<string, ReadonlySet<string>>();
+    const closing: Change[] = [];
+    const rest: Change[] = [];
+    for (const change of changes) {
+      const { object, from, to } = change;
+      const { family, set, key } = splitKey(object);
+      if (set !== 'affinity-members' || from === undefined) {
+        rest.push(change);
+        continue;
+      }
+      const id = idOfMemoryChain(from.slice('goto '.length));
+      const endpoints = entry(kept, `${family} ${id}`, () => goal.stickyEndpointsOf(id, family));
+      if (endpoints.has(endpointOfMember(key))) {
+        rest.push(change);
+        continue;
+      }
+      for (const memory of Object.values(memoriesOf(id))) this.#suspects.add(`${family} ${memory}`);
+      closing.push({ object, from, to: undefined });
+      if (to !== undefined) rest.push({ object, from: undefined, to });
+    }
+    await this.#apply(changeScript(closing), closing);
+    return rest;
+  }
+
+  /** A former run may have ended before it had forgotten everybody. */
+  #suspectRemembered(goal: Goal): void {
+    for (const [suspect, addresses] of this.#remembered) {
+      const [family, memory] = suspect.split(' ') as [Family, string];
+      const endpoints = goal.stickyEndpointsOf(idOfMemory(memory), family);
+      const known = new Set([...endpoints].map((endpoint) => endpoint.split(' ')[0]!));
+      if ([...addresses].some((address) => !known.has(address))) this.#suspects.add(suspect);
+    }
+    this.#remembered.clear();
+  }
+
+  /** Forgets the clients of endpoints that are gone. */
+  #forgetting(goal: Goal): string {
+    const scripts = [...this.#suspects].map((suspect) => {
+      const [family, memory] = suspect.split(' ') as [Family, string];
+      if (!affinityMaps(memory).every((map) => this.#structures.has(`${family} map ${map}`))) return '';
+      const endpoints = goal.stickyEndpointsOf(idOfMemory(memory), family);
+      const remembered = readMemory(this.#ns, family, memory);
+      return forgetScript(
+        family,
+        memory,
+        remembered.filter(({ endpoint }) => !endpoints.has(endpoint)),
+      );
+    });
+    return scripts.join('');
   }
 
   async #apply(script: string, changes: readonly Change[]): Promise<void> {
@@ -215,52 +300,6 @@ export class Tables {
     const changes = unused.map((object) => ({ object, from: '', to: undefined }));
     // Refused, they only stay: kernels differ in how soon after its last use a chain may go.
     await this.#apply(tidyScript(unused), changes).catch(() => {});
-  }
-
-  /**
-   * Forgets which clients were given endpoints that are gone. To be called when the endpoints are out of the tables: from then on
-   * no client is remembered with them.
-   */
-  async forget(family: Family, id: string, endpoints: ReadonlySet<string>): Promise<void> {
-    const maps = affinityMaps(id);
-    if (!maps.every((map) => this.#structures.has(`${family} map ${map}`))) return;
-    for (let attempt = 1; ; attempt++) {
-      const [addresses, ports] = (await Promise.all(maps.map((map) => this.#elements(family, map)))) as [
-        Map<string, string>,
-        Map<string, string>,
-      ];
-      const stale = [...addresses].filter(([client, address]) => {
-        const port = ports.get(client);
-        return port !== undefined && !endpoints.has(concat(address, port));
-      });
-      if (stale.length === 0) return;
-      const script = maps.flatMap((map, index) => {
-        const values = [addresses, ports][index]!;
-        const clients = stale.map(([client]) => client);
-        // Added first, since one that has run out meanwhile could not be deleted, nor could then the others.
-        return [
-          `add element ${family} ${TABLE} ${map} { ${clients.map((client) => `${client} : ${values.get(client)}`).join(', ')} }`,
-          `delete element ${family} ${TABLE} ${map} { ${clients.join(', ')} }`,
-        ];
-      });
-      try {
-        return await this.#apply(`${script.join('\n')}\n`, []);
-      } catch (error) {
-        // A client that was given another endpoint in between.
-        if (!(error instanceof NftError) || attempt === PURGE_ATTEMPTS) throw error;
-      }
-    }
-  }
-
-  /** Whether, when the tables were read, clients were remembered with other addresses than these endpoints have. */
-  hadOthers(family: Family, id: string, endpoints: ReadonlySet<string>): boolean {
-    const addresses = new Set([...endpoints].map((endpoint) => endpoint.split(' ')[0]));
-    const clients = this.#remembered.get(`${family} ${affinityMaps(id)[0]}`);
-    return clients !== undefined && [...clients.values()].some((address) => !addresses.has(address));
-  }
-
-  async #elements(family: Family, map: string): Promise<Map<string, string>> {
-    return listedElements((await this.#nftables.list({ family, name: TABLE }, map)) ?? []);
   }
 }
 

@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { NodeFacts } from './endpoints.ts';
 import { type EndpointSlice, LAST_CHANGE, nameOf, type Service, serviceOf } from './kubernetes.ts';
+import type { Family } from './layout.ts';
 import {
   type Frontend,
   type HealthCheck,
@@ -61,6 +62,8 @@ const NOTHING: Placement<string> = {
 export class Wanted {
   readonly #options: WantedOptions;
   #node: NodeFacts | undefined;
+  /** Where endpoints were expected at the last update. */
+  #endpointCidrs = '';
   readonly #services = new Map<string, KnownService>();
   readonly #ports = new Map<string, KnownPort>();
   /** Who wants a frontend: ports, the first of which has it. */
@@ -89,9 +92,9 @@ export class Wanted {
   }
 
   /** The endpoints that clients of a port of a Service may be remembered with. */
-  stickyEndpointsOf(id: string, family: 4 | 6): readonly string[] {
-    const known = this.#ports.get(`${family} ${id}`);
-    return known?.port.affinity === undefined ? [] : known.placement.slots;
+  stickyEndpointsOf(id: string, family: Family): ReadonlySet<string> {
+    const known = this.#ports.get(`${family === 'ip' ? 4 : 6} ${id}`);
+    return new Set(known?.port.affinity === undefined ? [] : known.placement.slots);
   }
 
   get healthChecks(): HealthCheck[] {
@@ -132,8 +135,13 @@ export class Wanted {
    * Takes up what has changed. Lets others have their turn while it does. One call at a time.
    */
   async update({ services, endpointSlices, node }: Inputs): Promise<Update> {
-    const everything = this.#node?.name !== node.name || this.#node.zone !== node.zone;
+    const endpointCidrs = this.#options.endpointCidrs.join();
+    const everything =
+      this.#node?.name !== node.name ||
+      this.#node.zone !== node.zone ||
+      this.#endpointCidrs !== endpointCidrs;
     this.#node = node;
+    this.#endpointCidrs = endpointCidrs;
     const slicesOf = Map.groupBy(endpointSlices, (slice) => serviceOf(slice) ?? '');
     const seen = new Set<string>();
     const changed: ModelChange[] = [];
