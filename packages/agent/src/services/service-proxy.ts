@@ -10,7 +10,7 @@ import type { Problem } from './model.ts';
 import { familyName } from './plan.ts';
 import { StaleFlows } from './stale-flows.ts';
 import { Tables } from './tables.ts';
-import { takenNodePorts } from './taken-ports.ts';
+import { TakenNodePorts } from './taken-ports.ts';
 import { type Inputs, Wanted } from './wanted.ts';
 
 export type ServiceProxyOptions = {
@@ -36,7 +36,7 @@ export type ServiceProxyOptions = {
 const MIN_INTERVAL = 30;
 /** After a failure, in milliseconds. */
 const RETRY_INTERVAL = 1000;
-/** How often the node's rules are looked after: somebody may have flushed them. In milliseconds. */
+/** How often the node is looked after: somebody may have flushed its rules, or taken a NodePort. In milliseconds. */
 const LOOK_INTERVAL = 60_000;
 /** How long a change may wait before the proxy calls itself unhealthy, in milliseconds. */
 const UNHEALTHY_AFTER = 60_000;
@@ -48,6 +48,7 @@ export class ServiceProxy implements AsyncDisposable {
   readonly #wanted: Wanted;
   readonly #tables: Tables;
   readonly #flows: StaleFlows;
+  readonly #nodePorts: TakenNodePorts;
   readonly #checks: HealthChecks;
   readonly #metrics: ServiceMetrics;
   readonly #report: (problem: Problem) => void;
@@ -67,7 +68,7 @@ export class ServiceProxy implements AsyncDisposable {
   #lastUpdated = 0;
   #working: Promise<void> | undefined;
   /** Problems that have been reported and still are. */
-  #known = new Map<string, readonly string[]>();
+  readonly #known = new Map<string, ReadonlySet<string>>();
   readonly #startedAt: number;
 
   private constructor(options: ServiceProxyOptions) {
@@ -83,6 +84,7 @@ export class ServiceProxy implements AsyncDisposable {
       ports: () => this.#wanted.ports(),
       tell: (problems) => this.#tell('conntrack', problems),
     });
+    this.#nodePorts = new TakenNodePorts(this.#ns);
     this.#checks = new HealthChecks(this.#ns, families, () => this.health);
     this.#metrics = new ServiceMetrics(options.registry ?? new Registry());
     this.#report = options.report ?? (() => {});
@@ -112,7 +114,7 @@ export class ServiceProxy implements AsyncDisposable {
         });
       }
     }
-    // Costs nothing while nobody changes rules.
+    // Costs little while nobody changes rules.
     proxy.#look = setInterval(() => proxy.#lookAfter(), LOOK_INTERVAL).unref();
     return proxy;
   }
@@ -158,7 +160,9 @@ export class ServiceProxy implements AsyncDisposable {
   }
 
   #lookAfter(): void {
-    if (!this.#inputs || this.#working || this.#tables.isKnown) return;
+    if (!this.#inputs || this.#working) return;
+    this.#tell('node-ports', this.#nodePorts.lookAgain(this.#wanted.ports()));
+    if (this.#tables.isKnown) return;
     this.#compareAll = true;
     this.#enqueue();
   }
@@ -232,17 +236,15 @@ export class ServiceProxy implements AsyncDisposable {
       'refused',
       [...refused].map(([service, message]) => ({ service, reason: 'RulesRefused', message })),
     );
-    for (const problem of takenNodePorts(this.#ns, this.#wanted.ports(), changes)) this.#report(problem);
+    this.#tell('node-ports', this.#nodePorts.look(this.#wanted.ports()));
     this.#tell('health', await this.#checks.set(this.#wanted.healthChecks));
   }
 
   /** Reports the problems of one kind that are new. */
   #tell(kind: string, problems: readonly Problem[]): void {
-    const known = this.#known.get(kind) ?? [];
-    const texts = problems.map((problem) => JSON.stringify(problem));
-    this.#known.set(kind, texts);
-    problems.forEach((problem, index) => {
-      if (!known.includes(texts[index]!)) this.#report(problem);
-    });
+    const known = this.#known.get(kind);
+    const now = new Map(problems.map((problem) => [JSON.stringify(problem), problem]));
+    this.#known.set(kind, new Set(now.keys()));
+    for (const [text, problem] of now) if (!known?.has(text)) this.#report(problem);
   }
 }
