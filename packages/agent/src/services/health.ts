@@ -1,4 +1,5 @@
 /** The health checks that load balancers ask a node's service proxy for. */
+import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { parseIp } from '@enid/ip';
 import { listenTcp, type NetNamespace } from '@enid/linux';
@@ -35,24 +36,24 @@ async function serve(
   families: readonly (4 | 6)[],
   answer: RequestListener,
 ): Promise<AsyncDisposable> {
-  const fds = families.map((family) => listenTcp(ns, parseIp(family === 4 ? '0.0.0.0' : '::'), port));
-  const servers = await Promise.all(
-    fds.map(
-      (fd) =>
-        new Promise<Server>((resolve, reject) => {
-          const server = createServer(answer);
-          server.once('error', reject);
-          server.listen({ fd }, () => resolve(server));
-        }),
-    ),
-  );
-  return {
-    [Symbol.asyncDispose]: async () => {
-      const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-      for (const server of servers) server.closeAllConnections();
-      await Promise.all(closed);
-    },
+  const servers: Server[] = [];
+  const close = async () => {
+    const closed = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const server of servers) server.closeAllConnections();
+    await Promise.all(closed);
   };
+  try {
+    for (const family of families) {
+      const fd = listenTcp(ns, parseIp(family === 4 ? '0.0.0.0' : '::'), port);
+      servers.push(createServer(answer).listen({ fd }));
+      await once(servers.at(-1)!, 'listening');
+    }
+  } catch (error) {
+    // In all families or in none: what is half served would be in its own way at the next attempt.
+    await close();
+    throw error;
+  }
+  return { [Symbol.asyncDispose]: close };
 }
 
 const asJson = (value: unknown) => `${JSON.stringify(value)}\n`;

@@ -1,10 +1,11 @@
 /** How the proxy runs: health, metrics, the pace of changes, load while pods are replaced. */
 import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
 import { get } from 'node:http';
 import { test } from 'node:test';
 import { parseIp } from '@enid/ip';
 import type { NetNamespace } from '@enid/linux';
-import { connectTcp, Nftables } from '@enid/linux';
+import { connectTcp, listenTcp, Nftables } from '@enid/linux';
 import { Registry } from 'prom-client';
 import { systemClock } from '../clock.ts';
 import { LAST_CHANGE } from './kubernetes.ts';
@@ -20,6 +21,7 @@ import {
   service,
   slice,
   startProxy,
+  v6Of,
 } from './testbed.ts';
 
 const CLUSTER_IP = '172.20.0.10';
@@ -27,10 +29,10 @@ const POD_A = '10.0.1.1';
 const POD_B = '10.0.1.2';
 const web = service('web', { clusterIP: CLUSTER_IP, ports: [{ port: 80 }] });
 
-async function fetchFrom(ns: NetNamespace, port: number, path: string) {
+async function fetchFrom(ns: NetNamespace, port: number, path: string, address = NODE_IP) {
   return new Promise<{ status: number; body: unknown; weight: unknown } | string>((resolve) => {
     get(
-      { path, headers: { host: 'node' }, createConnection: () => connectTcp(ns, parseIp(NODE_IP), port) },
+      { path, headers: { host: 'node' }, createConnection: () => connectTcp(ns, parseIp(address), port) },
       (response) => {
         let text = '';
         response.setEncoding('utf8').on('data', (part) => (text += part));
@@ -82,6 +84,46 @@ test('load balancers are told whether the node has ready endpoints, and whether 
     problems.map(({ service, reason }) => [service, reason]),
     [['default/other', 'HealthCheckNodePortUnavailable']],
   );
+});
+
+test('a port that somebody has for now is served in all families when it is free', async (t) => {
+  const bed = makeBed(t);
+  const problems: Problem[] = [];
+  const report = (problem: Problem) => void problems.push(problem);
+  const taken = [10_256, 32_000].map((port) => listenTcp(bed.node, parseIp('::'), port));
+  const proxy = await startProxy(t, bed, { families: [4, 6], report });
+  const checked = service('web', {
+    type: 'LoadBalancer',
+    clusterIP: CLUSTER_IP,
+    externalTrafficPolicy: 'Local',
+    healthCheckNodePort: 32_000,
+    ports: [{ port: 80, nodePort: 30_080 }],
+  });
+  const bringIt = () => bring(proxy, [checked], [slice('web', 8080, [POD_A])]);
+  await bringIt();
+  assert.deepEqual(
+    problems.map(({ reason }) => reason),
+    ['HealthzUnavailable', 'HealthCheckNodePortUnavailable'],
+  );
+  // Nobody listens who would not answer.
+  for (const port of [10_256, 32_000])
+    assert.equal(await fetchFrom(bed.outside, port, '/healthz'), 'ECONNREFUSED');
+  for (const fd of taken) closeSync(fd);
+  await bringIt();
+  const status = async (port: number, at: string) => {
+    const answer = await fetchFrom(bed.outside, port, '/healthz', at);
+    return typeof answer === 'string' ? answer : answer.status;
+  };
+  for (const at of [NODE_IP, v6Of(NODE_IP)]) {
+    assert.equal(await status(32_000, at), 200);
+    // It is tried once a second.
+    const began = performance.now();
+    while ((await status(10_256, at)) !== 200) {
+      assert.ok(performance.now() - began < 5000, 'still not served');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+  assert.equal(problems.length, 2);
 });
 
 test('a node that is about to go is not eligible for load balancers, and the proxy is alive', async (t) => {

@@ -4,6 +4,7 @@ import type { Cidr } from '@enid/ip';
 import { NetNamespace } from '@enid/linux';
 import { Registry } from 'prom-client';
 import { type Clock, systemClock } from '../clock.ts';
+import { serveWhenFree } from '../serve-when-free.ts';
 import { HealthChecks, type ProxyHealth, serveProxyHealth } from './health.ts';
 import { ServiceMetrics } from './metrics.ts';
 import type { Problem } from './model.ts';
@@ -20,7 +21,7 @@ export type ServiceProxyOptions = {
   readonly families?: readonly (4 | 6)[];
   /** The node's links to its pods, as nft matches names (`eni*`): traffic policy Local does not bind pods. */
   readonly podLinks?: string;
-  /** Blocks that endpoints are expected in: the VPC's. The list is read anew for each change, so it may follow the VPC. */
+  /** Blocks that endpoints are expected in: the VPC's. The list is read anew at each {@link ServiceProxy.update}, so it may follow the VPC. */
   readonly endpointCidrs?: readonly Cidr[];
   /** Blocks of the node's addresses that node ports are served at; all addresses but loopback by default. */
   readonly nodePortCidrs?: readonly Cidr[];
@@ -98,21 +99,23 @@ export class ServiceProxy implements AsyncDisposable {
     const proxy = new ServiceProxy(options);
     const { healthPort = 10_256 } = options;
     if (healthPort !== null) {
-      try {
-        proxy.#server = await serveProxyHealth({
-          ns: proxy.#ns,
-          port: healthPort,
-          families: proxy.#families,
-          health: () => proxy.health,
-          onAnswer: (path, code) => proxy.#metrics.answers[path].inc({ code }),
-        });
-      } catch (error) {
-        proxy.#report({
-          service: undefined,
-          reason: 'HealthzUnavailable',
-          message: `/healthz cannot be served at port ${healthPort}: ${(error as Error).message}`,
-        });
-      }
+      proxy.#server = await serveWhenFree(
+        () =>
+          serveProxyHealth({
+            ns: proxy.#ns,
+            port: healthPort,
+            families: proxy.#families,
+            health: () => proxy.health,
+            onAnswer: (path, code) => proxy.#metrics.answers[path].inc({ code }),
+          }),
+        (error) => {
+          const message = `/healthz cannot be served at port ${healthPort}, so load balancers will pass this node by: ${error?.message}`;
+          proxy.#tell(
+            'healthz',
+            error ? [{ service: undefined, reason: 'HealthzUnavailable', message }] : [],
+          );
+        },
+      );
     }
     // Costs little while nobody changes rules.
     proxy.#look = setInterval(() => proxy.#lookAfter(), LOOK_INTERVAL).unref();
