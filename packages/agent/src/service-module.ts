@@ -20,7 +20,9 @@ import { Registry } from 'prom-client';
 import { VpcBlocks } from './aws/vpc-blocks.ts';
 import { serveHttp } from './http.ts';
 import { type Logger, openLog } from './log.ts';
+import { serveWhenFree } from './serve-when-free.ts';
 import {
+  disjoint,
   kubeProxyFound,
   kubeProxyGone,
   type NodeFacts,
@@ -75,13 +77,20 @@ export async function runServiceModule(env: NodeJS.ProcessEnv): Promise<void> {
   log.info({ signal: end.signal.reason }, 'the service proxy stops');
 }
 
-function nodePortCidrs(text = ''): Cidr[] {
+/**
+ * Reads NODEPORT_ADDRESSES.
+ * @returns blocks that do not overlap.
+ * @throws {Error} when it has something else than blocks.
+ */
+export function nodePortCidrs(text = ''): Cidr[] {
   try {
-    return text
-      .split(',')
-      .map((block) => block.trim())
-      .filter((block) => block !== '')
-      .map(parseCidr);
+    return disjoint(
+      text
+        .split(',')
+        .map((block) => block.trim())
+        .filter((block) => block !== '')
+        .map(parseCidr),
+    );
   } catch (error) {
     throw new Error(`NODEPORT_ADDRESSES="${text}" is no list of CIDR blocks, such as 10.0.0.0/16`, {
       cause: error,
@@ -101,7 +110,7 @@ type Cluster = AsyncDisposable & {
   readonly services: Informer<Service>;
   readonly endpointSlices: Informer<EndpointSlice>;
   readonly nodes: Informer<Node>;
-  readonly vpcBlocks: readonly Cidr[];
+  readonly vpc: VpcBlocks;
   /** Tells what is wrong by an event of the Service, or of the node. */
   report(problem: Problem): void;
 };
@@ -140,21 +149,21 @@ async function followCluster(access: ApiAccess, { node, log }: Options): Promise
   };
   const all = stack.move();
   return {
-    ...{ services, endpointSlices, nodes, vpcBlocks: vpc.blocks, report },
+    ...{ services, endpointSlices, nodes, vpc, report },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
 
 /** Serves Services, and the metrics of that. */
 async function serveServices(
-  { services, endpointSlices, nodes, vpcBlocks, report }: Cluster,
+  { services, endpointSlices, nodes, vpc, report }: Cluster,
   { node, podLinks, nodePortCidrs }: Options,
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const registry = new Registry();
   const proxy = stack.use(
     await ServiceProxy.start({
-      ...{ families: families(), podLinks, endpointCidrs: vpcBlocks, nodePortCidrs, registry, report },
+      ...{ families: families(), podLinks, endpointCidrs: vpc.blocks, nodePortCidrs, registry, report },
     }),
   );
   // Many objects change in one turn of the event loop when a list is read.
@@ -167,10 +176,16 @@ async function serveServices(
     });
   };
   stack.defer(() => clearImmediate(telling));
-  for (const informer of [services, endpointSlices, nodes]) stack.defer(informer.onChange(tell));
+  for (const source of [services, endpointSlices, nodes, vpc]) stack.defer(source.onChange(tell));
   tell();
   const answer = async () => ({ type: registry.contentType, body: await registry.metrics() });
-  stack.use(await serveHttp(METRICS, { '/metrics': answer }));
+  let known = false;
+  const tellOfMetrics = (error: Error | undefined) => {
+    const message = `/metrics cannot be served at port ${METRICS.port}, and will be when it is free: ${error?.message}`;
+    if (error && !known) report({ service: undefined, reason: 'MetricsUnavailable', message });
+    known = error !== undefined;
+  };
+  stack.use(await serveWhenFree(() => serveHttp(METRICS, { '/metrics': answer }), tellOfMetrics));
   return stack.move();
 }
 

@@ -25,8 +25,11 @@ export class WatchedApi {
     else answer();
   });
 
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+  /** @param at where to listen: an open descriptor leads into another network namespace. */
+  async start(
+    at: { port: number; host: string } | { fd: number } = { port: 0, host: '127.0.0.1' },
+  ): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(at, resolve));
     this.client = new KubeClient({
       server: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`,
     });
@@ -69,6 +72,10 @@ export class WatchedApi {
     return last;
   }
 
+  list(path: string): KubeObject[] {
+    return [...this.#of(path).objects.values()];
+  }
+
   #of(path: string): Resource {
     const resource = this.#resources.get(path) ?? { objects: new Map(), watches: new Set() };
     this.#resources.set(path, resource);
@@ -92,7 +99,7 @@ export class WatchedApi {
     else if (name) finish(this.#of(path).objects.get(key));
     else if (!url.searchParams.has('watch')) {
       const metadata = { resourceVersion: `${this.#version}` };
-      response.end(JSON.stringify({ metadata, items: [...this.#of(path).objects.values()] }));
+      response.end(JSON.stringify({ metadata, items: this.list(path) }));
     } else this.#watch(this.#of(path), Number(url.searchParams.get('resourceVersion')), response);
   }
 

@@ -11,11 +11,18 @@ export class VpcBlocks implements Disposable {
   /** The same list for ever, whose content follows the VPC. */
   readonly blocks: Cidr[] = [];
   readonly #log: Logger;
+  readonly #handlers = new Set<() => void>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(log: Logger) {
     this.#log = log;
     this.#timer = setInterval(() => this.read(), INTERVAL).unref();
+  }
+
+  /** Calls the handler at each change of the blocks. @returns what ends that. */
+  onChange(handler: () => void): () => void {
+    this.#handlers.add(handler);
+    return () => this.#handlers.delete(handler);
   }
 
   /** Never throws: Services do not wait for it. */
@@ -24,7 +31,9 @@ export class VpcBlocks implements Disposable {
       const metadata = await Imds.open(systemClock);
       const { mac } = await metadata.identity();
       const read = await metadata.vpcCidrs(mac);
+      if (`${read}` === `${this.blocks}`) return;
       this.blocks.splice(0, Number.POSITIVE_INFINITY, ...read);
+      for (const handler of this.#handlers) handler();
     } catch (error) {
       this.#log.debug({ err: error }, "instance metadata does not tell the VPC's blocks");
     }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { type Cidr, parseCidr } from '@enid/ip';
 import fc from 'fast-check';
 import type { EndpointSlice, Service } from './kubernetes.ts';
 import { place, type Range } from './placement.ts';
@@ -130,6 +131,22 @@ test('a frontend that two Services want belongs to the older one alone', async (
   await wanted.update({ services: [young], endpointSlices, node: NODE });
   assert.equal(wanted.get(slot), '10.0.0.1 . 8080');
   assert.deepEqual(wanted.problems, []);
+});
+
+test('where endpoints are expected may be known later', async () => {
+  const endpointCidrs = [] as Cidr[];
+  const wanted = new Wanted({ ...options, endpointCidrs });
+  const services = [service('web', { clusterIP: '172.20.0.1', ports: [{ port: 80 }] })];
+  const endpointSlices = [slice('web', 8080, ['192.0.2.1'])];
+  const told = async () => {
+    await wanted.update({ services, endpointSlices, node: NODE });
+    return wanted.problems.map(({ reason }) => reason);
+  };
+  assert.deepEqual(await told(), []);
+  endpointCidrs.push(parseCidr('10.0.0.0/16'));
+  assert.deepEqual(await told(), ['EndpointOutsideNetwork']);
+  endpointCidrs.push(parseCidr('192.0.2.0/24'));
+  assert.deepEqual(await told(), []);
 });
 
 test('whatever stands in one Service and its slices, the others are served', async () => {
