@@ -13,6 +13,14 @@ export const FAULT_POINTS = [
   'del-begun',
   'del-unwired',
   'del-released',
+  // A pod's link in the kernel: the pair is there; the node's end of it is routed, the pod's is up with its address.
+  'link-made',
+  'link-routed',
+  'link-connected',
+  // The same taken away: the pod's address, what leads to it, the pair.
+  'link-mute',
+  'link-unrouted',
+  'link-deleted',
   // An address chosen or taken back, in memory; then on disk.
   'assign-decided',
   'assign-written',

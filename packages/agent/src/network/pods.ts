@@ -28,6 +28,7 @@ import {
   setLink,
 } from '@enid/linux';
 import type { Config } from '../config.ts';
+import { faultPoint } from '../fault-point.ts';
 import type { Assignment, PodLink, SandboxKey } from '../seams.ts';
 import { apply, refusal } from './apply.ts';
 import { attachmentId, hostVethName, isHostVethName } from './names.ts';
@@ -111,6 +112,7 @@ export class Pods implements AsyncDisposable {
     try {
       for (;;) {
         const [made] = await this.#background.run([request]);
+        faultPoint('link-made');
         if (!made!.error) return { name, mac, host: made!.link ?? this.#netlink.link(name)! };
         if (made!.error.code !== 'EEXIST') throw made!.error;
         await this.#makeRoom(name, sandbox, ifName);
@@ -150,9 +152,14 @@ export class Pods implements AsyncDisposable {
       ...routesInPod(index).map((route) => addRoute(route)),
     ];
     try {
+      // Unless other pods are in the way, each is done before the next is begun.
+      const routed = this.#background.runQuick(nodeSide);
+      faultPoint('link-routed');
+      const connected = this.#background.runQuick(podSide, sandbox.netlink);
+      faultPoint('link-connected');
       const [onNode, inPod, [awake]] = (await Promise.all([
-        this.#background.runQuick(nodeSide),
-        this.#background.runQuick(podSide, sandbox.netlink),
+        routed,
+        connected,
         // The end that came up first sends only when the kernel has dealt with its carrier, some time later; asking
         // for the link (since 6.8) does it now. Otherwise the first answer to the pod could be lost.
         this.#background.runQuick([getLink(host.index)]),
@@ -206,8 +213,10 @@ export class Pods implements AsyncDisposable {
     this.#down.add(attachmentId(key));
     const link = this.#netlink.link(this.hostName(assignment));
     if (link && path) this.#removeAddress(assignment, link, path);
+    faultPoint('link-mute');
     const { route, rules } = leadingTo(address);
     apply(this.#netlink, [deleteRoute(route), ...rules.map(deleteRule)]);
+    faultPoint('link-unrouted');
     // A newer sandbox of the same pod has a link of the same name, which stays. It is told by its route.
     const own = link?.kind === 'veth' && !this.#pairs.has(link.name) && this.#routesBy(link).length === 0;
     return own ? this.#reap(link) : Promise.resolve();
@@ -357,7 +366,10 @@ export class Pods implements AsyncDisposable {
   #reap({ index }: Link): Promise<void> {
     const dying = this.#dying.get(index);
     if (dying) return dying;
-    const gone = this.#reaper.delete(index).finally(() => this.#dying.delete(index));
+    const gone = this.#reaper
+      .delete(index)
+      .then(() => faultPoint('link-deleted'))
+      .finally(() => this.#dying.delete(index));
     this.#dying.set(index, gone);
     return gone;
   }

@@ -36,14 +36,25 @@ export type Note = {
   readonly at: number;
 };
 
+/** How an agent wires pods. */
+export type Wiring = {
+  readonly pods: Pods;
+  /** CNI_NETNS of a pod. */
+  readonly netns: (pod: number) => string;
+};
+
 /** Pods' links, by address, kept as the kernel keeps them: whatever becomes of the agent. */
-class Links {
+export class Links implements Wiring {
   readonly #file: string;
   readonly wired: Map<Ipv4, string>;
 
-  constructor(file: string) {
-    this.#file = file;
-    this.wired = new Map(existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []);
+  constructor(folder: string) {
+    this.#file = join(folder, 'links.json');
+    this.wired = new Map(existsSync(this.#file) ? JSON.parse(readFileSync(this.#file, 'utf8')) : []);
+  }
+
+  netns(): string {
+    return '/run/netns/pod';
   }
 
   /** What of `Pods` ADD and DEL use. */
@@ -79,20 +90,20 @@ export class MortalAgent implements AsyncDisposable {
   readonly clock: TestClock;
   readonly cloud: FakeCloud;
   readonly pool: WarmPool;
-  readonly links: Links;
+  readonly #wiring: Wiring;
   readonly #plugin: CniPlugin;
   readonly #folder: string;
 
-  private constructor(folder: string, cloud: FakeCloud, pool: WarmPool) {
+  private constructor(folder: string, cloud: FakeCloud, pool: WarmPool, wiring: Wiring) {
     this.#folder = folder;
     this.clock = cloud.clock;
     this.cloud = cloud;
     this.pool = pool;
-    this.links = new Links(join(folder, 'links.json'));
-    this.#plugin = new CniPlugin(pool, this.links.pods);
+    this.#wiring = wiring;
+    this.#plugin = new CniPlugin(pool, wiring.pods);
   }
 
-  static async start(folder: string, env: NodeJS.ProcessEnv): Promise<MortalAgent> {
+  static async start(folder: string, env: NodeJS.ProcessEnv, wiring: Wiring): Promise<MortalAgent> {
     const clock = new TestClock();
     const file = join(folder, 'cloud.json');
     const cloud = existsSync(file)
@@ -109,7 +120,7 @@ export class MortalAgent implements AsyncDisposable {
       settings: readConfig(env).pool,
     });
     await clock.advance(5_000);
-    return new MortalAgent(folder, cloud, await started);
+    return new MortalAgent(folder, cloud, await started, wiring);
   }
 
   /** What the runtime noted so far, by all agents. */
@@ -128,7 +139,7 @@ export class MortalAgent implements AsyncDisposable {
     const request: AttachmentRequest = {
       command: call,
       key: keyOf(pod),
-      netns: '/run/netns/pod',
+      netns: this.#wiring.netns(pod),
       args: new Map([['K8S_POD_NAME', `pod-${pod}`]]),
       config: { cniVersion: '1.1.0', name: 'aws-cni' },
     };
@@ -187,6 +198,6 @@ async function live(agent: MortalAgent, pods: number): Promise<void> {
 
 const [, , folder, pods] = process.argv;
 if (import.meta.main && folder) {
-  await using agent = await MortalAgent.start(folder, process.env);
+  await using agent = await MortalAgent.start(folder, process.env, new Links(folder));
   await live(agent, Number(pods));
 }
