@@ -257,8 +257,10 @@ test('without provisioning nothing is brought; what others attach is used, but f
   const address = await runs('pod-17');
   assert.ok(ours.addresses.includes(address), address);
   assert.ok(await reaches('pod-17', INTERNET_HOST));
-  const map = JSON.stringify(await mapOf());
-  for (const address of foreign.addresses) assert.ok(!map.includes(`"${address}"`), map);
+  const { enis: shown } = await mapOf();
+  const { state, slots } = shown.find(({ id }) => id === foreign.id)!;
+  const carried = slots.map((slot) => slot.kind === 'address' && [slot.address, slot.state]);
+  assert.deepEqual([state, carried], ['foreign', foreign.addresses.map((each) => [each, 'foreign'])]);
 });
 
 test('in IMDS-only mode EC2 is never called, and addresses that others assign are found', {

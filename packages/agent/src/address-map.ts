@@ -1,15 +1,14 @@
 /** The address map: every ENI of the node, and of every address whose it is. */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
 import {
-  addressesIn,
   coolingUntil,
   countsOf,
-  eniOf,
   givenKind,
   isCordoned,
   type Pool,
   type PoolEni,
   type Slot,
+  slotsOf,
 } from '@enid/ipam';
 import type { Ec2Subnet } from './aws/ec2.ts';
 import type { MetadataEni } from './aws/metadata.ts';
@@ -17,9 +16,18 @@ import type { PoolView } from './pool/node-pool.ts';
 
 /**
  * What an address is for: `assigned` to a pod; `warm` is free to be given; `cooling` rests after a release; `cordoned` was
- * put aside by an operator; `draining` goes back to EC2; `cut off` is held by a pod, and on no ENI any more.
+ * put aside by an operator; `draining` goes back to EC2; `cut off` is held by a pod, and on no ENI any more. Those of an ENI
+ * that pods get none of are `foreign` or `not in use`, as the ENI is.
  */
-export type AddressState = 'assigned' | 'warm' | 'cooling' | 'cordoned' | 'draining' | 'cut off';
+export type AddressState =
+  | 'assigned'
+  | 'warm'
+  | 'cooling'
+  | 'cordoned'
+  | 'draining'
+  | 'cut off'
+  | 'foreign'
+  | 'not in use';
 
 export type MappedAddress = {
   readonly address: Ipv4;
@@ -44,8 +52,11 @@ export type MappedEni = {
   readonly id: string;
   readonly device: number;
   readonly networkCard: number;
-  /** `foreign` is not the agent's to use; `draining` gets no new pods; `leaving` is on its way back to EC2. */
-  readonly state: 'in use' | 'draining' | 'leaving' | 'foreign';
+  /**
+   * `draining` gets no new pods; `leaving` is on its way back to EC2; `foreign` is not the agent's to use; `not in use` is
+   * attached, but not up yet, or EC2 has not told yet whose it is.
+   */
+  readonly state: 'in use' | 'draining' | 'leaving' | 'foreign' | 'not in use';
   /** True for the node's first ENI, which carries its own traffic. */
   readonly primary: boolean;
   /** The ENI's own address, which no pod gets. */
@@ -90,24 +101,32 @@ export type MapInput = {
 
 /** Puts the map together. */
 export function addressMap({ node, instanceType, view, shown, subnets, now }: MapInput): AddressMap {
-  const { pool, bounds, asked } = view;
+  const { pool, bounds, asked, foreign } = view;
   const { enis, slotsPerEni } = bounds;
   const free = new Map(subnets.map((subnet) => [subnet.id, subnet.freeAddresses]));
   const seen = new Map(shown.map((eni) => [eni.id, eni]));
   const used = pool.enis.map((eni): MappedEni => {
-    const slots = eni.slots.map((slot) => slotEntry(pool, eni, slot, now));
+    const slots = eni.slots.map((slot) =>
+      mapped(slot, (address) => usedEntry(pool, eni, slot, address, now)),
+    );
     const room = Math.max(slotsPerEni - slots.length, 0);
     const beingAssigned = asked?.eniId === eni.id ? asked.slots : 0;
     return { ...described(seen.get(eni.id), free), ...identity(eni), slots, room, beingAssigned };
   });
   const ours = new Set(pool.enis.map(({ id }) => id));
-  const foreign = shown
+  const unused = shown
     .filter(({ id }) => !ours.has(id))
     .map((eni): MappedEni => {
       const { id, deviceNumber: device, networkCard } = eni;
-      const rest = { slots: [], room: 0, beingAssigned: 0 };
-      return { ...described(eni, free), id, device, networkCard, state: 'foreign', primary: false, ...rest };
+      const state = foreign.has(id) || networkCard !== 0 ? 'foreign' : 'not in use';
+      const slots = slotsOf(eni).map((slot) => mapped(slot, (address) => unusedEntry(pool, address, state)));
+      const rest = { primary: device === 0 && networkCard === 0, slots, room: 0, beingAssigned: 0 };
+      return { ...described(eni, free), id, device, networkCard, state, ...rest };
     });
+  const all = [...used, ...unused];
+  const carried = new Set(
+    all.flatMap(({ slots }) => slots.flatMap(mappedAddresses)).map(({ address }) => address),
+  );
   const counts = countsOf(pool, now);
   const { total, assigned, cooling, cordoned, draining } = counts;
   return {
@@ -117,11 +136,11 @@ export function addressMap({ node, instanceType, view, shown, subnets, now }: Ma
     at: iso(now),
     limits: { enis, slotsPerEni },
     counts: { total, assigned, warm: counts.free, cooling, cordoned, draining },
-    enis: [...used, ...foreign],
+    enis: all,
     ...(asked && asked.eniId === undefined && { attaching: asked.slots }),
     cordoned: pool.cordoned,
     cutOff: [...pool.allocations.values()]
-      .filter(({ address }) => !eniOf(pool, address))
+      .filter(({ address }) => !carried.has(address))
       .map(({ address }) => ({ address, ...holder(pool, address), state: 'cut off' })),
   };
 }
@@ -143,13 +162,16 @@ function described(
   return { primaryIp: eni.primaryIp, subnet };
 }
 
-function slotEntry(pool: Pool, eni: PoolEni, slot: Slot, now: number): MappedSlot {
-  const entries = addressesIn(slot).map((address) => addressEntry(pool, eni, slot, address, now));
-  if (slot.kind === 'prefix') return { kind: 'prefix', cidr: slot.cidr, addresses: entries };
-  return { kind: 'address', ...entries[0]! };
+function mapped(slot: Slot, entry: (address: Ipv4) => MappedAddress): MappedSlot {
+  if (slot.kind === 'address') return { kind: 'address', ...entry(slot.address) };
+  return { kind: 'prefix', cidr: slot.cidr, addresses: slot.addresses.map(entry) };
 }
 
-function addressEntry(pool: Pool, eni: PoolEni, slot: Slot, address: Ipv4, now: number): MappedAddress {
+/** The addresses of a slot of the map. */
+export const mappedAddresses = (slot: MappedSlot): readonly MappedAddress[] =>
+  slot.kind === 'prefix' ? slot.addresses : [slot];
+
+function usedEntry(pool: Pool, eni: PoolEni, slot: Slot, address: Ipv4, now: number): MappedAddress {
   const cordoned = isCordoned(pool, address);
   if (pool.allocations.has(address))
     return { address, state: 'assigned', ...holder(pool, address), ...(cordoned && { cordoned }) };
@@ -158,6 +180,12 @@ function addressEntry(pool: Pool, eni: PoolEni, slot: Slot, address: Ipv4, now: 
   if (until !== undefined) return { address, state: 'cooling', until: iso(until) };
   const given = slot.kind === givenKind(pool) && !eni.leaving && !eni.draining;
   return { address, state: given ? 'warm' : 'draining' };
+}
+
+/** Of an ENI that the pool does not have. A pod may hold the address from before. */
+function unusedEntry(pool: Pool, address: Ipv4, state: 'foreign' | 'not in use'): MappedAddress {
+  if (pool.allocations.has(address)) return { address, state: 'assigned', ...holder(pool, address) };
+  return { address, state };
 }
 
 function holder(pool: Pool, address: Ipv4): Partial<MappedAddress> {

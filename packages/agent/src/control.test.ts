@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { parseIpv4, parseIpv4Cidr } from '@enid/ip';
-import { addSlots, type Pool, prefixSlotOf } from '@enid/ipam';
+import { addSlots, dropEni, type Pool, prefixSlotOf } from '@enid/ipam';
 import { pino } from 'pino';
 import { type AddressMap, addressMap } from './address-map.ts';
 import { mapOf } from './address-map-source.ts';
@@ -76,10 +76,7 @@ const states = (map: AddressMap) =>
   );
 
 test('the map shows every ENI and address with its state', async (t) => {
-  const { clock, cloud, pool, map } = await node(t);
-  const tags = { 'node.k8s.amazonaws.com/no_manage': 'true' };
-  cloud.add({ id: 'eni-theirs', subnetId: 'subnet-a', addresses: [], tags, description: '', device: 2 });
-  await clock.advance(70_000);
+  const { cloud, pool, map } = await node(t);
   await pool.assign(keyOf('a'), { k8sPodNamespace: 'shop', k8sPodName: 'web' });
   await pool.assign(keyOf('b'), {});
   await pool.release(keyOf('b'));
@@ -94,7 +91,56 @@ test('the map shows every ENI and address with its state', async (t) => {
   assert.deepEqual(states(shown).slice(0, 5), ['assigned', 'cooling', 'warm', 'warm', 'warm']);
   const web = primary!.slots[0]!;
   assert.ok(web.kind === 'address' && web.namespace === 'shop' && web.pod === 'web');
-  assert.equal(shown.enis.find(({ id }) => id === 'eni-theirs')!.state, 'foreign');
+});
+
+test('what an ENI carries that pods get nothing of is shown as foreign, or as not in use', async (t) => {
+  const { clock, cloud, pool, map } = await node(t);
+  const no_manage = { 'node.k8s.amazonaws.com/no_manage': 'true' };
+  const eni = { subnetId: 'subnet-a', description: '', addresses: [parseIpv4('10.0.9.4')] };
+  const theirs = { ...eni, id: 'eni-theirs', tags: no_manage, device: 2 };
+  cloud.add({ ...theirs, prefixes: [parseIpv4Cidr('10.0.9.16/28')] });
+  cloud.add({ ...eni, id: 'eni-ours', addresses: [parseIpv4('10.0.9.5')], tags: {}, device: 3 });
+  const of = async (eniId: string) => {
+    const { enis } = await map();
+    const { state, slots, primary } = enis.find(({ id }) => id === eniId)!;
+    return {
+      state,
+      primary,
+      slots: slots.map((slot) => (slot.kind === 'prefix' ? slot.cidr : slot.address)),
+    };
+  };
+  // Metadata has them before EC2 was asked whose they are.
+  await clock.advance(1_500);
+  assert.deepEqual(await of('eni-ours'), { state: 'not in use', primary: false, slots: ['10.0.9.5'] });
+  assert.equal((await of('eni-theirs')).state, 'not in use');
+  const before = await map();
+  assert.equal(states(before).filter((state) => state === 'not in use').length, 18);
+  assert.equal(before.counts.total, pool.view.pool.enis.flatMap(({ slots }) => slots).length);
+
+  await clock.advance(70_000);
+  assert.equal((await of('eni-ours')).state, 'in use');
+  assert.deepEqual(await of('eni-theirs'), {
+    ...{ state: 'foreign', primary: false, slots: ['10.0.9.4', '10.0.9.16/28'] },
+  });
+  assert.equal(states(await map()).filter((state) => state === 'foreign').length, 17);
+});
+
+test('a pod whose ENI is attached but not up keeps its address in the map, and is cut off when it is attached no more', async (t) => {
+  const { clock, cloud, pool } = await node(t);
+  const { address } = await pool.assign(keyOf('a'), { k8sPodNamespace: 'shop', k8sPodName: 'web' });
+  const view = { ...pool.view, pool: dropEni(pool.view.pool, 'eni-primary') };
+  const rest = { node: 'n', instanceType: 't3.medium', view, subnets: [], now: clock.now() };
+  const { enis, cutOff } = addressMap({ ...rest, shown: cloud.metadata() });
+  const [primary] = enis;
+  assert.deepEqual([primary!.id, primary!.state, primary!.primary], ['eni-primary', 'not in use', true]);
+  const held = primary!.slots.find((slot) => slot.kind === 'address' && slot.address === address)!;
+  assert.ok(held.kind === 'address' && held.state === 'assigned' && held.pod === 'web');
+  assert.deepEqual(cutOff, []);
+  const gone = addressMap({ ...rest, shown: [] });
+  assert.deepEqual(
+    gone.cutOff.map((each) => [each.address, each.state, each.pod]),
+    [[address, 'cut off', 'web']],
+  );
 });
 
 test('on a node that was switched to prefixes, addresses are warm until the first prefix is there', async (t) => {

@@ -33,7 +33,7 @@ function view(): PoolView {
   events.reconciled.eniReconcileAdd = 1;
   events.errors.set('increaseDatastorePool', 5);
   events.inProgress.set('nodeIPPoolReconcile', 1);
-  return { pool, enis: new Map(), bounds: { enis: 3, slotsPerEni: 5 }, events };
+  return { pool, enis: new Map(), foreign: new Set(), bounds: { enis: 3, slotsPerEni: 5 }, events };
 }
 
 const map = async () =>

@@ -17,6 +17,7 @@ const COLOURS: Readonly<Record<string, number>> = {
   draining: 33,
   leaving: 33,
   foreign: 90,
+  'not in use': 90,
   primary: 90,
   'cut off': 31,
 };
@@ -77,7 +78,7 @@ function head({ id, device, networkCard, state, subnet, room }: MappedEni): stri
   const free = subnet?.free === undefined ? '' : `, ${subnet.free} addresses free`;
   const card = networkCard > 0 ? `card ${networkCard}, ` : '';
   const where = subnet ? `${subnet.id} (${subnet.cidr}${free})` : 'not in metadata';
-  const places = state === 'foreign' ? '' : `, room for ${room} more`;
+  const places = state === 'foreign' || state === 'not in use' ? '' : `, room for ${room} more`;
   return `${id}  ${card}device ${device}, ${where}, ${state}${places}`;
 }
 
@@ -89,10 +90,13 @@ function eniRows({ primaryIp, slots, state, beingAssigned }: MappedEni, now: num
   return rows;
 }
 
-/** A prefix is one line, and one for each of its addresses that is not simply warm. */
+/** What an address of a prefix may be without a line of its own. All of a prefix are the same one of these, or in use. */
+const QUIET = ['warm', 'draining', 'foreign', 'not in use'] as const;
+
+/** A prefix is one line, and one for each of its addresses that is not quiet. */
 function slotRows(slot: MappedSlot, now: number): string[][] {
   if (slot.kind === 'address') return [row(slot, now)];
-  const quiet = slot.addresses.every(({ state }) => state === 'draining') ? 'draining' : 'warm';
+  const quiet = QUIET.find((each) => slot.addresses.some(({ state }) => state === each)) ?? 'warm';
   const others = slot.addresses.filter(({ state }) => state !== quiet);
   const rest = slot.addresses.length - others.length;
   return [

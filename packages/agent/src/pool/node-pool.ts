@@ -28,6 +28,8 @@ export type Asked = { readonly eniId?: string; readonly slots: number };
 export type PoolView = {
   readonly pool: Pool;
   readonly enis: ReadonlyMap<string, NodeEni>;
+  /** ENIs that are somebody else's, as far as EC2 was asked. */
+  readonly foreign: ReadonlySet<string>;
   readonly bounds: Bounds;
   /** Virtual CPUs of the instance, when they are known. */
   readonly vcpus?: number | undefined;
@@ -85,8 +87,9 @@ export class NodePool {
   }
 
   get view(): PoolView {
-    const { pool, enis, bounds, events, asked, places } = this;
-    return { pool, enis, bounds, vcpus: this.limits.vcpus, events, asked, eniConfig: places.config };
+    const { pool, enis, foreign, bounds, events, asked, places } = this;
+    const { vcpus } = this.limits;
+    return { pool, enis, foreign, bounds, vcpus, events, asked, eniConfig: places.config };
   }
 
   /** ENIs that are being given back. */

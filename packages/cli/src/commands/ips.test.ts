@@ -32,6 +32,22 @@ const MAP = {
         },
       ],
     },
+    {
+      ...{ id: 'eni-2', device: 2, networkCard: 0, state: 'foreign', primary: false, primaryIp: '10.0.0.5' },
+      ...{ room: 0, beingAssigned: 0 },
+      slots: [
+        { kind: 'address', address: '10.0.0.6', state: 'foreign' },
+        {
+          ...{ kind: 'prefix', cidr: '10.0.0.32/28' },
+          addresses: [32, 33].map((host) => ({ address: `10.0.0.${host}`, state: 'foreign' })),
+        },
+      ],
+    },
+    {
+      ...{ id: 'eni-3', device: 3, networkCard: 0, state: 'not in use', primary: false },
+      ...{ room: 0, beingAssigned: 0 },
+      slots: [{ kind: 'address', address: '10.0.0.7', state: 'not in use' }],
+    },
   ],
 };
 
@@ -70,7 +86,7 @@ test('the map is a table, without colours where there is no terminal, or JSON', 
   ]);
   assert.equal(drawn.stdout.includes('\u001b'), false);
   for (const line of [
-    /^node-1 \(t3.medium\): prefixes, 1 of 3 ENIs, 3 addresses: 1 assigned, 1 warm, 1 cooling$/m,
+    /^node-1 \(t3.medium\): prefixes, 2 of 3 ENIs, 3 addresses: 1 assigned, 1 warm, 1 cooling$/m,
     /^eni-1 {2}device 0, subnet-a \(10.0.0.0\/24, 17 addresses free\), in use, room for 4 more$/m,
     /^10.0.0.4 +primary/m,
     /^10.0.0.16\/28 +prefix +1 of 3 warm$/m,
@@ -78,6 +94,12 @@ test('the map is a table, without colours where there is no terminal, or JSON', 
     /^10.0.0.17 +cooling +until 12:00:07Z \(7 s\)$/m,
     /^ +being assigned +1 asked of EC2$/m,
     /^an ENI with 2 prefixes is being attached$/m,
+    /^eni-2 {2}device 2, not in metadata, foreign$/m,
+    /^10.0.0.5 +foreign +the ENI's own address$/m,
+    /^10.0.0.6 +foreign$/m,
+    /^10.0.0.32\/28 +prefix +2 of 2 foreign$/m,
+    /^eni-3 {2}device 3, not in metadata, not in use$/m,
+    /^10.0.0.7 +not in use$/m,
   ])
     assert.match(drawn.stdout, line);
   assert.deepEqual(JSON.parse(json.stdout), MAP);
