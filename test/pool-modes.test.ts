@@ -14,7 +14,7 @@ import {
   DescribeNetworkInterfacesCommand,
   EC2Client,
 } from '@aws-sdk/client-ec2';
-import type { AddressMap } from '@enid/agent';
+import type { AddressMap, MappedSlot } from '@enid/agent';
 import { contains, type Ipv4, parseIpv4Cidr } from '@enid/ip';
 import {
   type DaemonSet,
@@ -30,6 +30,7 @@ import { until } from '../packages/lab/src/base/until.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { labUp, run, tracesOf } from './enid.ts';
 import { GIVEN, WITHOUT_AWS } from './given.ts';
+import { placeOf } from './maps.ts';
 import { Stations } from './stations.ts';
 
 /** Why what follows is not done to a cluster that others use. */
@@ -189,6 +190,8 @@ async function waits(pod: string, reason: string): Promise<Event> {
   return event;
 }
 
+const isPrefix = (slot: MappedSlot) => slot.kind === 'prefix';
+
 const pods = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => `pod-${from + i}`);
 
 test('MAX_ENI is kept, and named to those who wait', { skip: USED_UP }, async () => {
@@ -330,4 +333,60 @@ test('an ENI that an agent of this node left behind is deleted by the next, thos
     await forget(foreign);
     await forget(left).catch(() => undefined);
   }
+});
+
+test('switched to prefixes, pods keep what they have and reach those of the first prefix; what is free drains', {
+  skip: CHANGED,
+}, async () => {
+  const old = await runs('pod-1');
+  const left = await runs('pod-2');
+  const slotOf = (map: AddressMap, address: Ipv4, pod: string) => placeOf(map, address, 'default', pod).slot;
+  assert.equal(slotOf(await mapOf(), old, 'pod-1').kind, 'address');
+  await client.delete(`${PODS}/pod-2`);
+  await until(
+    () => client.get<List<Pod>>(PODS),
+    ({ items }) => items.every(({ metadata }) => metadata!.name !== 'pod-2'),
+    'the end of pod-2',
+  );
+  // From one ENI to another, while the agent is replaced.
+  const stream = exec('default/pod-13', 'ping', '-i0.2', '-w15', old);
+  await configure({ ENABLE_PREFIX_DELEGATION: 'true', IP_COOLDOWN_PERIOD: '1' });
+  await until(mapOf, ({ enis }) => enis.some(({ slots }) => slots.some(isPrefix)), 'the first prefix');
+  await create('new-1', 'new-2');
+  const [one, two] = (await Promise.all([runs('new-1'), runs('new-2')])) as [Ipv4, Ipv4];
+  const map = await mapOf();
+  assert.equal(map.mode, 'prefix');
+  const places = [slotOf(map, old, 'pod-1'), slotOf(map, one, 'new-1'), slotOf(map, two, 'new-2')];
+  assert.deepEqual(
+    places.map(({ kind }) => kind),
+    ['address', 'prefix', 'prefix'],
+  );
+  for (const [from, to] of [
+    ['pod-1', one],
+    ['pod-13', one],
+    ['new-1', old],
+    ['new-1', two],
+    ['new-2', INTERNET_HOST],
+    ['pod-1', INTERNET_HOST],
+  ] as const)
+    assert.ok(await reaches(from, to), `${from} does not reach ${to}`);
+  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(await stream)!;
+  assert.ok(Number(sent) > 50, `${sent} were sent`);
+  assert.equal(received, sent);
+  // Neither the address that was warm, nor that of the pod that has gone: none but those of pods.
+  await until(
+    mapOf,
+    ({ enis }) =>
+      enis.every(
+        ({ state, slots }) =>
+          state === 'foreign' || slots.every((slot) => isPrefix(slot) || slot.state === 'assigned'),
+      ),
+    'single addresses without a pod to go',
+  );
+  const carried = (await enis()).flatMap(({ PrivateIpAddresses = [] }) => PrivateIpAddresses);
+  assert.ok(
+    !carried.some(({ PrivateIpAddress }) => PrivateIpAddress === left),
+    `EC2 still has ${left} there`,
+  );
+  assert.ok(carried.some(({ PrivateIpAddress }) => PrivateIpAddress === old));
 });
