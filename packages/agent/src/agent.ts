@@ -197,7 +197,10 @@ async function openPolicies(
   const { openPolicies } = await import('./policy/index.ts');
   const { client } = kubernetes;
   const links = () =>
-    network.pods.wired(pool.assignments()).map(({ pod, link }) => ({ pod, ifindex: link.index }));
+    network.pods.wired(pool.assignments()).map(({ pod: { metadata }, link }) => {
+      const { k8sPodUid: uid } = metadata;
+      return { pod: { metadata, ...(uid && { uid }) }, ifindex: link.index };
+    });
   return openPolicies({ config, client, nodeName, links, registry, clock: systemClock, log });
 }
 

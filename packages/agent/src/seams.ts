@@ -21,6 +21,8 @@ export type SandboxKey = {
 export type SandboxMetadata = {
   readonly k8sPodNamespace?: string;
   readonly k8sPodName?: string;
+  /** As the runtime told it: a pod of the same name may come before this one's sandbox has gone. */
+  readonly k8sPodUid?: string;
   /** The name of the pod's link on the node, when that is all that is known of the pod. */
   readonly hostVeth?: string;
   readonly [key: string]: string | undefined;

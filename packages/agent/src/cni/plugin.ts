@@ -270,6 +270,7 @@ function podOf(args: AttachmentRequest['args'], { path, ns }: Sandbox): PodIdent
   const metadata = sandboxMetadata({
     namespace: args.get('K8S_POD_NAMESPACE'),
     name: args.get('K8S_POD_NAME'),
+    uid,
     netns: { path, inode: ns.inode },
   });
   return { metadata, ...(uid && { uid }) };

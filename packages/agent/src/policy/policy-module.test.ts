@@ -4,6 +4,7 @@ import type { KubeObject } from '@enid/kube';
 import { eventually, WatchedApi } from '@enid/kube/testing';
 import { pino } from 'pino';
 import { TestClock } from '../test-clock.ts';
+import type { PodIdentity } from '../cni/observer.ts';
 import { type Guard, PolicyNotHeldError } from './data-plane/index.ts';
 import { PolicyUnknownError } from './guard.ts';
 import { type PodLinkOf, type PolicyMode, PolicyModule } from './policy-module.ts';
@@ -11,8 +12,8 @@ import { type PodLinkOf, type PolicyMode, PolicyModule } from './policy-module.t
 const PODS = '/api/v1/pods';
 const ENDPOINTS = '/apis/networking.k8s.aws/v1alpha1/policyendpoints';
 
-const pod = (name: string): KubeObject => ({
-  metadata: { namespace: 'shop', name, uid: `uid of ${name}`, labels: { app: name } },
+const pod = (name: string, metadata: KubeObject['metadata'] = {}): KubeObject => ({
+  metadata: { namespace: 'shop', name, uid: `uid of ${name}`, labels: { app: name }, ...metadata },
 });
 const closed = (app: string) =>
   ({
@@ -23,11 +24,10 @@ const closed = (app: string) =>
       policyRef: { namespace: 'shop', name: app },
     },
   }) as KubeObject & { readonly spec: object };
-const identity = (name: string) =>
-  ({
-    metadata: { k8sPodNamespace: 'shop', k8sPodName: name },
-    uid: `uid of ${name}`,
-  }) as Parameters<PolicyModule['guard']>[0];
+const identity = (name: string, uid = `uid of ${name}`): PodIdentity => ({
+  metadata: { k8sPodNamespace: 'shop', k8sPodName: name },
+  uid,
+});
 
 /** A module, and what its data plane and its recorder were told. */
 async function setUp(t: TestContext, { mode = 'standard' as PolicyMode, isSilent = false } = {}) {
@@ -93,9 +93,89 @@ test('a pod of which no watch has told is asked for by its name, and bound by it
   api.put(PODS, pod('web'), { isTold: false });
   await module.guard(identity('web'), 7);
   assert.deepEqual(calls, [[[7, 'web']]]);
-  // Another pod of that name is not taken for it.
-  await module.guard({ ...identity('web'), uid: 'somebody else' }, 8);
-  assert.deepEqual(calls[1], [[8, 'allow']]);
+});
+
+test('a pod that was deleted before ADD is refused, since its rules cannot be known, also when another has its name', async (t) => {
+  const { api, module, calls } = await setUp(t);
+  api.put(PODS, pod('web'));
+  await module.synced;
+  await assert.rejects(module.guard(identity('web', 'the one before'), 7), (error) => {
+    return (
+      error instanceof PolicyUnknownError &&
+      /no pod shop\/web with the uid the one before/.test(error.message)
+    );
+  });
+  await assert.rejects(module.guard(identity('db'), 7), PolicyUnknownError);
+  assert.deepEqual(calls, []);
+});
+
+test('a pod made anew under its name is bound by its own labels, while the watch tells of the one before', async (t) => {
+  const { api, module, calls } = await setUp(t);
+  api.put(PODS, pod('db-0', { uid: 'first', labels: { app: 'old' } }));
+  api.put(ENDPOINTS, closed('new'));
+  await module.synced;
+  api.put(PODS, pod('db-0', { uid: 'second', labels: { app: 'new' } }), { isTold: false });
+  await module.guard(identity('db-0', 'second'), 7);
+  assert.deepEqual(calls, [[[7, 'new']]]);
+});
+
+test('a pod that runs on stays bound when it is deleted, when another has its name, and when its policies change', async (t) => {
+  const { api, module, calls } = await setUp(t);
+  const first = pod('db-0', { uid: 'first', labels: { app: 'db' } });
+  api.put(PODS, first);
+  api.put(ENDPOINTS, closed('db'));
+  await module.synced;
+  await module.guard(identity('db-0', 'first'), 1);
+  api.delete(PODS, 'shop/db-0');
+  api.put(PODS, pod('db-0', { uid: 'second', labels: { app: 'other' } }));
+  await module.guard(identity('db-0', 'second'), 2);
+  const end = await module.trace();
+  await end();
+  const of = (link: number) => calls.flat().filter(([ifindex]) => ifindex === link);
+  assert.deepEqual(new Set(of(1).map(([, policies]) => policies)), new Set(['db']));
+  assert.deepEqual(new Set(of(2).map(([, policies]) => policies)), new Set(['allow']));
+  const more = { ...closed('db'), metadata: { namespace: 'shop', name: 'more' } };
+  api.put(ENDPOINTS, {
+    ...more,
+    spec: { ...more.spec, policyRef: { namespace: 'shop', name: 'more' } },
+  } as KubeObject);
+  await eventually(() => assert.deepEqual(calls.at(-1), [[1, 'db,more']]));
+});
+
+test('what an earlier agent put in force on a pod that the API server has no more stays, also under a trace', async (t) => {
+  const { api, clock, module, calls, wired } = await setUp(t);
+  // Of the second one the earlier agent did not know the uid, and another has the name of the third.
+  wired.push({ pod: identity('gone'), ifindex: 1 });
+  wired.push({ pod: { metadata: identity('lost').metadata }, ifindex: 2 });
+  wired.push({ pod: identity('db-0', 'first'), ifindex: 3 });
+  wired.push({ pod: { metadata: identity('web').metadata }, ifindex: 4 });
+  api.put(PODS, pod('db-0', { uid: 'second' }));
+  api.put(PODS, pod('web'));
+  api.put(ENDPOINTS, closed('web'));
+  await module.synced;
+  await eventually(() => assert.deepEqual(calls, [[[4, 'web']]]));
+  await clock.advance(10_000);
+  calls.length = 0;
+  const end = await module.trace();
+  assert.deepEqual(calls, [[[4, 'web']]]);
+  await end();
+});
+
+test('in strict mode a pod of an earlier agent that the API server has no more is closed', async (t) => {
+  const { module, calls, wired } = await setUp(t, { mode: 'strict' });
+  wired.push({ pod: { metadata: identity('gone').metadata }, ifindex: 1 });
+  await module.synced;
+  await eventually(() => assert.deepEqual(calls, [[[1, 'deny']]]));
+});
+
+test("a static pod is bound as what stands for it in the API, whose uid is not the pod's", async (t) => {
+  const { api, module, calls } = await setUp(t);
+  const annotations = { 'kubernetes.io/config.mirror': 'of the file' };
+  api.put(PODS, pod('proxy-node-1', { labels: { app: 'proxy' }, annotations }));
+  api.put(ENDPOINTS, closed('proxy'));
+  await module.synced;
+  await module.guard(identity('proxy-node-1', 'of the file'), 7);
+  assert.deepEqual(calls, [[[7, 'proxy']]]);
 });
 
 test('a change of policies is put in force on the pods that it concerns, and on no others', async (t) => {

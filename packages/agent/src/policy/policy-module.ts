@@ -12,7 +12,6 @@ import type { Logger } from '../log.ts';
 import { type LogLevel, type PolicyDataPlane, PolicyNotHeldError } from './data-plane/index.ts';
 import { type PodGuard, PolicyUnknownError } from './guard.ts';
 import { keyOf, NodePolicies } from './node-policies.ts';
-import type { PodRules } from './rules.ts';
 import { PolicyWatches } from './watches.ts';
 
 /** How long ADD waits until it is known what binds a pod, in milliseconds. */
@@ -21,6 +20,8 @@ const PATIENCE = 5000;
 const ADOPT_INTERVAL = 5000;
 /** After a failure, in milliseconds. */
 const RETRY = 2000;
+/** Of what stands for a static pod in the API: the uid that the kubelet gave the pod itself. */
+const STATIC_UID = 'kubernetes.io/config.mirror';
 
 export type PolicyMode = 'standard' | 'strict';
 
@@ -43,11 +44,17 @@ export type PolicyModuleOptions = {
   readonly logger: Logger;
 };
 
+/** A link, and whose it is. */
 type Attached = {
   readonly key: string;
-  readonly uid: string | undefined;
-  /** What was guarded last. */
-  rules?: PodRules;
+  /** That of the pod which the API server had by the name, when whoever wired it did not tell. */
+  uid: string | undefined;
+  /**
+   * As last heard of. It binds for as long as the link is there: a pod may run on when it is deleted, and when another has its name.
+   */
+  pod?: Pod;
+  /** What is in force on the link is left alone until it is known which pod it is. */
+  isLeft: boolean;
 };
 
 export class PolicyModule implements PodGuard, AsyncDisposable {
@@ -57,8 +64,6 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
   readonly #stop = new AbortController();
   /** By the index of the link. */
   readonly #attached = new Map<number, Attached>();
-  /** Pods asked for by ADD that the watch has not told of yet, by key. */
-  readonly #early = new Map<string, Pod>();
   /** Links to guard anew, with when that was found. */
   readonly #dirty = new Map<number, number>();
   /** Pods whose verdicts are all logged, by link, with how many want it. */
@@ -73,8 +78,10 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
     this.#watches = new PolicyWatches({ client, clock }, nodeName, {
       pod: (old, now) => {
         const key = keyOf((now ?? old)!);
-        this.#early.delete(key);
-        if (now) this.#touch((_, attached) => attached.key === key);
+        if (!now) return;
+        for (const attached of this.#attached.values())
+          if (!old && attached.key === key && attached.uid === undefined) this.#identify(attached, now);
+        this.#touch((_, attached) => attached.key === key);
       },
       namespace: (old, now) => {
         const name = keyOf((now ?? old)!);
@@ -136,7 +143,7 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
 
   async guard({ metadata, uid }: PodIdentity, ifindex: number): Promise<void> {
     const { k8sPodNamespace: namespace, k8sPodName: name } = metadata;
-    const attached: Attached = { key: `${namespace ?? ''}/${name ?? ''}`, uid };
+    const attached: Attached = { key: `${namespace ?? ''}/${name ?? ''}`, uid, isLeft: false };
     this.#attached.set(ifindex, attached);
     try {
       // In strict mode a pod is closed until more is known. Who is no pod of Kubernetes is bound by no policy.
@@ -186,9 +193,18 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
     return new Set(links.map(([ifindex]) => ifindex));
   }
 
-  #podOf({ key, uid }: Attached): Pod | undefined {
-    const pod = this.#watches.pod(key) ?? this.#early.get(key);
-    return uid === undefined || pod?.metadata?.uid === uid ? pod : undefined;
+  #podOf(attached: Attached): Pod | undefined {
+    const heard = this.#watches.pod(attached.key);
+    // By its name alone it is asked for: the watch may still have the one before it.
+    if (heard && attached.uid !== undefined) this.#identify(attached, heard);
+    return attached.pod;
+  }
+
+  /** Takes a pod for that of a link if it is. */
+  #identify(attached: Attached, pod: Pod): void {
+    const { uid, annotations } = pod.metadata ?? {};
+    attached.uid ??= uid;
+    if (attached.uid === uid || attached.uid === annotations?.[STATIC_UID]) attached.pod = pod;
   }
 
   /** Waits until it is known what binds a pod. */
@@ -203,20 +219,27 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
     timeout.catch(() => {});
     try {
       await Promise.race([this.#watches.synced, timeout]);
-      if (!this.#podOf(attached)) await Promise.race([this.#ask(attached), timeout]);
+      if (this.#podOf(attached)) return;
+      await Promise.race([this.#ask(attached), timeout]);
+      if (attached.pod) return;
+      const who = attached.uid === undefined ? attached.key : `${attached.key} with the uid ${attached.uid}`;
+      throw new PolicyUnknownError(
+        `the API server has no pod ${who}: which network policies bind it cannot be known. It was deleted, or is not a pod of Kubernetes`,
+      );
     } finally {
       late.abort();
     }
   }
 
-  /** Asks for a pod that the watch has not told of. One that does not exist is bound by no policy. */
+  /** Asks for a pod that the watch has not told of. What has its name may be none or another. */
   async #ask(attached: Attached): Promise<void> {
     const { client, clock } = this.#options;
     const [namespace, name] = attached.key.split('/');
+    if (!namespace || !name) return;
     for (let wait = 50; !this.#stop.signal.aborted; wait *= 2) {
       try {
         const pod = await client.get<Pod>(`/api/v1/namespaces/${namespace}/pods/${name}`);
-        if (!this.#watches.pod(attached.key)) this.#early.set(attached.key, pod);
+        this.#identify(attached, pod);
         return;
       } catch (error) {
         if (isNotFound(error)) return;
@@ -263,6 +286,7 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
       const attached = this.#attached.get(ifindex);
       if (!attached) return [];
       const pod = this.#isSynced ? this.#podOf(attached) : undefined;
+      if (!pod && attached.isLeft) return [];
       const rules = pod ? this.policies.rulesOf(pod) : this.policies.unknown;
       return [{ ifindex, rules, log: this.#traced.has(ifindex) ? 'all' : this.#options.log } as const];
     });
@@ -282,17 +306,16 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
     while (!signal.aborted) {
       try {
         const wired = new Map(links().map(({ pod, ifindex }) => [ifindex, pod]));
-        for (const [ifindex, { metadata, uid }] of wired) {
-          const key = `${metadata.k8sPodNamespace ?? ''}/${metadata.k8sPodName ?? ''}`;
-          if (!this.#attached.has(ifindex)) this.#attached.set(ifindex, { key, uid });
-        }
+        for (const [ifindex, pod] of wired) if (!this.#attached.has(ifindex)) this.#take(ifindex, pod);
         // Of the end of a pod that an earlier agent has guarded nobody tells.
         for (const ifindex of before) {
           if (!wired.has(ifindex) && this.#attached.has(ifindex)) this.release(ifindex);
         }
         before = new Set(wired.keys());
         const guarded = new Set(plane.guarded());
-        this.#touch((_, __, ifindex) => wired.has(ifindex) && !guarded.has(ifindex));
+        this.#touch((pod, { isLeft }, ifindex) => {
+          return wired.has(ifindex) && !guarded.has(ifindex) && (pod !== undefined || !isLeft);
+        });
         for (const ifindex of guarded) {
           if (!wired.has(ifindex) && !this.#attached.has(ifindex)) this.release(ifindex);
         }
@@ -301,6 +324,19 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
       }
       await clock.sleep(ADOPT_INTERVAL, signal).catch(() => {});
     }
+  }
+
+  /** Takes over a link that this process has not guarded. */
+  #take(ifindex: number, { metadata, uid }: PodIdentity): void {
+    const key = `${metadata.k8sPodNamespace ?? ''}/${metadata.k8sPodName ?? ''}`;
+    const attached: Attached = { key, uid, isLeft: true };
+    this.#attached.set(ifindex, attached);
+    const asked = uid === undefined ? this.#ask(attached) : Promise.resolve();
+    void asked.then(() => {
+      // What is known of no pod would be opened in standard mode; in strict mode it is closed.
+      attached.isLeft = this.#options.mode === 'standard';
+      this.#touch((_, one) => one === attached);
+    });
   }
 
   #report(error: Error): void {

@@ -4,19 +4,22 @@ import type { SandboxMetadata } from '../../seams.ts';
 /** A pod's network namespace: where it is mounted, and which it is. */
 export type Netns = { readonly path: string; readonly inode: bigint };
 
-/** What is kept with an allocation: Amazon's names, and the namespace by which it is known whether the pod is still there. */
+/** What is kept with an allocation: Amazon's names, the pod's uid, and the namespace by which it is known whether it is still there. */
 export function sandboxMetadata({
   namespace,
   name,
+  uid,
   netns,
 }: {
   readonly namespace?: string | undefined;
   readonly name?: string | undefined;
+  readonly uid?: string | undefined;
   readonly netns?: Netns | undefined;
 }): SandboxMetadata {
   return {
     ...(namespace && { k8sPodNamespace: namespace }),
     ...(name && { k8sPodName: name }),
+    ...(uid && { k8sPodUid: uid }),
     ...(netns && { netns: netns.path, netnsInode: `${netns.inode}` }),
   };
 }
