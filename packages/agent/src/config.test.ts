@@ -15,6 +15,7 @@ test("nothing set gives Amazon's defaults", () => {
     cni: '/var/run/aws-node/enid.sock',
     control: '/var/run/aws-node/enid-control.sock',
     ipamd: '/var/run/aws-node/ipamd.sock',
+    npa: '/var/run/aws-node/npa.sock',
     containerRuntime: '/run/containerd/containerd.sock',
   });
 });

@@ -6,7 +6,7 @@
  */
 import type { Ipv4Cidr } from '@enid/ip';
 import { type PoolSettings, poolSettingsOf, SettingError } from '@enid/ipam';
-import { type BindAddress, backendSocket, controlSocket } from './socket-paths.ts';
+import { type BindAddress, backendSocket, controlSocket, policySocket } from './socket-paths.ts';
 import { mustBe, type Values, variables } from './variables.ts';
 
 /** A variable has a value that is not allowed, or asks for what this release does not do. */
@@ -74,6 +74,7 @@ export type Config = {
     readonly cni: string;
     readonly control: string;
     readonly ipamd: string;
+    readonly npa: string;
     readonly containerRuntime: string;
   };
   /** Absent: not served. */
@@ -144,6 +145,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       cni: value.ENID_CNI_SOCKET,
       control: controlSocket(set, value.ENID_CNI_SOCKET),
       ipamd: backendSocket(set, value.ENID_CNI_SOCKET),
+      npa: policySocket(set, value.ENID_CNI_SOCKET),
       containerRuntime: value.CONTAINER_RUNTIME_ENDPOINT,
     },
     ...(!value.DISABLE_INTROSPECTION && { introspection: value.INTROSPECTION_BIND_ADDRESS }),

@@ -1,6 +1,6 @@
 /** The configuration as people ask for it: every variable, its value, and where that came from. */
 import { ConfigError, readConfig } from './config.ts';
-import { backendSocket, controlSocket, type SocketPath } from './socket-paths.ts';
+import { backendSocket, controlSocket, policySocket, type SocketPath } from './socket-paths.ts';
 import { isWithoutEffect, mustBe, variables } from './variables.ts';
 
 /** A variable as the agent takes it. */
@@ -88,6 +88,7 @@ function impliedBy(
 const SOCKETS: ReadonlyMap<Name, SocketPath> = new Map<Name, SocketPath>([
   ['ENID_CONTROL_SOCKET', controlSocket],
   ['ENID_IPAMD_SOCKET', backendSocket],
+  ['ENID_NPA_SOCKET', policySocket],
 ]);
 
 const PROVISIONING: ReadonlySet<Name> = new Set<Name>([
@@ -136,6 +137,7 @@ function ignoredFor(name: Name, { value, from }: Setting, read: Read): string | 
     case 'NETWORK_POLICY_LOG':
     case 'NETWORK_POLICY_LOG_FILE':
     case 'NETWORK_POLICY_BPF_DIR':
+    case 'ENID_NPA_SOCKET':
       return on('ENABLE_NETWORK_POLICY') ? undefined : 'ENABLE_NETWORK_POLICY is not true';
     case 'INTROSPECTION_BIND_ADDRESS':
       return on('DISABLE_INTROSPECTION') ? 'DISABLE_INTROSPECTION is true' : undefined;

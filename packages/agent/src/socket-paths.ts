@@ -27,3 +27,7 @@ export const controlSocket: SocketPath = (env, cniSocket) =>
 /** For Amazon's own executables: ENID_IPAMD_SOCKET. */
 export const backendSocket: SocketPath = (env, cniSocket) =>
   env.ENID_IPAMD_SOCKET?.trim() || join(dirname(cniSocket), 'ipamd.sock');
+
+/** Where they call Amazon's network policy agent, when its place is taken: ENID_NPA_SOCKET. */
+export const policySocket: SocketPath = (env, cniSocket) =>
+  env.ENID_NPA_SOCKET?.trim() || join(dirname(cniSocket), 'npa.sock');

@@ -110,9 +110,10 @@ const inForce = z.object({
   NETWORK_POLICY_LOG_FILE: text.default('/var/log/aws-routed-eni/network-policy-agent.log'),
   NETWORK_POLICY_BPF_DIR: text.default('/sys/fs/bpf/enid'),
   ENID_CNI_SOCKET: text.default(CNI_SOCKET),
-  /** Both beside the socket of the CNI executable unless given. */
+  /** All beside the socket of the CNI executable unless given. */
   ENID_CONTROL_SOCKET: text.optional(),
   ENID_IPAMD_SOCKET: text.optional(),
+  ENID_NPA_SOCKET: text.optional(),
   CONTAINER_RUNTIME_ENDPOINT: unixSocket.default('/run/containerd/containerd.sock'),
   HOST_CNI_BIN_PATH: text.default('/opt/cni/bin'),
   HOST_CNI_CONFDIR_PATH: text.default('/etc/cni/net.d'),

@@ -46,10 +46,12 @@ export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
     vpcCidrs,
     snat: config.network,
     networkPolicyMode: config.policy.amazonsMode,
+    policies: guard && { mode: config.policy.mode, guard },
     log,
   });
   const { sockets } = config;
   stack.use(await CniBackendServer.listen(sockets.ipamd, backend, log));
+  if (guard) stack.use(await CniBackendServer.listen(sockets.npa, backend, log, 'ENID_NPA_SOCKET'));
   stack.use(
     await CniServer.listen(
       sockets.cni,

@@ -8,6 +8,12 @@ export interface PodGuard {
    * @throws {PolicyUnknownError} when it cannot be found out what does.
    */
   guard(pod: PodIdentity, ifindex: number): Promise<void>;
+  /**
+   * Puts in force what binds a pod that somebody else has wired.
+   * @returns whether it has a link on the node.
+   * @throws {PolicyUnknownError} when it cannot be found out what does.
+   */
+  guardNamed(namespace: string, name: string): Promise<boolean>;
   /** The link is gone. */
   release(ifindex: number): void;
 }

@@ -168,6 +168,26 @@ test('in strict mode a pod of an earlier agent that the API server has no more i
   await eventually(() => assert.deepEqual(calls, [[[1, 'deny']]]));
 });
 
+for (const mode of ['standard', 'strict'] as const)
+  test(`a pod that somebody else has wired is bound when that is asked for by its name (${mode})`, async (t) => {
+    const { api, module, calls, wired } = await setUp(t, { mode });
+    api.put(PODS, pod('db-0', { uid: 'first', labels: { app: 'old' } }));
+    api.put(ENDPOINTS, closed('new'));
+    await module.synced;
+    assert.equal(await module.guardNamed('shop', 'db-0'), false);
+    // The watch still tells of the one before.
+    api.put(PODS, pod('db-0', { uid: 'second', labels: { app: 'new' } }), { isTold: false });
+    wired.push({ pod: { metadata: identity('db-0').metadata }, ifindex: 7 });
+    assert.equal(await module.guardNamed('shop', 'db-0'), true);
+    if (mode === 'strict') {
+      assert.deepEqual(calls[0], [[7, 'deny']]);
+      await eventually(() => assert.deepEqual(calls.at(-1), [[7, 'new']]));
+    } else assert.deepEqual(calls, [[[7, 'new']]]);
+    const count = calls.length;
+    assert.equal(await module.guardNamed('shop', 'db-0'), true);
+    assert.equal(calls.length, count, 'one that is known is guarded already');
+  });
+
 test("a static pod is bound as what stands for it in the API, whose uid is not the pod's", async (t) => {
   const { api, module, calls } = await setUp(t);
   const annotations = { 'kubernetes.io/config.mirror': 'of the file' };

@@ -157,6 +157,16 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
       void this.#ask(attached).then(() => this.#touch((_, one) => one === attached));
   }
 
+  async guardNamed(namespace: string, name: string): Promise<boolean> {
+    const links = this.#options.links().filter(({ pod: { metadata } }) => {
+      return metadata.k8sPodNamespace === namespace && metadata.k8sPodName === name;
+    });
+    // One that is known has been guarded, and may be that of the pod before.
+    const fresh = links.filter(({ ifindex }) => !this.#attached.get(ifindex)?.pod);
+    await Promise.all(fresh.map(({ pod, ifindex }) => this.guard(pod, ifindex)));
+    return links.length > 0;
+  }
+
   release(ifindex: number): void {
     this.#attached.delete(ifindex);
     this.#dirty.delete(ifindex);

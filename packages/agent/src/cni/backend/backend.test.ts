@@ -9,7 +9,8 @@ import type { Ipv4Cidr } from '@enid/ip';
 import { type Client, credentials, type Metadata, makeClientConstructor, status } from '@grpc/grpc-js';
 import { loadProto } from '../../grpc/grpc.ts';
 import type { Pods } from '../../network/pods.ts';
-import { backendSocket } from '../../socket-paths.ts';
+import { PolicyUnknownError } from '../../policy/guard.ts';
+import { backendSocket, policySocket } from '../../socket-paths.ts';
 import { MemoryPool } from '../memory-pool.fixture.ts';
 import type { PodIdentity } from '../observer.ts';
 import { CniPlugin } from '../plugin.ts';
@@ -38,7 +39,11 @@ function call(client: Client, method: string, request: object): Promise<Outcome>
   });
 }
 
-async function start(t: TestContext, pool = new MemoryPool()) {
+async function start(
+  t: TestContext,
+  pool = new MemoryPool(),
+  policies?: ConstructorParameters<typeof CniBackend>[0]['policies'],
+) {
   const directory = mkdtempSync(join(tmpdir(), 'backend-'));
   const told: string[] = [];
   const refused: PodIdentity[] = [];
@@ -56,6 +61,7 @@ async function start(t: TestContext, pool = new MemoryPool()) {
     vpcCidrs: async () => ['10.0.0.0/16' as Ipv4Cidr, '100.64.0.0/16' as Ipv4Cidr],
     snat: { externalSnat: false, excludeSnatCidrs: ['192.168.0.0/16' as Ipv4Cidr] },
     networkPolicyMode: '',
+    policies,
     log: log as never,
   });
   const path = backendSocket({}, join(directory, 'enid.sock'));
@@ -165,6 +171,60 @@ test('health follows readiness, liveness does not', async (t) => {
   await assert.rejects(check('other'), { code: status.NOT_FOUND });
   const config = await open('rpc.ConfigServerBackend', 'rpc.proto');
   assert.equal((await call(config, 'GetNetworkPolicyConfigs', {})).reply.NetworkPolicyMode, '');
+});
+
+test("a pod is fenced in when Amazon's plugin has wired it, and the plugin is told so only then", async (t) => {
+  const refused = await start(t);
+  const without = await refused.open('rpc.NPBackend', 'rpc.proto');
+  const named = { K8S_POD_NAMESPACE: 'shop', K8S_POD_NAME: 'web-0', NETWORK_POLICY_MODE: 'strict', InterfaceCount: 1 };
+  const nobody = await call(without, 'EnforceNpToPod', named);
+  assert.equal(nobody.reply.Success, false);
+  assert.match(String(nobody.trailers.get(REFUSAL_TRAILER)), /ENABLE_NETWORK_POLICY=true/);
+
+  const guarded = Promise.withResolvers<boolean>();
+  const asked: string[] = [];
+  const guard = {
+    guardNamed: (namespace: string, name: string) => {
+      asked.push(`${namespace}/${name}`);
+      if (name === 'late') throw new PolicyUnknownError('the API server did not tell');
+      return name === 'web-0' ? guarded.promise : Promise.resolve(false);
+    },
+  };
+  const { open, log, backend } = await start(t, new MemoryPool(), { mode: 'strict', guard });
+  const client = await open('rpc.CNIBackend', 'rpc.proto');
+  for (const [method, request] of [
+    ['AddNetwork', pod('one')],
+    ['DelNetwork', { ...pod('one'), Reason: 'PodDeleted' }],
+  ] as const)
+    assert.equal((await call(client, method, request)).reply.NetworkPolicyMode, 'strict');
+
+  const directory = mkdtempSync(join(tmpdir(), 'backend-'));
+  const path = policySocket({}, join(directory, 'enid.sock'));
+  const server = await CniBackendServer.listen(path, backend, log as never, 'ENID_NPA_SOCKET');
+  const agent = await clientOf(path, 'rpc.NPBackend', 'rpc.proto');
+  t.after(async () => {
+    agent.close();
+    await server.close();
+    rmSync(directory, { recursive: true });
+  });
+  let isAnswered = false;
+  const answer = call(agent, 'EnforceNpToPod', named).finally(() => {
+    isAnswered = true;
+  });
+  while (asked.length === 0) await new Promise(setImmediate);
+  assert.equal(isAnswered, false);
+  guarded.resolve(true);
+  assert.equal((await answer).reply.Success, true);
+  const missing = await call(agent, 'EnforceNpToPod', { ...named, K8S_POD_NAME: 'web-1' });
+  assert.equal(missing.reply.Success, false);
+  assert.deepEqual(missing.trailers.get(REFUSAL_TRAILER), ['the pod shop/web-1 has no link on this node']);
+  const late = await call(agent, 'EnforceNpToPod', { ...named, K8S_POD_NAME: 'late' });
+  assert.deepEqual(late.trailers.get(REFUSAL_TRAILER), ['the API server did not tell']);
+  assert.equal((await call(agent, 'DeletePodNp', named)).reply.Success, true);
+  assert.deepEqual(asked, ['shop/web-0', 'shop/web-1', 'shop/late']);
+  const health = await open('grpc.health.v1.Health', 'health.proto');
+  const { reply } = await call(health, 'Check', { service: 'grpc.health.v1.np-agent' });
+  assert.equal(reply.status, 'SERVING');
 });
 
 test('two agents do not serve one node, and a stop does not wait for callers that only stay connected', async (t) => {

@@ -1,5 +1,5 @@
 /**
- * The unix socket on which Amazon's plugin executable, its network policy agent and grpc-health-probe call.
+ * A unix socket on which Amazon's plugin executable, its network policy agent and grpc-health-probe call.
  *
  * The agent listens from the start, and loads gRPC when somebody connects for the first time.
  */
@@ -34,11 +34,17 @@ export class CniBackendServer implements AsyncDisposable {
 
   /**
    * Listens, with mode 0600.
+   * @param variable that sets the path.
    * @throws when Amazon's ipamd or another agent answers there: two must not hand out the same addresses.
    */
-  static async listen(path: string, backend: CniBackend, log: Logger): Promise<CniBackendServer> {
+  static async listen(
+    path: string,
+    backend: CniBackend,
+    log: Logger,
+    variable: 'ENID_IPAMD_SOCKET' | 'ENID_NPA_SOCKET' = 'ENID_IPAMD_SOCKET',
+  ): Promise<CniBackendServer> {
     const server = new CniBackendServer(path, backend, log);
-    await listenOn(server.#listener, path, 'ENID_IPAMD_SOCKET');
+    await listenOn(server.#listener, path, variable);
     return server;
   }
 
@@ -104,6 +110,10 @@ export class CniBackendServer implements AsyncDisposable {
     server.addService(rpc['rpc.CNIBackend']!, {
       AddNetwork: unary(backend.addNetwork.bind(backend)),
       DelNetwork: unary(backend.delNetwork.bind(backend)),
+    });
+    server.addService(rpc['rpc.NPBackend']!, {
+      EnforceNpToPod: unary(backend.enforceNpToPod.bind(backend)),
+      DeletePodNp: unary(() => backend.deletePodNp()),
     });
     server.addService(rpc['rpc.ConfigServerBackend']!, {
       GetNetworkPolicyConfigs: unary(() => backend.getNetworkPolicyConfigs()),
