@@ -105,9 +105,11 @@ export class KubeClient {
     path: string,
     options: Omit<RequestOptions, 'body'>,
     onEvent: (event: WatchEvent<T>) => void,
+    onOpen?: () => void,
   ): Promise<void> {
     const query = { ...options.query, watch: 1 };
     const response = await this.#send('GET', path, { ...options, query }, 'watches');
+    onOpen?.();
     response.setEncoding('utf8');
     let rest = '';
     for await (const chunk of response as AsyncIterable<string>) {

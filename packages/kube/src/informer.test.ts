@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { ManualClock } from './clock.fixture.ts';
 import { eventually } from './eventually.fixture.ts';
 import { Informer } from './informer.ts';
 import { PodServer } from './list-watch.fixture.ts';
@@ -98,6 +99,30 @@ describe('Informer', () => {
     await eventually(() => assert.ok(informer.get('default/b')));
     assert.equal(changes.at(-1), '- uid-b');
     assert.match(errors[0]!, /informer of \/api\/v1\/pods: .*handler is broken/);
+  });
+
+  it('is live while a watch is open, and lists at once after failures when somebody waits for that', async () => {
+    const clock = new ManualClock();
+    const patient = new Informer<Pod>({
+      ...{ client: server.client, path: '/api/v1/pods', clock },
+      onError: (error) => errors.push(error.message),
+    });
+    await patient.synced;
+    await patient.live();
+    server.isDown = true;
+    server.hangUp('destroy');
+    await eventually(() => assert.equal(clock.next !== undefined, true));
+    server.put('b', 'uid-b');
+    server.isDown = false;
+    // Time stands still: of itself it would never try again.
+    await patient.live();
+    assert.ok(patient.get('default/b'));
+    server.isDown = true;
+    server.hangUp('destroy');
+    await eventually(() => assert.equal(clock.next !== undefined, true));
+    const waiting = assert.rejects(patient.live(), /was stopped/);
+    await patient.stop();
+    await waiting;
   });
 
   it('goes on trying until the server is there', async () => {

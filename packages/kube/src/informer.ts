@@ -1,4 +1,4 @@
-import { ApiError, isGone } from './api-error.ts';
+import { ApiError, isGone, isNotFound } from './api-error.ts';
 import { backoffDelay } from './backoff.ts';
 import type { KubeClient, List, Query, WatchEvent } from './client.ts';
 import { type Clock, sleep, systemClock } from './clock.ts';
@@ -49,6 +49,11 @@ export class Informer<T extends KubeObject, I extends string = never> {
   #hasSynced = false;
   #version: string | undefined;
   #failures = 0;
+  #isOpen = false;
+  /** Resolved when a watch is open, for those who wait for that. */
+  #opened = Promise.withResolvers<void>();
+  /** Ends the wait after a failure. */
+  #hurry = new AbortController();
 
   /** Begins at once. */
   constructor(options: InformerOptions<T, I>) {
@@ -57,6 +62,7 @@ export class Informer<T extends KubeObject, I extends string = never> {
     this.#objects = new ObjectIndex(options.indexes);
     this.synced = this.#settle.promise;
     this.synced.catch(() => {});
+    this.#opened.promise.catch(() => {});
     this.#done = this.#run();
   }
 
@@ -85,9 +91,22 @@ export class Informer<T extends KubeObject, I extends string = never> {
     return () => this.#handlers.delete(handler);
   }
 
+  /**
+   * Resolves while the server tells of what changes, or says that there is no such resource. After a failure, when what is cached may be old,
+   * all is listed at once, and not later. Rejects when stopped before.
+   */
+  live(): Promise<void> {
+    if (!this.#isOpen && this.#failures > 0) {
+      this.#version = undefined;
+      this.#hurry.abort();
+    }
+    return this.#opened.promise;
+  }
+
   /** Ends the watch. What is cached stays. */
   async stop(): Promise<void> {
     this.#abort.abort();
+    this.#opened.reject(new Error(`informer of ${this.#options.path} was stopped`));
     this.#settle.reject(new Error(`informer of ${this.#options.path} was stopped before its first list`));
     await this.#done;
   }
@@ -96,7 +115,9 @@ export class Informer<T extends KubeObject, I extends string = never> {
     const { signal } = this.#abort;
     while (!signal.aborted) {
       const wait = await this.#follow();
-      if (wait && !signal.aborted) await sleep(this.#clock, wait, signal);
+      if (!wait || signal.aborted) continue;
+      this.#hurry = new AbortController();
+      await sleep(this.#clock, wait, AbortSignal.any([signal, this.#hurry.signal]));
     }
   }
 
@@ -116,6 +137,7 @@ export class Informer<T extends KubeObject, I extends string = never> {
         this.#version = undefined;
         return this.#failures++ === 0 ? 0 : this.#backoff();
       }
+      if (isNotFound(error)) this.#opened.resolve();
       this.#report(error);
       return this.#backoff();
     }
@@ -167,11 +189,24 @@ export class Informer<T extends KubeObject, I extends string = never> {
       signal: this.#abort.signal,
       ...(metadataOnly && { accept: METADATA.watch }),
     };
-    await client.watch<T>(path, options, (event) => {
+    const onEvent = (event: WatchEvent<T>) => {
       heard = true;
       this.#failures = 0;
       this.#apply(event);
-    });
+    };
+    const onOpen = () => {
+      this.#isOpen = true;
+      this.#opened.resolve();
+    };
+    try {
+      await client.watch<T>(path, options, onEvent, onOpen);
+    } finally {
+      if (this.#isOpen && !this.#abort.signal.aborted) {
+        this.#opened = Promise.withResolvers<void>();
+        this.#opened.promise.catch(() => {});
+      }
+      this.#isOpen = false;
+    }
     return heard;
   }
 

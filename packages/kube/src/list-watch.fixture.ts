@@ -11,6 +11,8 @@ export class PodServer {
   /** Everything that was asked, with what the body was. */
   readonly written: { readonly method: string; readonly path: string; readonly body: unknown }[] = [];
   client!: KubeClient;
+  /** While it is set, connections end without an answer. */
+  isDown = false;
   #version = 100;
   #forgotten = 0;
   readonly #history: { readonly version: number; readonly event: unknown }[] = [];
@@ -69,6 +71,10 @@ export class PodServer {
   }
 
   #answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+    if (this.isDown) {
+      response.destroy();
+      return;
+    }
     const url = new URL(request.url!, 'http://server');
     if (request.method !== 'GET') {
       this.#accept(request, response, url.pathname);

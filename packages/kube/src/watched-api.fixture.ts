@@ -14,12 +14,22 @@ export class WatchedApi {
   client!: KubeClient;
   /** While it is set, nothing is answered. */
   isSilent = false;
+  /** While it is set, connections end without an answer. */
+  #isDown = false;
+  /** How often a resource was asked for in vain, by its path. */
+  readonly failures = new Map<string, number>();
   /** Told of what clients write. */
   onWrite: (method: string, object: KubeObject) => void = () => {};
   readonly #silenced: (() => void)[] = [];
   readonly #resources = new Map<string, Resource>();
   #version = 1;
   readonly #server = http.createServer((request, response) => {
+    if (this.#isDown) {
+      const path = request.url!.split('?')[0]!;
+      this.failures.set(path, (this.failures.get(path) ?? 0) + 1);
+      response.destroy();
+      return;
+    }
     const answer = () => void this.#answer(request, new URL(request.url!, 'http://server'), response);
     if (this.isSilent) this.#silenced.push(answer);
     else answer();
@@ -40,6 +50,16 @@ export class WatchedApi {
     this.client.close();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** Ends all watches, and each connection without an answer, until it is up again. */
+  down(): void {
+    this.#isDown = true;
+    for (const { watches } of this.#resources.values()) for (const watch of watches) watch.destroy();
+  }
+
+  up(): void {
+    this.#isDown = false;
   }
 
   /** Answers what was asked in the meantime, too. */
@@ -87,8 +107,9 @@ export class WatchedApi {
     const { method = '' } = request;
     const [, root, namespace, resource, name] =
       /^(.*\/v1[^/]*)\/namespaces\/([^/]+)\/([^/]+)(?:\/([^/]+))?$/.exec(url.pathname) ?? [];
-    const path = resource ? `${root}/${resource}` : url.pathname;
-    const key = `${namespace}/${name}`;
+    const [, namespaces, only] = /^(.*\/namespaces)\/([^/]+)$/.exec(url.pathname) ?? [];
+    const path = namespaces ?? (resource ? `${root}/${resource}` : url.pathname);
+    const key = only ?? `${namespace}/${name}`;
     const finish = (object: KubeObject | undefined) => {
       if (object && method !== 'GET') this.onWrite(method, object);
       response.statusCode = object ? 200 : 404;
@@ -96,7 +117,7 @@ export class WatchedApi {
     };
     if (method === 'POST' || method === 'PUT') finish(this.put(path, (await json(request)) as KubeObject));
     else if (method === 'DELETE') finish(this.delete(path, key));
-    else if (name) finish(this.#of(path).objects.get(key));
+    else if (name ?? only) finish(this.#of(path).objects.get(key));
     else if (!url.searchParams.has('watch')) {
       const metadata = { resourceVersion: `${this.#version}` };
       response.end(JSON.stringify({ metadata, items: this.list(path) }));

@@ -44,7 +44,9 @@ export function explain(
   const question = { ifindex, direction, address: parseIp(address), protocol: NUMBERS[protocol], port };
   const { decision, ...maps } = plane.explain(question);
   if (!found && !decision)
-    throw new Error(`the API server has no pod ${pod} any more; what was in force on it goes on, and who put that there is gone`);
+    throw new Error(
+      `the API server has no pod ${pod} any more; what was in force on it goes on, and who put that there is gone`,
+    );
   const { tier, policy, rule } = decision?.by ?? {};
   return {
     pod,

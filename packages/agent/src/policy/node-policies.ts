@@ -35,6 +35,11 @@ export class NodePolicies {
     else this.#namespaces.delete(name);
   }
 
+  /** Whether the labels of a namespace are known, by which cluster policies bind. */
+  knowsNamespace(name: string): boolean {
+    return this.#namespaces.has(name);
+  }
+
   setEndpoint(old: PolicyEndpoint | undefined, now: PolicyEndpoint | undefined): void {
     const one = (now ?? old)!;
     const namespace = one.metadata?.namespace ?? '';

@@ -3,14 +3,15 @@ import { type TestContext, test } from 'node:test';
 import type { KubeObject } from '@enid/kube';
 import { eventually, WatchedApi } from '@enid/kube/testing';
 import { pino } from 'pino';
-import { TestClock } from '../test-clock.ts';
 import type { PodIdentity } from '../cni/observer.ts';
+import { TestClock } from '../test-clock.ts';
 import { type Guard, PolicyNotHeldError } from './data-plane/index.ts';
 import { PolicyUnknownError } from './guard.ts';
 import { type PodLinkOf, type PolicyMode, PolicyModule } from './policy-module.ts';
 
 const PODS = '/api/v1/pods';
 const ENDPOINTS = '/apis/networking.k8s.aws/v1alpha1/policyendpoints';
+const CLUSTER_ENDPOINTS = '/apis/networking.k8s.aws/v1alpha1/clusterpolicyendpoints';
 
 const pod = (name: string, metadata: KubeObject['metadata'] = {}): KubeObject => ({
   metadata: { namespace: 'shop', name, uid: `uid of ${name}`, labels: { app: name }, ...metadata },
@@ -52,7 +53,7 @@ async function setUp(t: TestContext, { mode = 'standard' as PolicyMode, isSilent
       async guard(guards: readonly Guard[]) {
         calls.push(
           guards.map(({ ifindex, rules: { ingress } }) => {
-            const names = ingress.networkPolicies.map(({ policy }) => policy.name);
+            const names = [...ingress.admin, ...ingress.networkPolicies].map(({ policy }) => policy.name);
             return [ifindex, names.join() || ingress.default];
           }),
         );
@@ -167,6 +168,42 @@ test('in strict mode a pod of an earlier agent that the API server has no more i
   await module.synced;
   await eventually(() => assert.deepEqual(calls, [[[1, 'deny']]]));
 });
+
+test('ADD waits for watches that have failed, which are asked at once: what they had told may be old', async (t) => {
+  const { api, module, calls } = await setUp(t);
+  api.put(PODS, pod('web'));
+  await module.synced;
+  api.down();
+  // From now on the next attempt is a second and more away.
+  await eventually(() => assert.ok(api.failures.get(ENDPOINTS)! > 3));
+  api.put(ENDPOINTS, closed('web'));
+  api.up();
+  await module.guard(identity('web'), 7);
+  assert.deepEqual(calls[0], [[7, 'web']]);
+});
+
+for (const mode of ['standard', 'strict'] as const)
+  test(`a pod in a namespace of which no watch has told is bound by the labels of that, too (${mode})`, async (t) => {
+    const { api, module, calls } = await setUp(t, { mode });
+    const spec = {
+      policyRef: { name: 'apart' },
+      ...{ priority: 1, tier: 'Admin', subject: { namespaces: { matchLabels: { team: 'a' } } } },
+      ingress: [{ cidr: '0.0.0.0/0', rule: 0, action: 'Deny' }],
+    };
+    api.put(CLUSTER_ENDPOINTS, { metadata: { name: 'apart' }, spec } as KubeObject);
+    await module.synced;
+    const late = { isTold: false };
+    api.put('/api/v1/namespaces', { metadata: { name: 'team-a', labels: { team: 'a' } } }, late);
+    const metadata = { namespace: 'team-a', labels: {} };
+    api.put(PODS, pod('web', metadata), mode === 'strict' ? {} : late);
+    const names = { k8sPodNamespace: 'team-a', k8sPodName: 'web' };
+    await module.guard({ ...identity('web'), metadata: names }, 7);
+    const [first] = calls[0]!;
+    assert.deepEqual(first, [7, mode === 'strict' ? 'deny' : 'apart']);
+    if (mode === 'standard') return;
+    api.put('/api/v1/namespaces', { metadata: { name: 'team-a', labels: { team: 'a' } } });
+    await eventually(() => assert.deepEqual(calls.at(-1), [[7, 'apart']]));
+  });
 
 for (const mode of ['standard', 'strict'] as const)
   test(`a pod that somebody else has wired is bound when that is asked for by its name (${mode})`, async (t) => {

@@ -5,7 +5,7 @@
  * leads to the pods that it concerns being guarded anew, all in one call.
  */
 import type { Ip } from '@enid/ip';
-import { type EventRecorder, isNotFound, type KubeClient, type Pod } from '@enid/kube';
+import { type EventRecorder, isNotFound, type KubeClient, type Namespace, type Pod } from '@enid/kube';
 import type { Clock } from '../clock.ts';
 import type { PodIdentity } from '../cni/observer.ts';
 import type { Logger } from '../log.ts';
@@ -24,6 +24,8 @@ const RETRY = 2000;
 const STATIC_UID = 'kubernetes.io/config.mirror';
 
 export type PolicyMode = 'standard' | 'strict';
+
+const namespaceOf = (pod: Pod | undefined) => pod?.metadata?.namespace ?? '';
 
 /** A pod that has a link on the node. */
 export type PodLinkOf = { readonly pod: PodIdentity; readonly ifindex: number };
@@ -85,8 +87,11 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
       },
       namespace: (old, now) => {
         const name = keyOf((now ?? old)!);
+        const isIn = (pod: Pod | undefined) => pod?.metadata?.namespace === name;
+        // Pods may run on when their namespace is gone.
+        if (!now && [...this.#attached.values()].some(({ pod }) => isIn(pod))) return;
         this.policies.setNamespace(name, now && (now.metadata?.labels ?? {}));
-        this.#touch((pod) => pod?.metadata?.namespace === name);
+        this.#touch(isIn);
       },
       endpoint: (old, now) => {
         const before = old && this.#selectedBy(old);
@@ -229,8 +234,9 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
     timeout.catch(() => {});
     try {
       await Promise.race([this.#watches.synced, timeout]);
-      if (this.#podOf(attached)) return;
-      await Promise.race([this.#ask(attached), timeout]);
+      await Promise.race([this.#watches.live(), timeout]);
+      if (!this.#podOf(attached)) await Promise.race([this.#ask(attached), timeout]);
+      await Promise.race([this.#askNamespace(attached), timeout]);
       if (attached.pod) return;
       const who = attached.uid === undefined ? attached.key : `${attached.key} with the uid ${attached.uid}`;
       throw new PolicyUnknownError(
@@ -243,19 +249,34 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
 
   /** Asks for a pod that the watch has not told of. What has its name may be none or another. */
   async #ask(attached: Attached): Promise<void> {
-    const { client, clock } = this.#options;
     const [namespace, name] = attached.key.split('/');
     if (!namespace || !name) return;
-    for (let wait = 50; !this.#stop.signal.aborted; wait *= 2) {
+    const pod = await this.#get<Pod>(`/api/v1/namespaces/${namespace}/pods/${name}`);
+    if (pod) this.#identify(attached, pod);
+  }
+
+  /** Asks for the namespace of a pod when that is so new that the watch has not told of it. */
+  async #askNamespace({ key }: Attached): Promise<void> {
+    const [name = ''] = key.split('/');
+    if (this.policies.knowsNamespace(name)) return;
+    const namespace = await this.#get<Namespace>(`/api/v1/namespaces/${name}`);
+    if (!namespace || this.policies.knowsNamespace(name)) return;
+    this.policies.setNamespace(name, namespace.metadata?.labels ?? {});
+  }
+
+  /** Asks until there is an answer. @returns undefined when there is no such object. */
+  async #get<T>(path: string): Promise<T | undefined> {
+    const { client, clock } = this.#options;
+    const { signal } = this.#stop;
+    for (let wait = 50; !signal.aborted; wait *= 2) {
       try {
-        const pod = await client.get<Pod>(`/api/v1/namespaces/${namespace}/pods/${name}`);
-        this.#identify(attached, pod);
-        return;
+        return await client.get<T>(path);
       } catch (error) {
-        if (isNotFound(error)) return;
-        await clock.sleep(wait, this.#stop.signal).catch(() => {});
+        if (isNotFound(error)) return undefined;
+        await clock.sleep(wait, signal).catch(() => {});
       }
     }
+    return undefined;
   }
 
   /** Guards anew whichever pods it concerns. */
@@ -297,9 +318,11 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
       if (!attached) return [];
       const pod = this.#isSynced ? this.#podOf(attached) : undefined;
       if (!pod && attached.isLeft) return [];
-      const rules = pod ? this.policies.rulesOf(pod) : this.policies.unknown;
+      const isKnown = this.#options.mode === 'standard' || this.policies.knowsNamespace(namespaceOf(pod));
+      const rules = pod && isKnown ? this.policies.rulesOf(pod) : this.policies.unknown;
       return [{ ifindex, rules, log: this.#traced.has(ifindex) ? 'all' : this.#options.log } as const];
     });
+    if (guards.length === 0) return;
     try {
       await this.#options.plane.guard(guards);
     } catch (error) {

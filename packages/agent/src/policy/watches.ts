@@ -32,7 +32,7 @@ export class PolicyWatches {
   /** Resolves when everything was heard of once. */
   readonly synced: Promise<void>;
   readonly #stop = new AbortController();
-  readonly #informers: { stop(): Promise<void> }[] = [];
+  readonly #informers: { live(): Promise<void>; stop(): Promise<void> }[] = [];
   readonly #options: { readonly client: KubeClient; readonly clock: Clock };
   readonly #handlers: WatchHandlers;
   readonly #pods: Informer<Pod>;
@@ -60,6 +60,11 @@ export class PolicyWatches {
 
   pods(): Pod[] {
     return this.#pods.list();
+  }
+
+  /** Resolves when the API server tells of all changes again, which it is asked for at once when it did not. */
+  async live(): Promise<void> {
+    await Promise.all(this.#informers.map((informer) => informer.live()));
   }
 
   async stop(): Promise<void> {

@@ -176,7 +176,12 @@ test('health follows readiness, liveness does not', async (t) => {
 test("a pod is fenced in when Amazon's plugin has wired it, and the plugin is told so only then", async (t) => {
   const refused = await start(t);
   const without = await refused.open('rpc.NPBackend', 'rpc.proto');
-  const named = { K8S_POD_NAMESPACE: 'shop', K8S_POD_NAME: 'web-0', NETWORK_POLICY_MODE: 'strict', InterfaceCount: 1 };
+  const named = {
+    K8S_POD_NAMESPACE: 'shop',
+    K8S_POD_NAME: 'web-0',
+    NETWORK_POLICY_MODE: 'strict',
+    InterfaceCount: 1,
+  };
   const nobody = await call(without, 'EnforceNpToPod', named);
   assert.equal(nobody.reply.Success, false);
   assert.match(String(nobody.trailers.get(REFUSAL_TRAILER)), /ENABLE_NETWORK_POLICY=true/);

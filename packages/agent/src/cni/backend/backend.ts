@@ -4,8 +4,8 @@
  */
 import type { Ipv4Cidr } from '@enid/ip';
 import type { Logger } from '../../log.ts';
-import { type Assignment, NoAddressError, type Readiness, type SandboxKey } from '../../seams.ts';
 import { type PodGuard, PolicyUnknownError } from '../../policy/guard.ts';
+import { type Assignment, NoAddressError, type Readiness, type SandboxKey } from '../../seams.ts';
 import type { CniPlugin } from '../plugin.ts';
 import { netnsAt, sandboxMetadata } from '../sandboxes/metadata.ts';
 
