@@ -1,8 +1,8 @@
 /** One stored object as each of the resources that show it. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Fields, KubeObject, StoredObject } from '../object.ts';
-import { applyDefaults, prune } from '../schema/index.ts';
-import { joinGroupVersion, type Resource } from './resource.ts';
-import { schemaOf } from './schema-of.ts';
+import { applyDefaults, prune, structuredCopy } from '../schema/index.ts';
+import { type CustomTraits, joinGroupVersion, type Resource, splitGroupVersion } from './resource.ts';
 
 type Conversion = {
   readonly show: (object: KubeObject) => KubeObject;
@@ -38,18 +38,48 @@ function conversion(resource: Resource): Conversion | undefined {
 export function show(resource: Resource, object: StoredObject): StoredObject {
   const special = conversion(resource);
   if (special) return special.show(object) as StoredObject;
+  if (resource.custom) return remembered(resource, resource.custom, object);
   const apiVersion = joinGroupVersion(resource);
-  if (object.apiVersion === apiVersion) return object;
-  if (!resource.custom) return { ...object, apiVersion };
-  // The versions of a custom resource have the same fields, but each knows and completes its own.
-  const shown = prune(schemaOf(resource), { ...object, apiVersion }).object;
-  applyDefaults(resource, schemaOf(resource), shown);
-  return shown;
+  return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
 }
 
 /** What a resource shows, as it is stored. */
 export function store(resource: Resource, object: KubeObject): KubeObject {
-  return conversion(resource)?.store(object) ?? object;
+  const { group, custom } = resource;
+  if (!custom) return conversion(resource)?.store(object) ?? object;
+  const apiVersion = joinGroupVersion({ group, version: custom.storageVersion });
+  return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
+}
+
+/** A definition that is changed makes other resources. */
+const shownBefore = new WeakMap<Resource, WeakMap<StoredObject, StoredObject>>();
+
+function remembered(resource: Resource, custom: CustomTraits, object: StoredObject): StoredObject {
+  const known = shownBefore.get(resource) ?? new WeakMap<StoredObject, StoredObject>();
+  shownBefore.set(resource, known);
+  const before = known.get(object);
+  if (before) return before;
+  const shown = showCustom(resource, custom, object);
+  // Most are stored as they are shown, and one of a kind is enough to keep.
+  const kept = isDeepStrictEqual(shown, object) ? object : shown;
+  known.set(object, kept);
+  return kept;
+}
+
+/**
+ * An object as a definition has it that may have been changed since the object was stored: completed by the version that it
+ * is stored in, and without what the version does not know that it is shown in.
+ */
+function showCustom(
+  resource: Resource,
+  { schema, schemas }: CustomTraits,
+  object: StoredObject,
+): StoredObject {
+  const completed = structuredCopy(object);
+  const [, version] = splitGroupVersion(object.apiVersion);
+  applyDefaults(resource, schemas.get(version) ?? schema, completed);
+  completed.apiVersion = joinGroupVersion(resource);
+  return prune(schema, completed).object;
 }
 
 function rename(

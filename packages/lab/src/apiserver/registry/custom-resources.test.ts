@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { startTestApiServer, type TestApiServer } from '../apiserver.fixture.ts';
 import { openWatch } from '../watch/watch.fixture.ts';
@@ -94,7 +96,8 @@ test('what a definition says is served at once, in each version', async () => {
   assert.match(String(created.headers.warning), /unknown field \\"spec\.extra\\"/);
   const seen = await server.send(`${V2}/w`);
   assert.equal(seen.body.apiVersion, 'example.com/v2');
-  assert.deepEqual(seen.body.spec, { color: 'red', replicas: 2, size: 'big' }, 'as that version knows it');
+  // What it was stored without, the version completes that it was stored in.
+  assert.deepEqual(seen.body.spec, { color: 'red', replicas: 2 }, 'as that version knows it');
   assert.match(String(seen.headers.warning), /example\.com\/v2 Widget is deprecated/);
   const list = await server.must(V2);
   assert.deepEqual([list.items[0].apiVersion, list.items[0].kind], ['example.com/v2', 'Widget']);
@@ -209,7 +212,125 @@ test('a definition goes with its objects, those that are held last', async () =>
 test('definitions and their objects are there after a restart', async () => {
   await server.must(`POST ${V1}`, widget('kept'));
   await server.restart();
-  assert.equal((await server.must(`${V2}/kept`)).spec.size, 'big');
+  assert.equal((await server.must(`${V2}/kept`)).spec.color, 'red');
+});
+
+const GADGETS = '/apis/example.org';
+/** A definition of several versions, by what each has of fields. */
+function gadgets(storage: string, versions: Record<string, object>, extra: object = {}): object {
+  return {
+    metadata: { name: 'gadgets.example.org' },
+    spec: {
+      group: 'example.org',
+      scope: 'Cluster',
+      names: { plural: 'gadgets', kind: 'Gadget' },
+      versions: Object.entries(versions).map(([name, properties]) => ({
+        name,
+        served: true,
+        storage: name === storage,
+        schema: {
+          openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties } } },
+        },
+        selectableFields: [{ jsonPath: '.spec.color' }],
+      })),
+      ...extra,
+    },
+  };
+}
+const text = { type: 'string' };
+
+async function redefine(definition: object): Promise<void> {
+  const { metadata } = await server.must(`${DEFINITIONS}/gadgets.example.org`);
+  const { resourceVersion } = metadata;
+  const name = 'gadgets.example.org';
+  await server.must(`PUT ${DEFINITIONS}/${name}`, { ...definition, metadata: { name, resourceVersion } });
+}
+
+test('what a definition comes to say holds for objects that are there', async (t) => {
+  await server.must(`POST ${DEFINITIONS}`, gadgets('v1', { v1: { color: text, size: text } }));
+  const one = `${GADGETS}/v1/gadgets/old`;
+  const made = await server.must(`POST ${GADGETS}/v1/gadgets`, {
+    metadata: { name: 'old' },
+    spec: { size: 's' },
+  });
+  await redefine(gadgets('v1', { v1: { color: { ...text, default: 'red' } } }));
+  const expected = { color: 'red' };
+  const seen = await server.must(one);
+  assert.deepEqual(
+    [seen.spec, seen.metadata],
+    [expected, made.metadata],
+    'completed and pruned as it is read',
+  );
+  assert.deepEqual((await server.must(`${GADGETS}/v1/gadgets`)).items[0].spec, expected);
+  const selected = await server.must(`${GADGETS}/v1/gadgets?fieldSelector=spec.color%3Dred`);
+  assert.equal(selected.items.length, 1, 'what it has by default selects it');
+  const watch = await openWatch(server, `${GADGETS}/v1/gadgets`);
+  t.after(() => watch.stop());
+  assert.deepEqual((await watch.next())!.object.spec, expected);
+
+  const written = await server.must(`PATCH ${one}`, {}, MERGE);
+  assert.notEqual(written.metadata.resourceVersion, made.metadata.resourceVersion, 'it is stored so now');
+  assert.equal(written.metadata.generation, 1, 'and nothing else is wanted of it');
+  assert.deepEqual(await server.must(`PATCH ${one}`, {}, MERGE), written, 'once');
+  await redefine(gadgets('v1', { v1: { color: text, size: text } }));
+  assert.deepEqual((await server.must(one)).spec, expected, 'stored: what was pruned does not come back');
+});
+
+test('objects are stored in the version that the definition says', async () => {
+  const versions = { v1: { color: text }, v2: { color: text, shape: { ...text, default: 'round' } } };
+  await redefine(gadgets('v1', versions));
+  const status = async () => (await server.must(`${DEFINITIONS}/gadgets.example.org`)).status;
+  assert.deepEqual((await status()).storedVersions, ['v1']);
+  await server.must(`POST ${GADGETS}/v2/gadgets`, { metadata: { name: 'new' }, spec: { color: 'blue' } });
+  assert.deepEqual(await storedVersions(), { old: 'v1', new: 'v1' });
+  assert.deepEqual((await server.must(`${GADGETS}/v2/gadgets/new`)).spec, { color: 'blue', shape: 'round' });
+  assert.deepEqual((await server.must(`${GADGETS}/v1/gadgets/new`)).spec, { color: 'blue' });
+
+  await redefine(gadgets('v2', versions));
+  assert.deepEqual((await status()).storedVersions, ['v1', 'v2']);
+  for (const name of ['old', 'new']) await server.must(`PATCH ${GADGETS}/v1/gadgets/${name}`, {}, MERGE);
+  assert.deepEqual(
+    await storedVersions(),
+    { old: 'v2', new: 'v2' },
+    'written again, they are in the new one',
+  );
+  // As one tells the server who has done that.
+  const path = `${DEFINITIONS}/gadgets.example.org`;
+  await server.must(`PATCH ${path}/status`, { status: { storedVersions: ['v2'] } }, MERGE);
+  await redefine(gadgets('v2', { v2: versions.v2 }));
+  assert.deepEqual((await server.must(`${GADGETS}/v2/gadgets/old`)).spec.color, 'red');
+});
+
+/** In which version each gadget is on disk. */
+async function storedVersions(): Promise<Record<string, string>> {
+  const files = readdirSync(join(server.directory, 'state')).map((name) =>
+    readFileSync(join(server.directory, 'state', name), 'utf8'),
+  );
+  const lines = files.flatMap((file) =>
+    file.split('\n').filter((line) => line.includes('"gadgets.example.org"')),
+  );
+  const objects = lines
+    .map((line) => JSON.parse(line.slice(9)))
+    .filter(({ resource }) => /^gadgets/.test(resource));
+  return Object.fromEntries(
+    objects.map(({ object }) => [object.metadata.name, object.apiVersion.split('/')[1]]),
+  );
+}
+
+test('conversion webhooks are refused', async () => {
+  const webhook = {
+    strategy: 'Webhook',
+    webhook: { clientConfig: { url: 'https://localhost/' }, conversionReviewVersions: ['v1'] },
+  };
+  const answer = await server.send(`POST ${DEFINITIONS}`, {
+    body: gadgets('v1', { v1: {} }, { conversion: webhook }),
+  });
+  assert.equal(answer.code, 422);
+  assert.deepEqual(
+    answer.body.details.causes.map(({ reason, field }: Record<string, string>) => [reason, field]),
+    [['FieldValueForbidden', 'spec.conversion.strategy']],
+  );
+  assert.match(answer.body.message, /set it to None/);
 });
 
 test('a definition that is not structural is refused', async () => {

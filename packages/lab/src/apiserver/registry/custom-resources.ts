@@ -36,6 +36,10 @@ export type Definition = KubeObject & {
 /** The resources of a definition's served versions. */
 export function customResources(object: KubeObject): Resource[] {
   const { group, scope, names, versions } = (object as Definition).spec;
+  const schemas = new Map(
+    versions.map(({ name, schema }) => [name, customSchema(schema?.openAPIV3Schema ?? {})]),
+  );
+  const storageVersion = versions.find(({ storage }) => storage)!.name;
   return versions
     .filter(({ served }) => served)
     .map((version) => ({
@@ -55,7 +59,9 @@ export function customResources(object: KubeObject): Resource[] {
       storage: `${names.plural}.${group}`,
       generation: true,
       custom: {
-        schema: customSchema(version.schema?.openAPIV3Schema ?? {}),
+        schema: schemas.get(version.name)!,
+        schemas,
+        storageVersion,
         columns: version.additionalPrinterColumns ?? [],
         selectable: (version.selectableFields ?? []).map(({ jsonPath }) => jsonPath.replace(/^\./, '')),
         scale: version.subresources?.scale,

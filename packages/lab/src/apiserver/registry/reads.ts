@@ -3,6 +3,7 @@ import type { StoredObject } from '../object.ts';
 import { ApiError, badRequest, notFound } from '../status.ts';
 import type { Store } from '../storage/store.ts';
 import { keyOf, type Target } from './call.ts';
+import { show } from './conversion.ts';
 import { parseFieldSelector } from './field-selector.ts';
 import { parseLabelSelector } from './label-selector.ts';
 import type { Resource } from './resource.ts';
@@ -27,7 +28,8 @@ export function select(resource: Resource, namespace: string, query: URLSearchPa
   const matches = (object: StoredObject) =>
     (namespace === '' || object.metadata.namespace === namespace) &&
     (labels === undefined || labels(object.metadata.labels ?? {})) &&
-    (fields === undefined || fields(object));
+    // Of a custom resource a field may be selected by that the stored object has by default.
+    (fields === undefined || fields(resource.custom ? show(resource, object) : object));
   return { resource, matches };
 }
 

@@ -26,6 +26,10 @@ export type Resource = {
 /** What is a custom resource's own (`apiextensions.k8s.io/v1` CustomResourceDefinitionVersion). */
 export type CustomTraits = {
   readonly schema: Schema;
+  /** The schemas of all versions of the definition, by version: an object is stored in one of them. */
+  readonly schemas: ReadonlyMap<string, Schema>;
+  /** The version in which objects are stored from now on. */
+  readonly storageVersion: string;
   readonly columns: readonly PrinterColumn[];
   /** Paths of fields that field selectors may name, such as `spec.color`. */
   readonly selectable: readonly string[];

@@ -91,9 +91,9 @@ export async function admit(
     if (exists(cluster, resource, object.metadata)) throw stale(target);
     claimAgain(cluster, target, object);
   }
-  const stored = store(resource, object);
-  if (call.dryRun) return stored as StoredObject;
-  return show(resource, cluster.store.put(resource.storage, keyOf({ namespace, name }), stored));
+  if (call.dryRun) return object as StoredObject;
+  const stored = cluster.store.put(resource.storage, keyOf({ namespace, name }), store(resource, object));
+  return show(resource, stored);
 }
 
 /** An object as others have made it: completed as one that a client sends. What they add and nobody knows is dropped. */
@@ -210,13 +210,15 @@ export async function change(
     assertCurrent(cluster, target, old);
     if (part === 'main') claimAgain(cluster, target, next, old);
   }
-  if (isDeepStrictEqual(next, old)) return old;
+  const stored = store(resource, next);
+  // What is shown as it was may be stored otherwise: in an earlier version, or without what has a default since.
+  if (isDeepStrictEqual(stored, cluster.store.get(resource.storage, keyOf(target)))) return old;
   if (call.dryRun) return next as StoredObject;
   if (isFinished(resource, next)) {
     cluster.store.delete(resource.storage, keyOf(target));
     return next as StoredObject;
   }
-  return show(resource, cluster.store.put(resource.storage, keyOf(target), store(resource, next)));
+  return show(resource, cluster.store.put(resource.storage, keyOf(target), stored));
 }
 
 function setStatus(object: KubeObject, status: Fields | undefined): void {

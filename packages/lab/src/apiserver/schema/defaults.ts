@@ -46,7 +46,9 @@ function defaultCustom(schema: Schema, value: unknown): void {
   if (!isFields(value)) return;
   for (const [name, child] of schema.properties ?? []) {
     if (!child.custom) continue;
-    if (!Object.hasOwn(value, name) && child.default !== undefined) {
+    // An object that was stored before there was a default may have a null there.
+    const isMissing = !Object.hasOwn(value, name) || (value[name] === null && !child.nullable);
+    if (isMissing && child.default !== undefined) {
       value[name] = structuredCopy(child.default);
     }
     if (Object.hasOwn(value, name)) defaultCustom(child, value[name]);

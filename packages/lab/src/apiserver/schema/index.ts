@@ -5,5 +5,5 @@ export { applyDefaults } from './defaults.ts';
 export { encodeOpenApiV2 } from './gnostic.ts';
 export { openApiV2 } from './openapi-v2.ts';
 export { openApiV3 } from './openapi-v3.ts';
-export { prune } from './prune.ts';
+export { prune, structuredCopy } from './prune.ts';
 export type { Schema } from './schema.ts';

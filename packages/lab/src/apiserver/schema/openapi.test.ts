@@ -78,7 +78,16 @@ test('custom resources are described by their definition', () => {
       },
     },
   });
-  const custom = { schema, columns: [], selectable: [], scale: undefined, warning: undefined };
+  const schemas = new Map([['v1', schema]]);
+  const custom = {
+    schema,
+    schemas,
+    storageVersion: 'v1',
+    columns: [],
+    selectable: [],
+    scale: undefined,
+    warning: undefined,
+  };
   const resource = {
     ...apps[0]!,
     group: 'a.example.com',

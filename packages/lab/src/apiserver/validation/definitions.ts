@@ -22,6 +22,12 @@ export function* validateDefinition({ metadata, spec = {} }: KubeObject): Causes
   }
   yield* validateNames(names);
   yield* validateVersions(spec);
+  if (text(sub(spec, 'conversion'), 'strategy') === 'Webhook') {
+    yield error.forbidden(
+      'spec.conversion.strategy',
+      'the lab asks no conversion webhooks; set it to None, with which all versions have the same fields, or serve one version alone',
+    );
+  }
   if (spec.preserveUnknownFields === true) {
     yield error.invalid(
       'spec.preserveUnknownFields',

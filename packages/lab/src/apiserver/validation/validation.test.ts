@@ -518,7 +518,16 @@ test('custom resources, by their schema', () => {
       },
     },
   });
-  const custom = { schema, columns: [], selectable: [], scale: undefined, warning: undefined };
+  const schemas = new Map([['v1', schema]]);
+  const custom = {
+    schema,
+    schemas,
+    storageVersion: 'v1',
+    columns: [],
+    selectable: [],
+    scale: undefined,
+    warning: undefined,
+  };
   const resource: Resource = { ...resourceOf('Deployment'), group: 'e.com', kind: 'X', custom };
   const check = (spec: unknown): string[] => {
     const object = {
