@@ -37,8 +37,10 @@ export type Request = {
 export type Answer = { readonly code: number; readonly body: object };
 
 /** @param body of the request, where it says what otherwise the query says. */
-export function callOf({ method, query, headers, user, warn }: Request, body?: Fields): Call {
-  return readCall(method, query, headers, user, warn, body);
+export function callOf(request: Request, body?: Fields): Call {
+  const { method, query, headers, user, warn } = request;
+  const { contentType } = request.body;
+  return readCall({ method, query, contentType, userAgent: headers['user-agent'] }, user, warn, body);
 }
 
 export function notAllowed(): ApiError {

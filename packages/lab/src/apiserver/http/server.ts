@@ -105,7 +105,9 @@ class Handler {
     const resource = catalog.find(asked.group, asked.version, asked.plural)!;
     const { namespace, name = '', subresource } = asked;
     const target = { resource, namespace, name };
-    const call = readCall(request.method ?? 'GET', new URLSearchParams(), request.headers, user, () => {});
+    const { method = 'GET', headers } = request;
+    const bare = { method, query: new URLSearchParams(), contentType: '', userAgent: headers['user-agent'] };
+    const call = readCall(bare, user, () => {});
     await review(cluster.admission, { operation: 'CONNECT', target, subresource, object, call });
   }
 

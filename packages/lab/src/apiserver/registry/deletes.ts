@@ -1,6 +1,7 @@
 /** Delete: at once, or when those who hold the object have let go of it. */
 import { type Fields, isFields, type KubeObject, type StoredObject, timestamp } from '../object.ts';
-import { badRequest, conflict } from '../status.ts';
+import { badRequest, conflict, invalid } from '../status.ts';
+import { type POLICIES, validatePropagation } from '../validation/options.ts';
 import { assertCurrent, review } from './admission.ts';
 import { type Call, keyOf, type Target } from './call.ts';
 import { show, store } from './conversion.ts';
@@ -9,7 +10,6 @@ import type { Resource } from './resource.ts';
 import { strategyOf } from './strategies/index.ts';
 import type { Cluster } from './strategy.ts';
 
-const POLICIES = ['Orphan', 'Background', 'Foreground'] as const;
 /** How the garbage collector is told to do something before the object goes. */
 const POLICY_FINALIZERS: Record<string, string | undefined> = {
   Orphan: 'orphan',
@@ -22,7 +22,7 @@ export type DeleteOptions = {
   readonly propagationPolicy?: (typeof POLICIES)[number];
 };
 
-/** Reads `DeleteOptions` from a body and from the query. @throws {ApiError} BadRequest. */
+/** Reads `DeleteOptions` from a body and from the query. @throws {ApiError} BadRequest, Invalid. */
 export function readDeleteOptions(body: Fields, query: URLSearchParams): DeleteOptions {
   const seconds = body.gracePeriodSeconds ?? query.get('gracePeriodSeconds') ?? undefined;
   const grace = seconds === undefined ? undefined : Number(seconds);
@@ -31,15 +31,12 @@ export function readDeleteOptions(body: Fields, query: URLSearchParams): DeleteO
       `gracePeriodSeconds: Invalid value: ${JSON.stringify(seconds)}: must be greater than or equal to 0`,
     );
   }
-  const orphan = body.orphanDependents ?? query.get('orphanDependents');
-  const legacy =
-    orphan === null || orphan === undefined ? undefined : String(orphan) === 'true' ? 'Orphan' : 'Background';
-  const policy = body.propagationPolicy ?? query.get('propagationPolicy') ?? legacy;
-  if (policy !== undefined && !(POLICIES as readonly unknown[]).includes(policy)) {
-    throw badRequest(
-      `propagationPolicy: Unsupported value: ${JSON.stringify(policy)}: supported values: ${POLICIES.join(', ')}`,
-    );
-  }
+  const orphan = body.orphanDependents ?? query.get('orphanDependents') ?? undefined;
+  const legacy = orphan === undefined ? undefined : String(orphan) === 'true' ? 'Orphan' : 'Background';
+  const named = body.propagationPolicy ?? query.get('propagationPolicy') ?? undefined;
+  const causes = [...validatePropagation(named, orphan)];
+  if (causes.length > 0) throw invalid({ group: 'meta.k8s.io', kind: 'DeleteOptions' }, '', causes);
+  const policy = named ?? legacy;
   return {
     ...(grace !== undefined && { gracePeriodSeconds: grace }),
     ...(isFields(body.preconditions) && { preconditions: body.preconditions }),

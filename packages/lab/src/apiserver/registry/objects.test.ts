@@ -178,7 +178,7 @@ test('propagation policies are finalizers that the garbage collector acts on', a
   assert.deepEqual(await del({ propagationPolicy: 'Orphan' }), ['orphan']);
   assert.deepEqual(await del({ orphanDependents: true }), ['orphan']);
   const unknown = await server.send(`DELETE ${MAPS}/owner`, { body: { propagationPolicy: 'Slowly' } });
-  assert.equal(unknown.code, 400);
+  assert.equal(unknown.code, 422);
 });
 
 test('a pod on a node is given its time, which can only become shorter', async () => {
@@ -221,7 +221,7 @@ test('a dry run answers as if, and does nothing', async () => {
   );
   assert.equal((await server.must(MAPS)).metadata.resourceVersion, before);
   const refused = await server.send(`POST ${MAPS}?dryRun=Some`, { body: { metadata: { name: 'dry' } } });
-  assert.equal(refused.code, 400);
+  assert.equal(refused.code, 422);
 });
 
 test('a namespace that is missing or ending takes nothing new, and ends when it is let go of', async () => {

@@ -21,7 +21,7 @@ import { admit, change, type Part } from './writes.ts';
 const JSON_PATCH = 'application/json-patch+json';
 const MERGE = 'application/merge-patch+json';
 const STRATEGIC = 'application/strategic-merge-patch+json';
-const APPLY = 'application/apply-patch+yaml';
+export const APPLY = 'application/apply-patch+yaml';
 
 /**
  * Changes an object by a patch, or makes it, when it is applied and there is none.
@@ -67,7 +67,6 @@ async function applyObject(
   part: Part,
 ): Promise<StoredObject> {
   const { resource, namespace, name } = target;
-  if (!call.fieldManager) throw badRequest('fieldManager is required for apply patch');
   const { managedFields, ...given } = (isFields(body.metadata) ? body.metadata : {}) as ObjectMeta;
   if (managedFields?.length) throw badRequest('metadata.managedFields must be nil');
   const named = { ...body, metadata: { ...given, name: given.name ?? name } };
