@@ -36,7 +36,8 @@
  *
  * How it is made: `model` (what the API says of a Service's ports, with `endpoints` to choose from), `plan` (what that is in
  * the tables, with `placement` for the slots of endpoints and `layout` for the tables), `wanted` (all of it, by differences),
- * `objects` (to nft and back), `tables` (the kernel's side, with `memory` of clients), `stale-flows` (with `conntrack`), `taken-ports`, `health`, `metrics`.
+ * `objects` (to nft and back), `tables` (the kernel's side, with `memory` of clients), `stale-flows` (with `conntrack`),
+ * `connection-tracking`, `taken-ports`, `health`, `metrics`.
  */
 export type { NodeFacts } from './endpoints.ts';
 export { kubeProxyFound, kubeProxyGone } from './kube-proxy.ts';

@@ -5,6 +5,7 @@ import { NetNamespace } from '@enid/linux';
 import { Registry } from 'prom-client';
 import { type Clock, systemClock } from '../clock.ts';
 import { serveWhenFree } from '../serve-when-free.ts';
+import { setConnectionTracking } from './connection-tracking.ts';
 import { HealthChecks, type ProxyHealth, serveProxyHealth } from './health.ts';
 import { ServiceMetrics } from './metrics.ts';
 import type { Problem } from './model.ts';
@@ -225,6 +226,8 @@ export class ServiceProxy implements AsyncDisposable {
     // At once: after a failure below nobody would know of these changes any more.
     this.#flows.follow(changes);
     if (all || udp) this.#flows.cut();
+    // The kernel has begun to track connections by now.
+    if (first) this.#tell('tracking', setConnectionTracking(this.#ns));
     const now = this.#clock.now();
     this.#lastUpdated = now;
     this.#metrics.syncDuration.observe((performance.now() - began) / 1000);
