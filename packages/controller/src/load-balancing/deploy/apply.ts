@@ -330,25 +330,25 @@ class Calls {
       );
       listener.attributes = { ...listener.attributes, ...attributes };
     },
-    AddListenerCertificates: async ({ port, certificates }) => {
+    AddListenerCertificates: async ({ port, certificate }) => {
       const listener = this.#listener(port);
       await this.#elb.send(
         new AddListenerCertificatesCommand({
           ListenerArn: listener.arn,
-          Certificates: certificates.map((CertificateArn) => ({ CertificateArn })),
+          Certificates: [{ CertificateArn: certificate }],
         }),
       );
-      listener.certificates = [...listener.certificates, ...certificates];
+      listener.certificates = [...listener.certificates, certificate];
     },
-    RemoveListenerCertificates: async ({ port, certificates }) => {
+    RemoveListenerCertificates: async ({ port, certificate }) => {
       const listener = this.#listener(port);
       await this.#elb.send(
         new RemoveListenerCertificatesCommand({
           ListenerArn: listener.arn,
-          Certificates: certificates.map((CertificateArn) => ({ CertificateArn })),
+          Certificates: [{ CertificateArn: certificate }],
         }),
       );
-      listener.certificates = listener.certificates.filter((arn) => !certificates.includes(arn));
+      listener.certificates = listener.certificates.filter((arn) => arn !== certificate);
     },
     DeleteListener: async ({ arn }) => {
       await this.#elb.send(new DeleteListenerCommand({ ListenerArn: arn }));

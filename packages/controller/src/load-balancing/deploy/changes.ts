@@ -75,7 +75,8 @@ export type Change =
   | {
       readonly call: 'AddListenerCertificates' | 'RemoveListenerCertificates';
       readonly port: number;
-      readonly certificates: readonly string[];
+      /** One: AWS takes no more of them a call. */
+      readonly certificate: string;
     }
   | { readonly call: 'DeleteListener'; readonly port: number; readonly arn: string }
   | {
@@ -215,17 +216,9 @@ export function describe(change: Change): Description {
     case 'ModifyListenerAttributes':
       return told('change', `listener :${change.port}`, pairs(change.attributes));
     case 'AddListenerCertificates':
-      return told(
-        'change',
-        `listener :${change.port}`,
-        change.certificates.map((arn) => `+ ${arn}`),
-      );
+      return told('change', `listener :${change.port}`, [`+ ${change.certificate}`]);
     case 'RemoveListenerCertificates':
-      return told(
-        'change',
-        `listener :${change.port}`,
-        change.certificates.map((arn) => `- ${arn}`),
-      );
+      return told('change', `listener :${change.port}`, [`- ${change.certificate}`]);
     case 'DeleteListener':
       return told('delete', `listener :${change.port}`);
     case 'CreateRule':

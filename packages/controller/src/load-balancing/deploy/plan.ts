@@ -276,9 +276,9 @@ function* certificates(spec: ListenerSpec, found: ExistingListener | undefined):
   const there = new Set(found?.certificates.slice(1));
   // The one that was the default is not kept beside the new one.
   const added = [...new Set(others)].filter((arn) => arn !== first && !there.has(arn));
-  if (added.length > 0) yield { call: 'AddListenerCertificates', port, certificates: added };
+  for (const certificate of added) yield { call: 'AddListenerCertificates', port, certificate };
   const removed = [...there].filter((arn) => !spec.certificates.includes(arn));
-  if (removed.length > 0) yield { call: 'RemoveListenerCertificates', port, certificates: removed };
+  for (const certificate of removed) yield { call: 'RemoveListenerCertificates', port, certificate };
 }
 
 /** Addresses that are not asked for are AWS's choice. */

@@ -3,30 +3,17 @@ import { X509Certificate } from 'node:crypto';
 import { suite, test } from 'node:test';
 import * as acm from '@aws-sdk/client-acm';
 import * as elb from '@aws-sdk/client-elastic-load-balancing-v2';
-import { until } from '../../base/until.ts';
 import { CertificateAuthority } from '../../pki/index.ts';
-import { createListener, createLoadBalancer, startLab, type TestLab } from '../elbv2/elbv2.fixture.ts';
+import {
+  createListener,
+  createLoadBalancer,
+  requestCertificate,
+  startLab,
+  type TestLab,
+} from '../elbv2/elbv2.fixture.ts';
 
 const describe = async ({ acm: client }: TestLab, CertificateArn: string) =>
   (await client.send(new acm.DescribeCertificateCommand({ CertificateArn }))).Certificate!;
-
-/** Requests a certificate, and lets the time pass that it takes. @returns its ARN. */
-async function request(
-  lab: TestLab,
-  DomainName: string,
-  SubjectAlternativeNames?: string[],
-): Promise<string> {
-  const { CertificateArn } = await lab.acm.send(
-    new acm.RequestCertificateCommand({ DomainName, SubjectAlternativeNames, ValidationMethod: 'DNS' }),
-  );
-  await lab.clock.advance(0);
-  await until(
-    () => describe(lab, CertificateArn!),
-    ({ Status }) => Status === 'ISSUED',
-    'the certificate',
-  );
-  return CertificateArn!;
-}
 
 async function credential(...hosts: [string, ...string[]]) {
   const { authority } = await CertificateAuthority.create('an authority of the user');
@@ -41,8 +28,8 @@ async function credential(...hosts: [string, ...string[]]) {
 suite('certificates', () => {
   test('are issued when they are requested, by one authority', async (t) => {
     const lab = await startLab(t);
-    const first = await request(lab, 'example.com', ['*.example.com']);
-    const second = await request(lab, 'other.test');
+    const first = await requestCertificate(lab, 'example.com', ['*.example.com']);
+    const second = await requestCertificate(lab, 'other.test');
     const detail = await describe(lab, first);
     assert.deepEqual(
       [detail.DomainName, detail.SubjectAlternativeNames, detail.Type, detail.InUseBy, detail.KeyAlgorithm],
@@ -72,7 +59,7 @@ suite('certificates', () => {
         CertificateChain: chain,
       }),
     );
-    const other = await request(lab, 'other.test');
+    const other = await requestCertificate(lab, 'other.test');
     const listener = await createListener(lab, LoadBalancerArn!, {
       Protocol: 'HTTPS',
       Port: 443,
@@ -98,6 +85,13 @@ suite('certificates', () => {
     assert.deepEqual(Listeners![0]!.Certificates, [{ CertificateArn }]);
     assert.equal(Listeners![0]!.SslPolicy, 'ELBSecurityPolicy-2016-08');
     assert.deepEqual((await describe(lab, other)).InUseBy, [LoadBalancerArn]);
+    for (const Command of [elb.AddListenerCertificatesCommand, elb.RemoveListenerCertificatesCommand]) {
+      const Certificates = [{ CertificateArn: other }, { CertificateArn }];
+      await assert.rejects(lab.elb.send(new Command({ ListenerArn: listener, Certificates }) as never), {
+        name: 'ValidationError',
+        message: /one certificate per call/,
+      });
+    }
     await assert.rejects(lab.acm.send(new acm.DeleteCertificateCommand({ CertificateArn })), {
       name: 'ResourceInUseException',
     });

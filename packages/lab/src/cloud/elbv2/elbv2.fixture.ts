@@ -1,6 +1,6 @@
 /** Load balancers for tests: a network with two zones, clients of ELBv2 and ACM, and what they are asked most. */
 import type { TestContext } from 'node:test';
-import { ACMClient } from '@aws-sdk/client-acm';
+import { ACMClient, DescribeCertificateCommand, RequestCertificateCommand } from '@aws-sdk/client-acm';
 import {
   CreateListenerCommand,
   type CreateListenerCommandInput,
@@ -10,6 +10,7 @@ import {
   type CreateTargetGroupCommandInput,
   ElasticLoadBalancingV2Client,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
+import { until } from '../../base/until.ts';
 import { buildNetwork, CREDENTIALS, type Network, startCloud, type TestCloud } from '../cloud.fixture.ts';
 import type { CloudOptions } from '../cloud.ts';
 
@@ -81,4 +82,22 @@ export async function createListener(
     }),
   );
   return Listeners![0]!.ListenerArn!;
+}
+
+/** Requests a certificate, and lets the time pass that it takes. @returns its ARN. */
+export async function requestCertificate(
+  { acm, clock }: TestLab,
+  DomainName: string,
+  SubjectAlternativeNames?: string[],
+): Promise<string> {
+  const { CertificateArn } = await acm.send(
+    new RequestCertificateCommand({ DomainName, SubjectAlternativeNames, ValidationMethod: 'DNS' }),
+  );
+  await clock.advance(0);
+  await until(
+    () => acm.send(new DescribeCertificateCommand({ CertificateArn })),
+    ({ Certificate }) => Certificate?.Status === 'ISSUED',
+    'the certificate',
+  );
+  return CertificateArn!;
 }

@@ -1,4 +1,4 @@
-import type { Action, Listener as ElbListener } from '@aws-sdk/client-elastic-load-balancing-v2';
+import type { Action, Certificate, Listener as ElbListener } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { AwsError } from '../../errors.ts';
 import { readActions } from '../actions.ts';
 import { attributeList, listenerAttributes, setAttributes } from '../attributes.ts';
@@ -36,6 +36,14 @@ function describe(listener: Listener): ElbListener {
 function refuseMutual(authentication: { Mode?: string | undefined } | undefined): void {
   if ((authentication?.Mode ?? 'off') === 'off') return;
   throw new AwsError('InvalidConfigurationRequest', 'The lab has no mutual authentication of listeners');
+}
+
+/** The one certificate that a call is about: their reference says so, though the field is a list. */
+function oneCertificate(certificates: readonly Certificate[]): string {
+  const [first, ...more] = certificates;
+  if (more.length > 0)
+    throw invalid(`You can specify one certificate per call, and there are ${certificates.length}`);
+  return required(first?.CertificateArn, 'A certificate ARN');
 }
 
 export const operations: Operations = {
@@ -138,10 +146,8 @@ export const operations: Operations = {
     const listener = find(state, 'listener', ListenerArn);
     if (!isSecure(listener.protocol))
       throw invalid(`Certificates are not of listeners with the protocol '${listener.protocol}'`);
-    for (const { CertificateArn } of Certificates) {
-      const arn = checkCertificate(state, required(CertificateArn, 'A certificate ARN'));
-      if (!listener.certificates.includes(arn)) listener.certificates.push(arn);
-    }
+    const arn = checkCertificate(state, oneCertificate(Certificates));
+    if (!listener.certificates.includes(arn)) listener.certificates.push(arn);
     // The default one is not counted.
     if (listener.certificates.length - 1 > quotas.certificatesPerLoadBalancer) {
       throw new AwsError(
@@ -149,20 +155,15 @@ export const operations: Operations = {
         `A listener has at most ${quotas.certificatesPerLoadBalancer} certificates`,
       );
     }
-    return { Certificates: Certificates.map(({ CertificateArn }) => ({ CertificateArn, IsDefault: false })) };
+    return { Certificates: [{ CertificateArn: arn, IsDefault: false }] };
   },
 
   RemoveListenerCertificates({ ListenerArn, Certificates }, { state }) {
     const listener = find(state, 'listener', ListenerArn);
-    for (const { CertificateArn } of Certificates) {
-      if (CertificateArn === listener.certificates[0]) {
-        throw new AwsError(
-          'OperationNotPermitted',
-          `Default certificate '${CertificateArn}' cannot be removed`,
-        );
-      }
-      listener.certificates = listener.certificates.filter((arn) => arn !== CertificateArn);
-    }
+    const gone = oneCertificate(Certificates);
+    if (gone === listener.certificates[0])
+      throw new AwsError('OperationNotPermitted', `Default certificate '${gone}' cannot be removed`);
+    listener.certificates = listener.certificates.filter((arn) => arn !== gone);
     return {};
   },
 
