@@ -279,8 +279,9 @@ class Calls {
       loadBalancer.securityGroups = ids;
       if (enforced) loadBalancer.inboundRulesOnPrivateLink = enforced;
     },
-    ModifyLoadBalancerAttributes: async ({ attributes }) => {
-      const loadBalancer = this.#loadBalancer;
+    ModifyLoadBalancerAttributes: async ({ arn, attributes }) => {
+      const loadBalancer =
+        this.#existing.loadBalancers.find((found) => found.arn === arn) ?? this.#loadBalancer;
       await this.#elb.send(
         new ModifyLoadBalancerAttributesCommand({
           LoadBalancerArn: loadBalancer.arn,

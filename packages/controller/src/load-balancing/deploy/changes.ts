@@ -63,7 +63,12 @@ export type Change =
       readonly groups: readonly SecurityGroupRef[];
       readonly inboundRulesOnPrivateLink?: 'on' | 'off';
     }
-  | { readonly call: 'ModifyLoadBalancerAttributes'; readonly attributes: Readonly<Record<string, string>> }
+  | {
+      readonly call: 'ModifyLoadBalancerAttributes';
+      /** Of one that is to go; the stack's without it. */
+      readonly arn?: string;
+      readonly attributes: Readonly<Record<string, string>>;
+    }
   | { readonly call: 'DeleteLoadBalancer'; readonly arn: string; readonly name: string }
   | { readonly call: 'CreateListener'; readonly spec: ListenerSpec; readonly tags: Tags }
   | { readonly call: 'ModifyListener'; readonly port: number; readonly spec: ListenerSpec }

@@ -1,6 +1,7 @@
 /** What must be changed so that what there is becomes what is wanted. */
 
 import { ingressRuleKey } from '../aws/ingress-rules.ts';
+import { DELETION_PROTECTION } from '../deletion-protection.ts';
 import { InvalidObject } from '../model/errors.ts';
 import { identifyingTags, RESOURCE, stackName } from '../model/identity.ts';
 import type {
@@ -86,7 +87,9 @@ class Planner {
     for (const loadBalancer of this.#existing.loadBalancers) {
       const { arn, name, attributes } = loadBalancer;
       if (loadBalancer === this.#loadBalancer) continue;
-      if (attributes['deletion_protection.enabled'] === 'true') {
+      if (attributes[DELETION_PROTECTION] === 'true' && this.#liftsProtection) {
+        yield { call: 'ModifyLoadBalancerAttributes', arn, attributes: { [DELETION_PROTECTION]: 'false' } };
+      } else if (attributes[DELETION_PROTECTION] === 'true') {
         const replaced = this.#stack.loadBalancer ? 'would have to be replaced' : 'is to be deleted';
         throw new InvalidObject(
           stackInWords(this.#stack.id),
@@ -96,6 +99,12 @@ class Planner {
       }
       yield { call: 'DeleteLoadBalancer', arn, name };
     }
+  }
+
+  /** Whether the owner says that what it has need not be protected from deletion, which AWS is to know before. */
+  get #liftsProtection(): boolean {
+    const { loadBalancer, liftsProtection = false } = this.#stack;
+    return loadBalancer ? loadBalancer.attributes[DELETION_PROTECTION] === 'false' : liftsProtection;
   }
 
   *#securityGroup(): Generator<Change> {

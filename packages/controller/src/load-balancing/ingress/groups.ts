@@ -1,9 +1,11 @@
 /** Which Ingresses are ours, by their class, and which of them share a load balancer: groups as in the AWS Load Balancer Controller. */
 import { type Ingress, keyOf, selects } from '@enid/kube';
 import { Annotations } from '../annotations.ts';
+import { DELETION_PROTECTION, saidOfProtection } from '../deletion-protection.ts';
 import { InvalidObject } from '../model/errors.ts';
 import { stackName } from '../model/identity.ts';
 import type { StackId } from '../model/stack.ts';
+import { pairs } from './class-params.ts';
 import { type IngressClassParams, type IngressWorld, nameOf, type Problem } from './world.ts';
 
 export const PREFIX = 'alb.ingress.kubernetes.io/';
@@ -138,6 +140,19 @@ function classOf(
   if (namespaceSelector && !selects(namespaceSelector, world.namespace(namespace)?.metadata?.labels))
     refuse(`is not for namespace ${namespace}: see namespaceSelector of ${PARAMS.kind} ${reference.name}`);
   return { params };
+}
+
+/** What an Ingress that is leaving says of its load balancer's protection from deletion, or its class for it. */
+export function protectionOf(ingress: Ingress, world: IngressWorld): 'true' | 'false' | undefined {
+  const said = saidOfProtection(annotationsOf(ingress), 'load-balancer-attributes');
+  try {
+    const ofClass = pairs(classOf(ingress, world)?.params?.spec?.loadBalancerAttributes)[DELETION_PROTECTION];
+    return ofClass === 'true' || ofClass === 'false' ? ofClass : said;
+  } catch (error) {
+    // A class that is broken says nothing.
+    if (!(error instanceof InvalidObject)) throw error;
+    return said;
+  }
 }
 
 const annotationsOf = (ingress: Ingress) =>

@@ -16,6 +16,8 @@ export type Stack = {
   readonly id: StackId;
   /** None: everything that carries the stack's tag is to go. */
   readonly loadBalancer?: LoadBalancerSpec;
+  /** Of a stack without a load balancer: its owner says that what there is needs no protection from deletion any more. */
+  readonly liftsProtection?: true;
   /** The front end's group, when it is ours to manage. */
   readonly securityGroup?: SecurityGroupSpec;
   readonly targetGroups: readonly TargetGroupSpec[];

@@ -699,6 +699,11 @@ describe('a Service that is to go', () => {
   it('stays while its load balancer is protected from deletion', async () => {
     const protection = { [`${PREFIX}attributes`]: 'deletion_protection.enabled = true' };
     await assert.rejects(stackOf({ metadata: metadata(protection) }), /stays until it is false/);
+    const lifted = { [`${PREFIX}attributes`]: 'deletion_protection.enabled = false' };
+    assert.deepEqual(await stackOf({ metadata: metadata(lifted) }), {
+      ...emptyStack(id),
+      liftsProtection: true,
+    });
   });
 });
 

@@ -2,6 +2,7 @@
 import type { Service } from '@enid/kube';
 import { type AttributeTable, readAttributes } from '../attributes.ts';
 import { readCidrs } from '../cidrs.ts';
+import { saidOfProtection } from '../deletion-protection.ts';
 import { emptyStack, type ListenerSpec, type Scheme, type Stack } from '../model/stack.ts';
 import { type Frontend, frontendsOf, readTls, type TlsSettings } from './frontends.ts';
 import {
@@ -32,8 +33,7 @@ const LISTENER_ATTRIBUTES: AttributeTable = { 'tcp.idle_timeout.seconds': [60, 6
 export async function stackOfService(service: Service, world: ServiceWorld): Promise<Stack> {
   const id = stackIdOf(service);
   if (!ownsService(service) || service.metadata?.deletionTimestamp) {
-    checkMayGo(service);
-    return emptyStack(id);
+    return { ...emptyStack(id), ...(mayGo(service) && { liftsProtection: true }) };
   }
   const reading = read(service, world);
   checkServed(reading);
@@ -77,16 +77,19 @@ export async function stackOfService(service: Service, world: ServiceWorld): Pro
   };
 }
 
-/** Who protects a load balancer from deletion has to take that back first. */
-function checkMayGo(service: Service): void {
+/**
+ * Who protects a load balancer from deletion has to take that back first.
+ * @returns whether it is taken back. @throws {InvalidObject} while it is not.
+ */
+function mayGo(service: Service): boolean {
   const annotations = annotationsOf(service);
-  // What is wrong in other annotations must not keep a Service that is to go.
-  const pairs = annotations.list('attributes').map((pair) => pair.replaceAll(/\s/g, ''));
-  if (pairs.includes('deletion_protection.enabled=true'))
+  const said = saidOfProtection(annotations, 'attributes');
+  if (said === 'true')
     annotations.refuse(
       'attributes',
       'has deletion_protection.enabled=true: the load balancer stays until it is false',
     );
+  return said === 'false';
 }
 
 function checkServed(reading: Reading): void {
