@@ -1,13 +1,7 @@
 /** One way to write what can be written in several, so that what is wanted and what there is can be compared. */
 import { isDeepStrictEqual } from 'node:util';
-import type {
-  ActionSpec,
-  BindingSpec,
-  ConditionSpec,
-  HealthCheckSpec,
-  NetworkingRule,
-  Tags,
-} from '../model/stack.ts';
+import type { BindingSpec, ConditionSpec, HealthCheckSpec, NetworkingRule, Tags } from '../model/stack.ts';
+import type { ExistingAction } from './existing.ts';
 import type { References } from './match.ts';
 
 const text = (value: unknown): string => JSON.stringify(value);
@@ -33,11 +27,11 @@ export function conditionsKey(conditions: readonly ConditionSpec[]): string {
 }
 
 /** With the defaults of AWS. Target groups that are not there yet are none of those that are. */
-export function actionsKey(actions: readonly ActionSpec[], { targetGroup }: References): string {
+export function actionsKey(actions: readonly ExistingAction[], { targetGroup }: References): string {
   return text(actions.map((action) => canonicalAction(action, targetGroup)));
 }
 
-function canonicalAction(action: ActionSpec, targetGroup: References['targetGroup']): unknown[] {
+function canonicalAction(action: ExistingAction, targetGroup: References['targetGroup']): unknown[] {
   switch (action.type) {
     case 'forward': {
       const groups = action.targetGroups.map(({ group, weight = 1 }) =>
@@ -57,6 +51,8 @@ function canonicalAction(action: ActionSpec, targetGroup: References['targetGrou
       ];
     case 'fixed-response':
       return ['fixed-response', action.statusCode, action.contentType ?? '', action.messageBody ?? ''];
+    case 'other':
+      return ['other', action.name];
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { CLUSTER_TAG, stackName, tagKeys } from '../model/identity.ts';
 import type {
+  ActionSpec,
   BindingSpec,
   ListenerSpec,
   LoadBalancerSpec,
@@ -32,13 +33,21 @@ export type ExistingLoadBalancer = Mutable<Omit<LoadBalancerSpec, 'listeners' | 
   listeners: ExistingListener[];
 };
 
-export type ExistingListener = Mutable<Omit<ListenerSpec, 'rules'>> & {
+/** An action as it is found: of a type that the model has, or of another, by its name. */
+export type ExistingAction = ActionSpec | { readonly type: 'other'; readonly name: string };
+
+export type ExistingListener = Mutable<Omit<ListenerSpec, 'rules' | 'defaultActions'>> & {
   readonly arn: string;
+  defaultActions: readonly ExistingAction[];
   /** Without the default one. */
   rules: ExistingRule[];
 };
 
-export type ExistingRule = Mutable<RuleSpec> & { readonly arn: string; priority: number };
+export type ExistingRule = Mutable<Omit<RuleSpec, 'actions'>> & {
+  readonly arn: string;
+  priority: number;
+  actions: readonly ExistingAction[];
+};
 
 export type ExistingTargetGroup = Mutable<Omit<TargetGroupSpec, 'binding'>> & { readonly arn: string };
 

@@ -62,7 +62,8 @@ test('rules become those that are wanted, and one that is before and after is th
   fc.assert(
     fc.property(anyRules, anyRules, (before, after) => {
       const existing = made(before);
-      const keys = (rules: readonly RuleSpec[]) => rules.map(({ conditions }) => conditionsKey(conditions));
+      const keys = (rules: readonly Pick<RuleSpec, 'conditions'>[]) =>
+        rules.map(({ conditions }) => conditionsKey(conditions));
       const lasting = keys(before).filter((key) => keys(after).includes(key));
       const changes = plan(after, existing);
       const end = carryOut(changes, existing, (now) => {

@@ -21,6 +21,7 @@ import type {
   TargetGroupSpec,
 } from '../model/stack.ts';
 import type {
+  ExistingAction,
   ExistingListener,
   ExistingLoadBalancer,
   ExistingRule,
@@ -87,46 +88,40 @@ export function toAction(action: ActionSpec, arnOf: (group: TargetGroupRef) => s
 const optional = <Key extends string, Value>(key: Key, value: Value | undefined) =>
   (value === undefined || value === '' ? {} : { [key]: value }) as { [K in Key]?: Value };
 
-/** Actions that the model has not (such as authentication) are none: what a user has put in by hand differs. */
-export function fromActions(actions: readonly Action[] | undefined): ActionSpec[] {
-  return (actions ?? []).flatMap((action): ActionSpec[] => {
+/** An action that the model has not, such as authentication, keeps its name: what a user has put in by hand is like none that is wanted. */
+export function fromActions(actions: readonly Action[] | undefined): ExistingAction[] {
+  return (actions ?? []).map((action): ExistingAction => {
     const { RedirectConfig: redirect, FixedResponseConfig: response, ForwardConfig: forward } = action;
     if (action.Type === 'redirect')
-      return [
-        {
-          type: 'redirect',
-          statusCode: redirect?.StatusCode ?? 'HTTP_302',
-          ...optional('protocol', redirect?.Protocol),
-          ...optional('host', redirect?.Host),
-          ...optional('port', redirect?.Port),
-          ...optional('path', redirect?.Path),
-          ...(redirect?.Query !== undefined && { query: redirect.Query }),
-        },
-      ];
+      return {
+        type: 'redirect',
+        statusCode: redirect?.StatusCode ?? 'HTTP_302',
+        ...optional('protocol', redirect?.Protocol),
+        ...optional('host', redirect?.Host),
+        ...optional('port', redirect?.Port),
+        ...optional('path', redirect?.Path),
+        ...(redirect?.Query !== undefined && { query: redirect.Query }),
+      };
     if (action.Type === 'fixed-response')
-      return [
-        {
-          type: 'fixed-response',
-          statusCode: response?.StatusCode ?? '',
-          ...optional('contentType', response?.ContentType),
-          ...optional('messageBody', response?.MessageBody),
-        },
-      ];
-    if (action.Type !== 'forward') return [];
+      return {
+        type: 'fixed-response',
+        statusCode: response?.StatusCode ?? '',
+        ...optional('contentType', response?.ContentType),
+        ...optional('messageBody', response?.MessageBody),
+      };
+    if (action.Type !== 'forward') return { type: 'other', name: `${action.Type}` };
     const listed = forward?.TargetGroups?.length
       ? forward.TargetGroups
       : [{ TargetGroupArn: action.TargetGroupArn, Weight: 1 }];
     const stickiness = forward?.TargetGroupStickinessConfig;
-    return [
-      {
-        type: 'forward',
-        targetGroups: listed.map(({ TargetGroupArn: arn = '', Weight: weight = 1 }) => ({
-          group: { arn },
-          weight,
-        })),
-        ...(stickiness?.Enabled && optional('stickinessSeconds', stickiness.DurationSeconds)),
-      },
-    ];
+    return {
+      type: 'forward',
+      targetGroups: listed.map(({ TargetGroupArn: arn = '', Weight: weight = 1 }) => ({
+        group: { arn },
+        weight,
+      })),
+      ...(stickiness?.Enabled && optional('stickinessSeconds', stickiness.DurationSeconds)),
+    };
   });
 }
 
