@@ -109,7 +109,7 @@ export async function startController(options: ControllerOptions): Promise<void>
       metrics.networkPolicyQueue = () => policies.waiting;
       if (lb) {
         const { region, ...settings } = loadBalancing;
-        const aws = work.use(lb.openAws({ region, observe: metrics.awsRequest }));
+        const aws = work.use(lb.openAws({ region, observe: metrics.awsRequest, signal: leading }));
         const onFailure = (error: Error) =>
           log.warn({ err: error }, 'a load balancer is not as it should be');
         const observe = metrics.loadBalancers;
@@ -118,6 +118,7 @@ export async function startController(options: ControllerOptions): Promise<void>
           ...settings,
           aws,
           observe,
+          signal: leading,
           onError: onFailure,
         });
         work.use(loadBalancers);

@@ -53,6 +53,8 @@ export type LoadBalancersOptions = Omit<LoadBalancing, 'region'> & {
   readonly clock?: Clock;
   /** How often everything is compared with AWS though nothing has changed in the cluster, in milliseconds; 10 minutes. */
   readonly recheck?: number;
+  /** Once it aborts another may lead: nothing is changed any more, in AWS or in the cluster. */
+  readonly signal?: AbortSignal;
 };
 
 export type LoadBalancersObserver = {
@@ -81,7 +83,7 @@ type Owner = { readonly about: KubeObject; readonly kind: 'Service' | 'Ingress' 
 /** Resolves when the cluster's state is known and work has begun; dispose of it to end it. */
 export async function startLoadBalancers(options: LoadBalancersOptions): Promise<LoadBalancers> {
   const { client, informers, aws, vpcId, defaults, externalTags, recorder, observe = {} } = options;
-  const { clock = systemClock, onError = console.error, recheck = RECHECK } = options;
+  const { clock = systemClock, onError = console.error, recheck = RECHECK, signal } = options;
   await using stack = new AsyncDisposableStack();
   const services = informers.follow<Service>('/api/v1/services');
   const namespaces = informers.follow<Namespace>('/api/v1/namespaces');
@@ -98,6 +100,7 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     clusterName: defaults.clusterName,
     externalTags,
     clock,
+    signal,
     onChange: (_id, { call }) => observe.changed?.(call),
   });
   const account = new AwsAccount({
@@ -372,7 +375,8 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
 
   function event({ about, kind }: Owner, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const apiVersion = kind === 'Service' ? 'v1' : 'networking.k8s.io/v1';
-    recorder?.event({ ...about, apiVersion, kind }, type, reason, message);
+    // Who does not lead any more has nothing to tell.
+    if (!signal?.aborted) recorder?.event({ ...about, apiVersion, kind }, type, reason, message);
   }
 
   async function hold(owner: Owner, finalizer: string): Promise<void> {
@@ -391,6 +395,7 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
 
   /** @throws {ApiError} Conflict when somebody has changed the object since: the watch will tell. */
   async function setFinalizers({ about, kind }: Owner, finalizers: readonly string[]): Promise<void> {
+    signal?.throwIfAborted();
     const { resourceVersion } = about.metadata ?? {};
     await client.patch(pathOf(about, kind), { metadata: { resourceVersion, finalizers } });
   }
@@ -402,6 +407,7 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     const ingress = hostname ? [{ hostname }] : [];
     const now = (status?.loadBalancer?.ingress ?? []).map((each) => ({ hostname: each.hostname }));
     if (isDeepStrictEqual(now, ingress)) return owner;
+    signal?.throwIfAborted();
     const patched = await client.patch<KubeObject>(`${pathOf(about, kind)}/status`, {
       metadata: { uid: about.metadata?.uid },
       status: { loadBalancer: hostname ? { ingress } : { ingress: null } },

@@ -22,6 +22,8 @@ export type AwsOptions = {
   /** Of an operation that was never throttled: AWS gives each a bucket of its own. */
   readonly pace?: ThrottleOptions;
   readonly observe?: (outcome: RequestOutcome) => void;
+  /** Once it aborts nothing is asked of AWS any more, and what is under way is given up. */
+  readonly signal?: AbortSignal;
 };
 
 const PACE = { fastest: 20, burst: 50 };
@@ -33,7 +35,7 @@ const clock = {
 
 /** Nothing is asked of AWS before the first call. Their calls throw {@link AwsError}. */
 export function openAws(given: AwsOptions): AwsClients {
-  const { observe = () => {}, maxAttempts = 6, pace = PACE, ...options } = given;
+  const { observe = () => {}, maxAttempts = 6, pace = PACE, signal, ...options } = given;
   const settings = {
     ...options,
     maxAttempts,
@@ -58,6 +60,7 @@ export function openAws(given: AwsOptions): AwsClients {
       observe,
     });
     translateErrors(client);
+    if (signal) endBy(signal, client);
   }
   return {
     ...clients,
@@ -65,6 +68,12 @@ export function openAws(given: AwsOptions): AwsClients {
       for (const client of Object.values(clients)) client.destroy();
     },
   };
+}
+
+/** Each request heeds the signal, also those that are tried again: there is no way into the SDK before it asks its handler. */
+function endBy(signal: AbortSignal, { config: { requestHandler } }: AwsClients['elb' | 'ec2' | 'acm']): void {
+  const handle = requestHandler.handle.bind(requestHandler);
+  requestHandler.handle = (request, options) => handle(request, { ...options, abortSignal: signal });
 }
 
 type Client = {

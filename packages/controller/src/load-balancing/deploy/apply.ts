@@ -70,6 +70,8 @@ export type ApplyOptions = {
   readonly bindings: BindingStore;
   readonly backend: BackendGroup;
   readonly vpcId: string;
+  /** Once it aborts nothing is changed any more. */
+  readonly signal?: AbortSignal | undefined;
   /** Told of each change that was carried out. */
   readonly onChange?: (change: Change) => void;
 };
@@ -94,7 +96,13 @@ export async function apply(
   for (const step of steps(changes)) {
     const done = await Promise.allSettled(
       step.map(async (change) => {
-        await calls.make(change);
+        options.signal?.throwIfAborted();
+        try {
+          await calls.make(change);
+        } catch (error) {
+          options.onFailure?.(change, error as Error);
+          throw error;
+        }
         options.onChange?.(change);
       }),
     );

@@ -19,6 +19,8 @@ export type DeploymentsOptions = PlanContext & {
   readonly bindings: BindingStore;
   readonly vpcId: string;
   readonly clock?: Clock;
+  /** Once it aborts nothing is changed any more. */
+  readonly signal?: AbortSignal | undefined;
   /** Told of each change that was carried out. */
   readonly onChange?: (id: StackId, change: Change) => void;
 };
@@ -80,8 +82,12 @@ export class Deployments {
    * @returns what there is then.
    * @throws {NotYet} when it is to be called again soon; what {@link plan} and {@link apply} throw.
    */
-  async deploy(stack: Stack, onEach: (change: Change) => void = () => {}): Promise<Existing> {
-    const { aws, bindings, vpcId, onChange } = this.#options;
+  async deploy(
+    stack: Stack,
+    onEach: (change: Change) => void = () => {},
+    isSettled: (change: Change, error: Error) => boolean = () => false,
+  ): Promise<Existing> {
+    const { aws, bindings, vpcId, signal, onChange } = this.#options;
     const key = stackKey(stack.id);
     const isHolder = usesBackend(stack);
     if (isHolder) await this.backend.hold(key);
@@ -96,6 +102,7 @@ export class Deployments {
         bindings,
         vpcId,
         backend: this.backend,
+        signal,
         onChange: (change) => {
           known.touchedAt = this.#clock.now();
           onEach(change);
