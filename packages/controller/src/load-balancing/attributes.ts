@@ -1,8 +1,10 @@
 /** The attributes of load balancers, listeners and target groups that annotations set. */
 import type { Annotations } from './annotations.ts';
 
-/** What the values of keys may be: whole numbers of a range, or text. Keys that are not here are for AWS to judge. */
-export type AttributeTable = Readonly<Record<string, RegExp | readonly [from: number, to: number]>>;
+/** What the values of keys may be: whole numbers of a range, or one besides, or text. Keys that are not here are for AWS to judge. */
+export type AttributeTable = Readonly<
+  Record<string, RegExp | readonly [from: number, to: number, or?: number]>
+>;
 
 export const FLAG = /^(true|false)$/;
 
@@ -19,9 +21,13 @@ export function readAttributes(
       if (!allowed.test(value)) annotations.refuse(name, `has ${key}=${value}: it may be ${words(allowed)}`);
       continue;
     }
-    const [from, to] = allowed;
+    const [from, to, or] = allowed;
+    if (value === `${or}`) continue;
     if (!/^\d+$/.test(value) || Number(value) < from || Number(value) > to)
-      annotations.refuse(name, `has ${key}=${value}: it may be a whole number from ${from} to ${to}`);
+      annotations.refuse(
+        name,
+        `has ${key}=${value}: it may be ${or === undefined ? '' : `${or}, or `}a whole number from ${from} to ${to}`,
+      );
   }
   return attributes;
 }

@@ -25,7 +25,7 @@ const HEALTH_CHECK: HealthCheckNames = {
 /** Of application load balancers' target groups: attributes of ELBv2's API. */
 const ATTRIBUTES: AttributeTable = {
   'deregistration_delay.timeout_seconds': [0, 3600],
-  'slow_start.duration_seconds': [0, 900],
+  'slow_start.duration_seconds': [30, 900, 0],
   'stickiness.enabled': FLAG,
   'stickiness.type': /^(lb_cookie|app_cookie)$/,
   'stickiness.lb_cookie.duration_seconds': [1, 604_800],
