@@ -85,9 +85,12 @@ function owns({ PrivateIpAddresses = [], Ipv4Prefixes = [] }: NetworkInterface, 
   );
 }
 
+/** Which of an interface's groups gets rules cannot be told. The message says how to choose one. */
+export class AmbiguousGroups extends Error {}
+
 /**
  * The one group of an interface that gets rules: the only one, or of several the one that is tagged for the cluster.
- * @throws {Error} that says how to choose one.
+ * @throws {AmbiguousGroups}
  */
 export function groupForRules(
   groups: readonly string[],
@@ -99,7 +102,7 @@ export function groupForRules(
   const tagged = groups.filter((id) => all.some((group) => group.id === id && tag in group.tags));
   if (tagged.length === 1) return tagged[0]!;
   const have = tagged.length === 0 ? 'none of them is' : `${tagged.join(' and ')} are`;
-  throw new Error(
+  throw new AmbiguousGroups(
     `a network interface has the security groups ${groups.join(', ')} and ${have} tagged ${tag}: tag exactly one of them, to which rules for load balancers are added`,
   );
 }

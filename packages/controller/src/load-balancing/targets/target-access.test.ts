@@ -78,3 +78,12 @@ it('closes later what it failed to close', async () => {
   await access.need('shop/web', nothing);
   assert.deepEqual([...ec2.ports], []);
 });
+
+it('closes nothing in a group of which a binding cannot say what it needs, until it can', async () => {
+  await access.need('a', port(80));
+  await access.need('b', nothing, new Set([NODES]));
+  await access.need('a', nothing);
+  assert.deepEqual([...ec2.ports], [80]);
+  await access.need('b', nothing);
+  assert.deepEqual([...ec2.ports], []);
+});

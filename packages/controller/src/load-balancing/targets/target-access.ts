@@ -22,6 +22,8 @@ export class TargetAccess {
   readonly #options: TargetAccessOptions;
   /** By the key of the binding. */
   readonly #needs = new Map<string, NeededRules>();
+  /** By the key of the binding: groups that it may need more of than it can say. */
+  readonly #undecided = new Map<string, ReadonlySet<string>>();
   /** Groups that may have rules too many. */
   readonly #stale = new Set<string>();
   #hasLooked = false;
@@ -36,13 +38,16 @@ export class TargetAccess {
   /**
    * Says what a binding needs, and opens the groups before it returns.
    * @param needs nothing when the binding is gone.
+   * @param undecided groups of which is not known what the binding needs: they lose no rule meanwhile.
    * @throws what the SDK throws; all that is missing is made up for by the next call.
    */
-  need(binding: string, needs: NeededRules): Promise<void> {
-    const old = this.#needs.get(binding);
-    for (const group of old?.keys() ?? []) this.#stale.add(group);
+  need(binding: string, needs: NeededRules, undecided: ReadonlySet<string> = new Set()): Promise<void> {
+    for (const known of [this.#needs, this.#undecided])
+      for (const group of known.get(binding)?.keys() ?? []) this.#stale.add(group);
     if (needs.size > 0) this.#needs.set(binding, needs);
     else this.#needs.delete(binding);
+    if (undecided.size > 0) this.#undecided.set(binding, undecided);
+    else this.#undecided.delete(binding);
     // One after another: two that read the same group at a time would open it twice. Who comes meanwhile shares the next turn.
     const next = this.#next ?? this.#begin();
     for (const group of needs.keys()) next.groups.add(group);
@@ -96,7 +101,7 @@ export class TargetAccess {
       id,
       missing.map((rule) => ({ ...rule, description: DESCRIPTION })),
     );
-    if (!clean) return;
+    if (!clean || [...this.#undecided.values()].some((groups) => groups.has(id))) return;
     const extra = there.filter((rule) => rule.description === DESCRIPTION && !want.has(ingressRuleKey(rule)));
     await revokeIngress(ec2, id, extra);
   }

@@ -20,7 +20,7 @@ import {
 } from '@enid/kube';
 import type { AccountSecurityGroup } from '../model/account.ts';
 import type { SecurityGroupRule } from '../model/stack.ts';
-import { groupForRules, InstanceInterfaces } from './interfaces.ts';
+import { AmbiguousGroups, groupForRules, InstanceInterfaces } from './interfaces.ts';
 import {
   BINDINGS,
   bindingPath,
@@ -162,9 +162,10 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     }
     await adopt(binding, group.targetType);
     const wanted = wantedTargets(binding, group.targetType);
-    const needs = await neededRules(binding, wanted);
+    const { needs, undecided, problem } = await neededRules(binding, wanted);
     told.add(key);
-    await access.need(key, needs);
+    await access.need(key, needs, undecided);
+    if (problem) throw problem;
     const isThere = (target: Target) => isServing(registered.get(targetKey(target)));
     const missing = wanted.filter((target) => !isThere(target));
     const names = new Set(wanted.map(targetKey));
@@ -204,14 +205,31 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
       : podTargets(keyOf(binding).split('/')[1]!, port, slices.by('service', key), (name) => pods.get(name));
   }
 
-  /** What the security groups of the targets must let in. */
-  async function neededRules(
-    { spec }: TargetGroupBinding,
-    wanted: readonly WantedTarget[],
-  ): Promise<Map<string, SecurityGroupRule[]>> {
-    const needed = new Map<string, SecurityGroupRule[]>();
-    const { ingress = [] } = spec.networking ?? {};
-    if (ingress.length === 0) return needed;
+  /** @throws {Error} for a binding that means what is not served here: its target group and what it has opened stay as they are. */
+  async function refuseUnserved(binding: TargetGroupBinding, targetType: TargetType): Promise<void> {
+    const problem = whyUnserved(binding, vpcId);
+    if (problem === undefined) return;
+    const guarded = await guardsOf(wantedTargets(binding, targetType));
+    const key = keyOf(binding);
+    told.add(key);
+    await access.need(key, new Map(), new Set(guarded.flatMap(({ guarding }) => guarding)));
+    throw new Error(problem);
+  }
+
+  /** Those of a binding that goes: where other clusters have theirs as well, what this one would register. */
+  function leavingTargets(
+    binding: TargetGroupBinding,
+    targetType: TargetType,
+    registered: RegisteredTargets,
+  ): Target[] {
+    const serving = [...registered.values()].filter(isServing);
+    if (!binding.spec.multiClusterTargetGroup) return serving;
+    const own = new Set(wantedTargets(binding, targetType).map(targetKey));
+    return serving.filter((target) => own.has(targetKey(target)));
+  }
+
+  /** The security groups of the interfaces that have the targets. */
+  async function guardsOf(wanted: readonly WantedTarget[]) {
     const located = wanted.flatMap((target) => {
       const node = 'node' in target ? target.node : nodes.get(target.pod?.spec?.nodeName ?? '');
       const instance = node && instanceOf(node);
@@ -222,10 +240,31 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     const all = await account.securityGroups();
     for (const { target, instance, address } of located) {
       const guarding = guards.get(address ?? instance);
-      if (!guarding) continue;
-      const group = groupForRules(guarding, all, clusterName);
-      const rules = needed.get(group) ?? [];
-      needed.set(group, rules);
+      return guarding ? [{ target, guarding }] : [];
+    });
+  }
+
+  /** What the security groups of the targets must let in, and which of them cannot be told that of. */
+  async function neededRules({ spec }: TargetGroupBinding, wanted: readonly WantedTarget[]) {
+    const needs = new Map<string, SecurityGroupRule[]>();
+    const undecided = new Set<string>();
+    let problem: AmbiguousGroups | undefined;
+    const { ingress = [] } = spec.networking ?? {};
+    if (ingress.length === 0) return { needs, undecided, problem };
+    const guarded = await guardsOf(wanted);
+    const all = await account.securityGroups();
+    for (const { target, guarding } of guarded) {
+      let group: string;
+      try {
+        group = groupForRules(guarding, all, clusterName);
+      } catch (error) {
+        if (!(error instanceof AmbiguousGroups)) throw error;
+        problem = error;
+        for (const each of guarding) undecided.add(each);
+        continue;
+      }
+      const rules = needs.get(group) ?? [];
+      needs.set(group, rules);
       for (const { from, ports } of ingress)
         for (const { securityGroup, ipBlock } of from)
           for (const port of ports)
@@ -235,7 +274,7 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
               from: securityGroup ? { groupId: securityGroup.groupID } : { cidr: ipBlock!.cidr },
             });
     }
-    return needed;
+    return { needs, undecided, problem };
   }
 
   /** Tells pods how their targets are. @returns those that have to wait. */
