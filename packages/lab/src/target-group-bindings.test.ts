@@ -5,13 +5,16 @@ import { suite, type TestContext, test } from 'node:test';
 import {
   AssignPrivateIpAddressesCommand,
   AuthorizeSecurityGroupIngressCommand,
+  CreateSecurityGroupCommand,
   CreateTagsCommand,
   DescribeInstancesCommand,
   DescribeSecurityGroupsCommand,
+  ModifyNetworkInterfaceAttributeCommand,
 } from '@aws-sdk/client-ec2';
 import {
   DeregisterTargetsCommand,
   DescribeTargetHealthCommand,
+  RegisterTargetsCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import {
   bindingPath,
@@ -397,5 +400,86 @@ suite('target group bindings', () => {
         messages.join('\n'),
       );
     });
+  });
+
+  test('a target whose security groups cannot be told apart is told, and keeps no other group open', async (t) => {
+    const bed = await startBed(t);
+    const { lab, client, nodes } = bed;
+    const [plain, split] = [nodes[0].addresses[0]!, nodes[1].addresses[0]!];
+    const both = await Promise.all(
+      ['one', 'other'].map(async (GroupName) => {
+        const input = { VpcId: lab.vpcId, GroupName, Description: GroupName };
+        return (await lab.ec2.send(new CreateSecurityGroupCommand(input))).GroupId!;
+      }),
+    );
+    const { Reservations } = await lab.ec2.send(
+      new DescribeInstancesCommand({ InstanceIds: [nodes[1].instance] }),
+    );
+    const [eni] = Reservations![0]!.Instances![0]!.NetworkInterfaces!;
+    await lab.ec2.send(
+      new ModifyNetworkInterfaceAttributeCommand({
+        NetworkInterfaceId: eni!.NetworkInterfaceId,
+        Groups: both,
+      }),
+    );
+    for (const [name, node, address] of [
+      ['plain', 'node-1', plain],
+      ['split', 'node-2', split],
+    ] as const) {
+      await addPod(bed, name, node, address);
+      await addService(bed, name);
+      await setEndpoints(bed, name, [{ name, address }]);
+      await createTargetGroup(lab, name);
+    }
+    const controller = await startBindings(t, bed);
+    for (const name of ['plain', 'split'])
+      await bind(bed, name, {
+        targetGroupName: name,
+        serviceRef: { name, port: 80 },
+        networking: from('10.0.0.0/16', 8080),
+      });
+    await eventually(async () => assert.deepEqual(await rulesOf(bed), ['tcp 8080-8080 10.0.0.0/16']));
+    await eventually(async () =>
+      assert.match((await eventsOf(bed, 'FailedReconcile')).join(), /tag exactly one of them/),
+    );
+    await controller.disposeAsync();
+    await client.patch(bindingPath('shop', 'plain'), { metadata: { finalizers: null } });
+    await client.delete(bindingPath('shop', 'plain'));
+    await startBindings(t, bed);
+    await eventually(async () => assert.deepEqual(await rulesOf(bed), []));
+  });
+
+  test('a target group that other clusters share is refused, and loses no target of theirs', async (t) => {
+    const bed = await startBed(t);
+    const { lab, client, nodes } = bed;
+    const [own, theirs] = [nodes[0].addresses[0]!, '10.0.2.200'];
+    const arn = await createTargetGroup(lab, 'web');
+    await addService(bed, 'web');
+    await addPod(bed, 'a', 'node-1', own);
+    await setEndpoints(bed, 'web', [{ name: 'a', address: own }]);
+    await startBindings(t, bed, 100);
+    const spec = { targetGroupARN: arn, serviceRef: { name: 'web', port: 80 } };
+    await bind(bed, 'web', { ...spec, networking: from('10.0.0.0/16', 8080) });
+    await eventually(async () => assert.deepEqual(await targetsOf(bed, arn), [`${own}:8080`]));
+    await client.patch(bindingPath('shop', 'web'), { spec: { multiClusterTargetGroup: true } });
+    const refused = async () => (await eventsOf(bed, 'FailedReconcile')).join('\n');
+    await eventually(async () =>
+      assert.match(await refused(), /multiClusterTargetGroup is true, which is not/),
+    );
+    await lab.elb.send(
+      new RegisterTargetsCommand({ TargetGroupArn: arn, Targets: [{ Id: theirs, Port: 8080 }] }),
+    );
+    await bind(bed, 'late', { ...spec, multiClusterTargetGroup: true });
+    await bind(bed, 'elsewhere', { ...spec, vpcID: 'vpc-0123456789abcdef0' });
+    await bind(bed, 'ipv6', { ...spec, ipAddressType: 'ipv6' });
+    await eventually(async () => assert.match(await refused(), /vpcID is vpc-0123456789abcdef0: it may be/));
+    await eventually(async () => assert.match(await refused(), /ipAddressType is ipv6: it may be ipv4/));
+    for (const name of ['late', 'elsewhere', 'ipv6']) await client.delete(bindingPath('shop', name));
+    assert.deepEqual(await targetsOf(bed, arn), [`${own}:8080`, `${theirs}:8080`].sort());
+    assert.deepEqual(await rulesOf(bed), ['tcp 8080-8080 10.0.0.0/16']);
+    await client.delete(bindingPath('shop', 'web'));
+    await eventually(() => assert.rejects(client.get(bindingPath('shop', 'web')), isNotFound));
+    assert.deepEqual(await targetsOf(bed, arn), [`${theirs}:8080`]);
+    await eventually(async () => assert.deepEqual(await rulesOf(bed), []));
   });
 });

@@ -22,6 +22,12 @@ export type TargetGroupBindingSpec = {
   readonly targetGroupName?: string;
   /** As the target group has it, unless given. */
   readonly targetType?: TargetType;
+  /** As the target group has it, unless given; only `ipv4` is served. */
+  readonly ipAddressType?: 'ipv4' | 'ipv6';
+  /** The target group's, which must be the cluster's. */
+  readonly vpcID?: string;
+  /** Whether other clusters have targets in it, too: it is not served. */
+  readonly multiClusterTargetGroup?: boolean;
   readonly serviceRef: { readonly name: string; readonly port: number | string };
   /** Instance targets: the nodes that are. */
   readonly nodeSelector?: LabelSelector;

@@ -149,12 +149,14 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
         : await groups.find(targetGroupARN ? { arn: targetGroupARN } : { name: targetGroupName });
     const registered = group && (await groups.targets(group.arn));
     if (isLeaving) {
-      if (registered) await groups.deregister(group.arn, [...registered.values()].filter(isServing));
+      if (registered)
+        await groups.deregister(group.arn, leavingTargets(binding, group.targetType, registered));
       await needNothing(key);
       const finalizers = binding.metadata?.finalizers?.filter((name) => name !== FINALIZER);
       await change(binding, { metadata: { finalizers } });
       return;
     }
+    if (group) await refuseUnserved(binding, group.targetType);
     if (!group || !registered) {
       await needNothing(key);
       const which = targetGroupARN ?? targetGroupName;
@@ -237,8 +239,7 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
       return [{ target, instance, ...('pod' in target && { address: target.id }) }];
     });
     const guards = await interfaces.groupsOf(located);
-    const all = await account.securityGroups();
-    for (const { target, instance, address } of located) {
+    return located.flatMap(({ target, instance, address }) => {
       const guarding = guards.get(address ?? instance);
       return guarding ? [{ target, guarding }] : [];
     });
@@ -331,6 +332,16 @@ export async function startTargetGroupBindings(options: TargetGroupBindingOption
     const about = { ...binding, apiVersion: GROUP_VERSION, kind: 'TargetGroupBinding' };
     if (binding) recorder?.event(about, type, reason, message);
   }
+}
+
+/** What of a binding is not served, and the way out; undefined when all is. */
+function whyUnserved({ spec }: TargetGroupBinding, vpcId: string): string | undefined {
+  if (spec.multiClusterTargetGroup)
+    return 'spec.multiClusterTargetGroup is true, which is not served: its targets are left alone; give this cluster a target group of its own, and have a listener forward to both';
+  if (spec.vpcID !== undefined && spec.vpcID !== vpcId)
+    return `spec.vpcID is ${spec.vpcID}: it may be the cluster's VPC, ${vpcId}`;
+  if (spec.ipAddressType === 'ipv6') return 'spec.ipAddressType is ipv6: it may be ipv4; IPv6 is not served';
+  return undefined;
 }
 
 const GATE_PREFIX = 'target-health.elbv2.k8s.aws';
