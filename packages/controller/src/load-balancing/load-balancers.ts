@@ -18,6 +18,7 @@ import {
 } from '@enid/kube';
 import { AwsAccount } from './aws/account.ts';
 import type { AwsClients } from './aws/clients.ts';
+import { AwsError } from './aws/error.ts';
 import type { LoadBalancing } from './configuration.ts';
 import { Bindings, stackIdOfLabels } from './deploy/bindings.ts';
 import type { Change } from './deploy/changes.ts';
@@ -25,6 +26,7 @@ import { Deployments } from './deploy/deployments.ts';
 import { type Existing, stackKey, stackOfKey } from './deploy/existing.ts';
 import { loadBalancerOf } from './deploy/match.ts';
 import { NotYet } from './deploy/not-yet.ts';
+import { RefusedByAws } from './ingress/blame.ts';
 import {
   finalizerOf,
   formerStackIds,
@@ -33,7 +35,7 @@ import {
   stackIdOf as stackIdOfIngress,
 } from './ingress/groups.ts';
 import { stackOfGroup } from './ingress/stack-of-group.ts';
-import type { IngressClassParams, IngressWorld } from './ingress/world.ts';
+import { type IngressClassParams, type IngressWorld, nameOf, type Problem } from './ingress/world.ts';
 import { InvalidObject } from './model/errors.ts';
 import { stackName } from './model/identity.ts';
 import { emptyStack, type Stack, type StackId } from './model/stack.ts';
@@ -118,6 +120,8 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     account,
     defaults,
   };
+  /** By `namespace/name`, what AWS has refused to Ingresses: without them their groups go on, until they or AWS may be otherwise. */
+  const refused = new Map<string, RefusedByAws>();
   /** Stacks that have not had their first turn: what they need of what is shared is not known. */
   const unseen = new Set<string>();
   const queue = new WorkQueue({ clock, concurrency: 8, backoff: BACKOFF, process: work, onError: failed });
@@ -128,6 +132,7 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
   on(services.onChange(onService));
   on(ingresses.onChange(onIngress));
   const allGroups = () => {
+    refused.clear();
     for (const ingress of ingresses.list()) onIngress(ingress, ingress, true);
   };
   on(classes.onChange(allGroups));
@@ -189,6 +194,7 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
 
   /** Compares everything with AWS, and finds what has lost its owner. */
   async function lookAgain(): Promise<void> {
+    refused.clear();
     const ids = await deployments.lookAgain();
     for (const id of ids) soon(id);
     for (const service of services.list()) if (concernsService(service)) soon(stackIdOfService(service));
@@ -205,12 +211,15 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     for (const ingress of ingresses.list()) {
       if (ingress.metadata?.namespace !== namespace) continue;
       const text = JSON.stringify([ingress.spec, ingress.metadata?.annotations]);
-      if (text.includes(name)) for (const id of stackIdsOf(ingress)) soon(id);
+      if (!text.includes(name)) continue;
+      refused.delete(keyOf(ingress));
+      for (const id of stackIdsOf(ingress)) soon(id);
     }
   }
 
   function onIngress(old: Ingress | undefined, now: Ingress | undefined, always = false): void {
     if (!always && isSame(old, now)) return;
+    if (!isDeepStrictEqual(asked(old), asked(now))) refused.delete(keyOf((now ?? old)!));
     for (const ingress of [old, now]) if (ingress) for (const id of stackIdsOf(ingress)) soon(id);
   }
 
@@ -269,14 +278,16 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     const group = await build(
       id,
       ownersOf(id),
-      () => stackOfGroup(id, world),
-      ({ problems }) => problems.length > 0,
+      () => stackOfGroup(id, world, refused),
+      ({ problems }) => problems.some(isWritten),
     );
     if (!group) return;
     const { members, leaving, problems } = group;
-    for (const { ingress, error } of problems)
-      tell({ about: ingress, kind: 'Ingress' }, 'FailedBuildModel', error);
-    if (problems.length > 0) queue.addAfter(stackKey(id), LOOK_AGAIN);
+    for (const problem of problems) {
+      const reason = isWritten(problem) ? 'FailedBuildModel' : 'FailedDeployModel';
+      tell({ about: problem.ingress, kind: 'Ingress' }, reason, problem.error);
+    }
+    if (problems.some(isWritten)) queue.addAfter(stackKey(id), LOOK_AGAIN);
     const left = leaving.map((about): Owner => ({ about, kind: 'Ingress' }));
     if (!group.stack) {
       await deployments.backend.hold(stackKey(id));
@@ -287,7 +298,12 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     if (members.length + leaving.length === 0 && ownersOf(id).length > 0) return;
     const owners = members.map((about): Owner => ({ about, kind: 'Ingress' }));
     await Promise.all(owners.map((owner) => hold(owner, finalizerOf(id))));
-    const existing = await deploy(group.stack, [...owners, ...left]);
+    const existing = await deploy(group.stack, [...owners, ...left], (change, error) => {
+      if (members.length === 1 || !(error instanceof AwsError) || !error.isRefusal) return false;
+      const ingress = group.blame?.(change, error);
+      if (ingress) refused.set(keyOf(ingress), new RefusedByAws(nameOf(ingress), change, error));
+      return ingress !== undefined;
+    });
     if (!existing) return;
     const hostname = loadBalancerOf(existing, group.stack.loadBalancer)?.dnsName;
     await Promise.all(owners.map((owner) => tellAddress(owner, hostname)));
@@ -350,16 +366,34 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     return make();
   }
 
-  async function deploy(wanted: Stack, owners: readonly Owner[]): Promise<Existing | undefined> {
+  /**
+   * @param leaveOut is told of what AWS did not do: whether the stack is to go on without whoever asked for it.
+   * @returns undefined when something must be mended first, which is told, or when another stack is wanted since.
+   */
+  async function deploy(
+    wanted: Stack,
+    owners: readonly Owner[],
+    leaveOut: (change: Change, error: Error) => boolean = () => false,
+  ): Promise<Existing | undefined> {
     let changes = 0;
+    let isOther = false;
+    const isSettled = (change: Change, error: Error) => {
+      const isLeftOut = leaveOut(change, error);
+      isOther ||= isLeftOut;
+      return isLeftOut;
+    };
     try {
-      const existing = await deployments.deploy(wanted, () => changes++);
+      const existing = await deployments.deploy(wanted, () => changes++, isSettled);
       if (changes > 0)
         for (const owner of owners)
           event(owner, 'Normal', 'SuccessfullyReconciled', 'Successfully reconciled');
       return existing;
     } catch (error) {
       if (error instanceof NotYet) throw error;
+      if (isOther) {
+        queue.add(stackKey(wanted.id));
+        return undefined;
+      }
       for (const owner of owners) tell(owner, 'FailedDeployModel', error as Error);
       if (!(error instanceof InvalidObject)) throw error;
       // What is in the way is in AWS.
@@ -421,6 +455,13 @@ function concernsService(service: Service): boolean {
   const isHeld = service.metadata?.finalizers?.includes(SERVICE_FINALIZER) === true;
   return isHeld || (ownsService(service) && !service.metadata?.deletionTimestamp);
 }
+
+/** Whether it is the object that says something wrongly, as far as can be told without asking AWS to do it. */
+const isWritten = ({ error }: Problem): boolean => error instanceof InvalidObject;
+
+/** What an Ingress asks for: without what this controller and others put down in it. */
+const asked = (ingress: Ingress | undefined) =>
+  ingress && [ingress.metadata?.uid, ingress.metadata?.annotations, ingress.spec];
 
 /** Whether nothing has changed that a load balancer is worked out from. */
 function isSame(old: Service | Ingress | undefined, now: Service | Ingress | undefined): boolean {

@@ -18,6 +18,9 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
     'give the service account of the controller a role, or the node an instance profile',
 };
 
+/** What would be done at another time, or in another order. */
+const OUT_OF_TIME: ReadonlySet<string> = new Set(['PriorityInUse', 'RequestExpired']);
+
 export class AwsError extends Error {
   /** AWS's code, such as `TooManyRules`; the name of the error when the call did not reach AWS. */
   readonly code: string;
@@ -42,6 +45,17 @@ export class AwsError extends Error {
   /** What was named does not exist, or describing does not show it yet. */
   get isNotFound(): boolean {
     return /NotFound/.test(this.code);
+  }
+
+  /** AWS has understood and does not do it: something of what is asked must change, as it would not for another try. */
+  get isRefusal(): boolean {
+    const { $metadata } = (this.cause ?? {}) as { $metadata?: { httpStatusCode?: number } };
+    return (
+      $metadata?.httpStatusCode === 400 &&
+      !Object.hasOwn(WAYS_OUT, this.code) &&
+      !OUT_OF_TIME.has(this.code) &&
+      !this.isInUse
+    );
   }
 
   /** Something else must go before. */

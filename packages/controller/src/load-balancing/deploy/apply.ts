@@ -74,6 +74,8 @@ export type ApplyOptions = {
   readonly signal?: AbortSignal | undefined;
   /** Told of each change that was carried out. */
   readonly onChange?: (change: Change) => void;
+  /** Told of each that was not. */
+  readonly onFailure?: (change: Change, error: Error) => void;
 };
 
 /** ELBv2 takes so many resources a call. */

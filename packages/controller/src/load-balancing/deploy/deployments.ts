@@ -79,6 +79,7 @@ export class Deployments {
   /**
    * Makes what is wanted of what there is.
    * @param onEach is told of each change.
+   * @param isSettled is told of each that AWS did not do: whether it is known that it did not, and another stack will be wanted.
    * @returns what there is then.
    * @throws {NotYet} when it is to be called again soon; what {@link plan} and {@link apply} throw.
    */
@@ -96,6 +97,7 @@ export class Deployments {
     existing.bindings = await bindings.list(stack.id);
     existing.backendSecurityGroup = this.backend.id;
     const changes = plan(stack, existing, this.#options);
+    let isKnown = true;
     try {
       await apply(stack, changes, existing, {
         ...aws,
@@ -108,11 +110,14 @@ export class Deployments {
           onEach(change);
           onChange?.(stack.id, change);
         },
+        onFailure: (change, error) => {
+          if (!(error instanceof NotYet) && !isSettled(change, error)) isKnown = false;
+        },
       });
     } catch (error) {
       known.touchedAt = this.#clock.now();
-      // Whether the last call was carried out is not known.
-      if (!(error instanceof NotYet)) this.forget(stack.id);
+      // Whether the last call was carried out is not known, or why it could not be.
+      if (!isKnown) this.forget(stack.id);
       throw error;
     }
     if (!isHolder) this.backend.release(key);

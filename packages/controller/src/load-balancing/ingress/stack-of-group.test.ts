@@ -219,6 +219,34 @@ describe('the load balancer', () => {
       problems: [],
     });
   });
+
+  test('lifts the protection from deletion when its Ingresses say so, and none that it is to be', async () => {
+    const leaving = (name: string, said: string, className = 'alb') =>
+      ingress(`shop/${name}`, {
+        className,
+        annotations: {
+          'group.name': 'front',
+          'load-balancer-attributes': `what is wrong,deletion_protection.enabled=${said}`,
+        },
+        metadata: { deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: ['group.ingress.k8s.aws/front'] },
+      });
+    const loadBalancerAttributes = [{ key: 'deletion_protection.enabled', value: 'true' }];
+    const lifts = async (...ingresses: ReturnType<typeof ingress>[]) => {
+      const { stack } = await stackOfGroup(
+        { kind: 'ingress', group: 'front' },
+        world({
+          ingresses,
+          classes: [ingressClass('alb'), ingressClass('protected', 'protected')],
+          params: [classParams('protected', { loadBalancerAttributes })],
+        }),
+      );
+      return stack!.liftsProtection;
+    };
+    assert.equal(await lifts(leaving('a', 'false'), leaving('b', 'unknown')), true);
+    assert.equal(await lifts(leaving('a', 'unknown')), undefined);
+    assert.equal(await lifts(leaving('a', 'false'), leaving('b', 'true')), undefined);
+    assert.equal(await lifts(leaving('a', 'false', 'protected')), undefined, 'the class comes first');
+  });
 });
 
 describe('rules by paths', () => {

@@ -1,4 +1,5 @@
 /** A group of Ingresses as the application load balancer that it asks for. */
+import { type Ingress, keyOf } from '@enid/kube';
 import { InvalidObject } from '../model/errors.ts';
 import { resourceName, stackName } from '../model/identity.ts';
 import {
@@ -16,8 +17,9 @@ import {
 } from '../model/stack.ts';
 import { resolveSecurityGroups } from '../security-groups.ts';
 import { resolveSubnets } from '../subnets.ts';
+import { blame, type RefusedByAws } from './blame.ts';
 import { refuseConflicts } from './conflicts.ts';
-import { byName, hasBeen, type IngressStackId, membersOf } from './groups.ts';
+import { byName, hasBeen, type IngressStackId, membersOf, protectionOf } from './groups.ts';
 import { type MemberRule, type ReadMember, readMember } from './member.ts';
 import { admitEach, blaming, Refusal, refuse } from './refusal.ts';
 import { isLoop, withoutDead } from './rules.ts';
@@ -26,13 +28,23 @@ import type { GroupStack, IngressWorld, Problem } from './world.ts';
 /**
  * What a group asks for. An Ingress that is wrong, or that does not go together with older ones of its group, is left out and told
  * of, and the others are served.
+ * @param refused by `namespace/name`: Ingresses that the group is to go on without, since AWS does not do what they ask for.
  * @throws {AwsError} when the account cannot be asked.
  */
-export async function stackOfGroup(id: IngressStackId, world: IngressWorld): Promise<GroupStack> {
+export async function stackOfGroup(
+  id: IngressStackId,
+  world: IngressWorld,
+  refused: ReadonlyMap<string, RefusedByAws> = new Map(),
+): Promise<GroupStack> {
   const group = membersOf(id, world);
   const problems: Problem[] = [...group.problems];
   let read: ReadMember[] = [];
   for (const member of group.members) {
+    const refusal = refused.get(keyOf(member.ingress));
+    if (refusal) {
+      problems.push({ ingress: member.ingress, error: refusal });
+      continue;
+    }
     try {
       read.push(await readMember(id, member, world));
     } catch (error) {
@@ -42,11 +54,14 @@ export async function stackOfGroup(id: IngressStackId, world: IngressWorld): Pro
   }
   for (;;) {
     try {
-      const stack = read.length > 0 ? await compose(id, read, world) : nobodys(id, problems);
+      const { stack, whose } =
+        read.length > 0
+          ? await compose(id, read, world)
+          : { stack: nobodys(id, group.leaving, problems, world) };
       for (const { ingress, problems: told } of read)
         problems.push(...told.map((error) => ({ ingress, error })));
       const members = read.map(({ ingress }) => ingress);
-      return { stack, members, leaving: group.leaving, problems };
+      return { stack, members, leaving: group.leaving, problems, ...(whose && { blame: whose }) };
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const { refused } = error;
@@ -57,8 +72,17 @@ export async function stackOfGroup(id: IngressStackId, world: IngressWorld): Pro
 }
 
 /** Without an Ingress that is right all goes, unless one has been served that is to be mended: that one's stays. */
-const nobodys = (id: IngressStackId, problems: readonly Problem[]): Stack | undefined =>
-  problems.some(({ ingress }) => hasBeen(ingress, id)) ? undefined : emptyStack(id);
+function nobodys(
+  id: IngressStackId,
+  leaving: readonly Ingress[],
+  problems: readonly Problem[],
+  world: IngressWorld,
+): Stack | undefined {
+  if (problems.some(({ ingress }) => hasBeen(ingress, id))) return undefined;
+  const said = new Set(leaving.map((ingress) => protectionOf(ingress, world)));
+  const isLifted = said.has('false') && !said.has('true');
+  return { ...emptyStack(id), ...(isLifted && { liftsProtection: true }) };
+}
 
 type Placed = MemberRule & { readonly member: ReadMember };
 
@@ -67,7 +91,7 @@ async function compose(
   id: IngressStackId,
   members: readonly ReadMember[],
   world: IngressWorld,
-): Promise<Stack> {
+): Promise<{ readonly stack: Stack; readonly whose?: NonNullable<GroupStack['blame']> }> {
   const byAge = members.toSorted(older);
   refuseConflicts(byAge);
   const sslRedirect = redirectOf(byAge);
@@ -87,7 +111,7 @@ async function compose(
   );
   const isManaged = loadBalancer.securityGroups.some((group) => 'managed' in group);
   const hasBackend = loadBalancer.securityGroups.some((group) => 'backend' in group);
-  return {
+  const stack: Stack = {
     id,
     loadBalancer,
     ...(isManaged && { securityGroup: securityGroupOf(id, byAge, ports, loadBalancer.tags, world) }),
@@ -95,6 +119,7 @@ async function compose(
       .filter((group) => used.has(group.id))
       .map((group) => (hasBackend ? group : withoutNetworking(group))),
   };
+  return { stack, whose: (change, error) => blame(change, error, { byAge, listeners })?.ingress };
 }
 
 /** By age, so that what has long been served is not broken by what comes. */

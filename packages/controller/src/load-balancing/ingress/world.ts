@@ -8,9 +8,12 @@ import {
   type Namespace,
   type Service,
 } from '@enid/kube';
+import type { AwsError } from '../aws/error.ts';
+import type { Change } from '../deploy/changes.ts';
 import type { Account, ClusterDefaults } from '../model/account.ts';
 import type { InvalidObject } from '../model/errors.ts';
 import type { Stack } from '../model/stack.ts';
+import type { RefusedByAws } from './blame.ts';
 
 /** `elbv2.k8s.aws/v1beta1`: what all Ingresses of a class have in common. See `deploy/crds/ingressclassparams.yaml`. */
 export type IngressClassParams = KubeObject & {
@@ -59,7 +62,7 @@ export type IngressWorld = {
 };
 
 /** What is wrong with an Ingress, or with what it names: to be told in an event of the Ingress. */
-export type Problem = { readonly ingress: Ingress; readonly error: InvalidObject };
+export type Problem = { readonly ingress: Ingress; readonly error: InvalidObject | RefusedByAws };
 
 /** What a group of Ingresses comes to. */
 export type GroupStack = {
@@ -70,6 +73,8 @@ export type GroupStack = {
   /** They have its finalizer, and are to lose it once the stack is applied, or at once when it stays for others. */
   readonly leaving: readonly Ingress[];
   readonly problems: readonly Problem[];
+  /** Whom of the members the group is to go on without, after AWS has refused a change; undefined when that cannot be told. */
+  readonly blame?: (change: Change, error: AwsError) => Ingress | undefined;
 };
 
 /** How messages name an Ingress. */
