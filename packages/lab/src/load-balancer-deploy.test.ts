@@ -1,18 +1,28 @@
 /** Load balancers as they are planned and made in the lab's AWS: what is wanted is what there is, whatever happens. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { AuthorizeSecurityGroupIngressCommand, RevokeSecurityGroupIngressCommand } from '@aws-sdk/client-ec2';
 import {
+  AuthorizeSecurityGroupIngressCommand,
+  CreateSubnetCommand,
+  RevokeSecurityGroupIngressCommand,
+} from '@aws-sdk/client-ec2';
+import {
+  AddListenerCertificatesCommand,
   AddTagsCommand,
   CreateRuleCommand,
   DeleteListenerCommand,
   DeleteLoadBalancerCommand,
   DeleteRuleCommand,
+  ModifyListenerCommand,
   ModifyLoadBalancerAttributesCommand,
   ModifyRuleCommand,
+  ModifyTargetGroupAttributesCommand,
   ModifyTargetGroupCommand,
+  RemoveListenerCertificatesCommand,
   RemoveTagsCommand,
   SetRulePrioritiesCommand,
+  SetSecurityGroupsCommand,
+  SetSubnetsCommand,
 } from '@aws-sdk/client-elastic-load-balancing-v2';
 import {
   AwsError,
@@ -28,7 +38,7 @@ import {
 import fc from 'fast-check';
 import { CREDENTIALS } from './cloud/cloud.fixture.ts';
 import type { CloudOptions } from './cloud/cloud.ts';
-import { startLab, type TestLab } from './cloud/elbv2/elbv2.fixture.ts';
+import { requestCertificate, startLab, type TestLab } from './cloud/elbv2/elbv2.fixture.ts';
 import {
   ALB,
   anyStack,
@@ -38,6 +48,7 @@ import {
   NLB,
   network,
   pathRule,
+  type Site,
 } from './load-balancer-stacks.fixture.ts';
 
 const seed = Number(process.env.ENID_TEST_SEED ?? 1);
@@ -110,6 +121,20 @@ async function startBed(t: TestContext, options: Partial<CloudOptions> = {}, max
       onChange: (_id, change) => changes.push(change),
     });
   return { ...lab, deployments, calls, changes, bindings };
+}
+
+/** With certificates, and a subnet in a third zone that nobody asks for. */
+async function siteOf(bed: Bed): Promise<Site & { readonly thirdSubnetId: string }> {
+  const certificates: string[] = [];
+  for (const name of ['a.test', 'b.test', 'c.test']) certificates.push(await requestCertificate(bed, name));
+  const { Subnet } = await bed.ec2.send(
+    new CreateSubnetCommand({
+      VpcId: bed.vpcId,
+      CidrBlock: '10.0.3.0/24',
+      AvailabilityZone: 'us-east-1c',
+    }),
+  );
+  return { ...bed, certificates, thirdSubnetId: Subnet!.SubnetId! };
 }
 
 /** What the account has of load balancers, without what AWS gives by itself. */
@@ -188,10 +213,34 @@ test('a network load balancer likewise, beside another that is left alone', asyn
   assert.deepEqual(holdings(bed), before);
 });
 
+test('certificates of a listener are added and taken away one a call, as AWS takes them', async (t) => {
+  const bed = await startBed(t);
+  const { certificates } = await siteOf(bed);
+  const deployments = bed.deployments();
+  const wanting = (...arns: string[]) =>
+    application(bed, [
+      listener(443, [], {
+        protocol: 'HTTPS',
+        certificates: arns,
+        sslPolicy: 'ELBSecurityPolicy-TLS13-1-2-2021-06',
+      }),
+    ]);
+  const [a, b, c] = certificates as [string, string, string];
+  for (const arns of [[a, b, c], [a], [c, a, b], [b]]) {
+    await deployments.deploy(wanting(...arns));
+    const [made] = Object.values(bed.cloud.state.listeners);
+    assert.equal(made!.certificates[0], arns[0]);
+    assert.deepEqual([...made!.certificates].sort(), [...arns].sort());
+    assert.deepEqual(await deployments.plan(wanting(...arns)), [], 'by what is remembered');
+    assert.deepEqual(await bed.deployments().plan(wanting(...arns)), [], 'by what is read');
+  }
+});
+
 test('any stack becomes any other, and then there is nothing left to do', async (t) => {
   const bed = await startBed(t);
+  const site = await siteOf(bed);
   await fc.assert(
-    fc.asyncProperty(fc.array(anyStack(bed), { minLength: 2, maxLength: 3 }), async (stacks) => {
+    fc.asyncProperty(fc.array(anyStack(site), { minLength: 2, maxLength: 3 }), async (stacks) => {
       const deployments = bed.deployments();
       for (const stack of stacks) {
         await deploy(bed, deployments, stack);
@@ -204,7 +253,7 @@ test('any stack becomes any other, and then there is nothing left to do', async 
           listeners: stack.loadBalancer?.listeners.length ?? 0,
           rules: rules.length,
           targetGroups: stack.targetGroups.length,
-          securityGroups: (stack.loadBalancer ? 1 : 0) + (backend.id ? 1 : 0),
+          securityGroups: (stack.securityGroup ? 1 : 0) + (backend.id ? 1 : 0),
         });
       }
     }),
@@ -213,16 +262,23 @@ test('any stack becomes any other, and then there is nothing left to do', async 
 });
 
 /** Any hand in what is managed. */
-async function meddle(bed: Bed, choice: number): Promise<void> {
+async function meddle(
+  bed: Bed,
+  { certificates, subnetId, thirdSubnetId, groupId }: Awaited<ReturnType<typeof siteOf>>,
+  choice: number,
+): Promise<void> {
   const { loadBalancers, listeners, rules, targetGroups, securityGroups } = bed.cloud.state;
   const [loadBalancer] = Object.values(loadBalancers);
   const any = <T>(of: Readonly<Record<string, T>>): T | undefined => Object.values(of)[choice % 97];
   const group = Object.values(securityGroups).find(({ id }) => loadBalancer?.securityGroups[0] === id);
   const rule = any(rules);
   const listening = any(listeners) ?? Object.values(listeners)[0];
+  const secure = Object.values(listeners).find((each) => each.certificates.length > 0);
+  const certificate = certificates[choice % certificates.length]!;
+  const [binding] = bed.bindings.bindings;
   const target = any(targetGroups) ?? Object.values(targetGroups)[0];
   const permission = { IpProtocol: 'tcp', FromPort: 22, ToPort: 22, IpRanges: [{ CidrIp: '0.0.0.0/0' }] };
-  const hands: (() => Promise<unknown> | undefined)[] = [
+  const hands: (() => Promise<unknown> | undefined | false)[] = [
     () => rule && bed.elb.send(new DeleteRuleCommand({ RuleArn: rule.arn })),
     () =>
       rule &&
@@ -287,28 +343,90 @@ async function meddle(bed: Bed, choice: number): Promise<void> {
           SecurityGroupRuleIds: group.ingress.map(({ id }) => id),
         }),
       ),
+    () =>
+      secure &&
+      bed.elb.send(
+        new AddListenerCertificatesCommand({
+          ListenerArn: secure.arn,
+          Certificates: [{ CertificateArn: certificate }],
+        }),
+      ),
+    () =>
+      secure &&
+      bed.elb.send(
+        new RemoveListenerCertificatesCommand({
+          ListenerArn: secure.arn,
+          Certificates: [{ CertificateArn: secure.certificates.at(-1)! }],
+        }),
+      ),
+    () =>
+      secure &&
+      bed.elb.send(
+        new ModifyListenerCommand({
+          ListenerArn: secure.arn,
+          Certificates: [{ CertificateArn: certificate }],
+        }),
+      ),
+    () =>
+      secure &&
+      bed.elb.send(
+        new ModifyListenerCommand({
+          ListenerArn: secure.arn,
+          SslPolicy: 'ELBSecurityPolicy-FS-1-2-Res-2020-10',
+        }),
+      ),
+    () =>
+      secure?.protocol === 'TLS' &&
+      bed.elb.send(new ModifyListenerCommand({ ListenerArn: secure.arn, AlpnPolicy: ['HTTP1Only'] })),
+    () =>
+      loadBalancer &&
+      bed.elb.send(
+        new SetSubnetsCommand({
+          LoadBalancerArn: loadBalancer.arn,
+          Subnets: [subnetId, thirdSubnetId],
+        }),
+      ),
+    () =>
+      loadBalancer &&
+      bed.elb.send(
+        new SetSecurityGroupsCommand({ LoadBalancerArn: loadBalancer.arn, SecurityGroups: [groupId] }),
+      ),
+    () =>
+      target &&
+      bed.elb.send(
+        new ModifyTargetGroupAttributesCommand({
+          TargetGroupArn: target.arn,
+          Attributes: [{ Key: 'deregistration_delay.timeout_seconds', Value: '7' }],
+        }),
+      ),
+    () => binding && bed.bindings.delete([binding]),
+    async () => {
+      if (binding) binding.spec = { ...binding.spec, service: { name: 'hand', port: 1 }, networking: [] };
+    },
   ];
   // A hand may find nothing to take hold of any more.
-  await hands[choice % hands.length]?.()?.catch(() => {});
+  const work = hands[choice % hands.length]!();
+  if (work) await work.catch(() => {});
 }
 
 test('whatever a hand changes in what is managed is put back', async (t) => {
   const bed = await startBed(t);
+  const site = await siteOf(bed);
   await fc.assert(
     fc.asyncProperty(
-      anyStack(bed),
+      anyStack(site),
       fc.array(fc.nat({ max: 10_000 }), { minLength: 1, maxLength: 4 }),
       async (stack, choices) => {
         await deploy(bed, bed.deployments(), stack);
         const before = holdings(bed);
-        for (const choice of choices) await meddle(bed, choice);
+        for (const choice of choices) await meddle(bed, site, choice);
         await bed.clock.advance(0);
         await deploy(bed, bed.deployments(), stack);
         assert.deepEqual(await bed.deployments().plan(stack), []);
         assert.deepEqual(holdings(bed), before);
       },
     ),
-    { seed, numRuns: 10, endOnFailure: true },
+    { seed, numRuns: 20, endOnFailure: true },
   );
 });
 
@@ -442,4 +560,62 @@ test('a load balancer that is protected from deletion stays whole, and it is tol
     /^Error: Ingress shop\/web: its load balancer .* is protected from deletion: aws elbv2 modify-load-balancer-attributes/,
   );
   assert.deepEqual(holdings(bed), before);
+});
+
+test('a load balancer that is protected from deletion goes, and is replaced, when its owner says that it need not be', async (t) => {
+  const bed = await startBed(t);
+  const protection = (said: string) => ({ attributes: { 'deletion_protection.enabled': said } });
+  const stack = (said: string, scheme: 'internal' | 'internet-facing') =>
+    application(bed, [listener(80, [])], { ...protection(said), scheme });
+  await bed.deployments().deploy(stack('true', 'internal'));
+  await assert.rejects(
+    bed.deployments().deploy(stack('true', 'internet-facing')),
+    /would have to be replaced, and is protected from deletion/,
+  );
+  await deploy(bed, bed.deployments(), stack('false', 'internet-facing'));
+  const [made] = Object.values(bed.cloud.state.loadBalancers);
+  assert.equal(made!.scheme, 'internet-facing');
+  await bed.deployments().deploy(stack('true', 'internet-facing'));
+  const deployments = bed.deployments();
+  await deploy(bed, deployments, { ...emptyStack(ALB), liftsProtection: true });
+  await deployments.backend.deleteIfUnused();
+  assert.deepEqual(holdings(bed), NOTHING);
+});
+
+test('whoever does not lead any more changes nothing, and does not wait for what is under way', async (t) => {
+  const bed = await startBed(t);
+  const leading = new AbortController();
+  const aws = openAws({
+    region: 'us-east-1',
+    endpoint: bed.cloud.endpoint,
+    credentials: CREDENTIALS,
+    signal: leading.signal,
+  });
+  t.after(() => aws[Symbol.dispose]());
+  const { bindings } = bed;
+  const deployments = new Deployments({
+    aws,
+    bindings,
+    vpcId: bed.vpcId,
+    clusterName: 'lab',
+    signal: leading.signal,
+  });
+  const stack = application(bed, [
+    listener(80, [pathRule('/a', forward('a')), pathRule('/b', forward('b'))]),
+  ]);
+  // What is under way when it ends is answered far too late.
+  bed.cloud.faults.add({ ...fault, operation: 'CreateListener', delayMs: 20_000 });
+  const begun = performance.now();
+  let changes = 0;
+  const work = deployments.deploy(stack, () => {
+    changes++;
+    if (bed.cloud.state.loadBalancers && Object.keys(bed.cloud.state.loadBalancers).length > 0)
+      setTimeout(() => leading.abort(), 100);
+  });
+  await assert.rejects(work);
+  assert.ok(performance.now() - begun < 10_000);
+  const done = [changes, bindings.bindings.length];
+  await assert.rejects(deployments.deploy(stack));
+  assert.deepEqual([changes, bindings.bindings.length], done);
+  assert.deepEqual(holdings(bed), { ...NOTHING, loadBalancers: 1, securityGroups: 2 });
 });

@@ -15,6 +15,13 @@ export const ALB = { kind: 'ingress', namespace: 'shop', name: 'web' } as const;
 export const NLB = { kind: 'service', namespace: 'shop', name: 'dns' } as const;
 
 export type Subnets = { readonly subnetId: string; readonly otherSubnetId: string };
+/** What of an account load balancers may have. */
+export type Site = Subnets & {
+  /** ARNs. */
+  readonly certificates: readonly string[];
+  /** A security group of the user's. */
+  readonly groupId: string;
+};
 
 export function targetGroup(service: string, more: Partial<TargetGroupSpec> = {}): TargetGroupSpec {
   const spec = { targetType: 'ip', protocol: 'HTTP', port: 80, ...more } as const;
@@ -131,17 +138,20 @@ export function application(
   };
 }
 
+/** As one of a load balancer that checks by TCP. */
+const TCP_CHECK = {
+  protocol: 'TCP',
+  port: 'traffic-port',
+  intervalSeconds: 10,
+  timeoutSeconds: 10,
+  healthyThreshold: 3,
+  unhealthyThreshold: 3,
+} as const;
+
 /** A network load balancer of TCP and UDP. */
 export function network({ subnetId, otherSubnetId }: Subnets): Stack {
   const name = resourceName({ namespace: 'shop', name: 'dns' }, ['network', 'internal']);
-  const healthCheck = {
-    protocol: 'TCP',
-    port: 'traffic-port',
-    intervalSeconds: 10,
-    timeoutSeconds: 10,
-    healthyThreshold: 3,
-    unhealthyThreshold: 3,
-  } as const;
+  const healthCheck = TCP_CHECK;
   const group = (port: number, protocol: 'TCP' | 'UDP'): TargetGroupSpec => ({
     id: `shop/dns:${port}`,
     name: resourceName({ namespace: 'shop', name: 'dns' }, [String(port), protocol]),
@@ -215,33 +225,43 @@ const anyRule: fc.Arbitrary<RuleSpec> = fc.record({
   actions: anyAction.map((action) => [action]),
   tags: anyTags,
 });
-const anyListener = (port: number): fc.Arbitrary<ListenerSpec> =>
+/** What listeners of TLS have, the default certificate first. */
+const anySecurity = ({ certificates }: Site) =>
+  fc.record({
+    certificates: fc.shuffledSubarray([...certificates], { minLength: 1 }),
+    sslPolicy: fc.constantFrom('ELBSecurityPolicy-2016-08', 'ELBSecurityPolicy-TLS13-1-2-2021-06'),
+  });
+const anyListener = (site: Site, port: number): fc.Arbitrary<ListenerSpec> =>
   fc
     .record({
       rules: fc.array(anyRule, { maxLength: 6 }),
       action: anyAction,
       tags: anyTags,
       server: fc.constantFrom('true', 'false'),
+      security: fc.option(anySecurity(site)),
     })
-    .map(({ rules, action, tags, server }) =>
+    .map(({ rules, action, tags, server, security }) =>
       listener(port, rules, {
         defaultActions: [action],
         tags,
         attributes: { 'routing.http.response.server.enabled': server },
+        ...(security && { protocol: 'HTTPS', ...security }),
       }),
     );
 
-/** Any application load balancer, or none. */
-export const anyStack = (subnets: Subnets): fc.Arbitrary<Stack> =>
+/** Any load balancer, or none. */
+export const anyStack = (site: Site): fc.Arbitrary<Stack> =>
   fc.oneof(
     { weight: 1, arbitrary: fc.constant<Stack>({ id: ALB, targetGroups: [] }) },
+    { weight: 4, arbitrary: anyNetwork(site) },
     {
       weight: 6,
       arbitrary: fc
         .record({
           listeners: fc
             .subarray([80, 81, 8080], { minLength: 1 })
-            .chain((ports) => fc.tuple(...ports.map(anyListener))),
+            .chain((ports) => fc.tuple(...ports.map((port) => anyListener(site, port)))),
+          groups: anyGroups(site),
           scheme: fc.constantFrom('internal', 'internal', 'internet-facing'),
           idle: fc.constantFrom('60', '90'),
           tags: anyTags,
@@ -249,13 +269,14 @@ export const anyStack = (subnets: Subnets): fc.Arbitrary<Stack> =>
           path: fc.constantFrom('/', '/healthz'),
           delay: fc.constantFrom('300', '10'),
         })
-        .map(({ listeners, scheme, idle, tags, port, path, delay }) => {
+        .map(({ listeners, groups, scheme, idle, tags, port, path, delay }) => {
           const { healthCheck } = targetGroup('a');
           return application(
-            subnets,
+            site,
             listeners,
             {
               scheme: scheme as 'internal',
+              securityGroups: groups,
               tags,
               attributes: { 'idle_timeout.timeout_seconds': idle },
             },
@@ -269,3 +290,78 @@ export const anyStack = (subnets: Subnets): fc.Arbitrary<Stack> =>
         }),
     },
   );
+
+/** Our groups, with one of the user's or without. */
+const anyGroups = ({ groupId }: Site) =>
+  fc.constantFrom(
+    [{ managed: true }, { backend: true }] as const,
+    [{ managed: true }, { backend: true }, { id: groupId }] as const,
+  );
+
+/** Any network load balancer, in place of the application load balancer. */
+function anyNetwork(site: Site): fc.Arbitrary<Stack> {
+  const any = fc.record({
+    protocols: fc.tuple(
+      ...[80, 81, 8080].map((port) =>
+        fc.tuple(fc.constant(port), fc.constantFrom('TCP' as const, 'TLS' as const, 'UDP' as const)),
+      ),
+    ),
+    count: fc.integer({ min: 1, max: 3 }),
+    security: anySecurity(site),
+    alpnPolicy: fc.constantFrom('None', 'HTTP2Preferred'),
+    groups: fc.oneof(fc.constant([]), anyGroups(site)),
+    zones: fc.constantFrom([site.subnetId], [site.subnetId, site.otherSubnetId]),
+    tags: anyTags,
+    crossZone: fc.constantFrom('true', 'false'),
+    delay: fc.constantFrom('300', '10'),
+    service,
+  });
+  return any.map(
+    ({ protocols, count, security, alpnPolicy, groups, zones, tags, crossZone, delay, service }) => {
+      const ports = protocols.slice(0, count);
+      const named = (port: number) => `${service}-${port}`;
+      const stack = application(
+        site,
+        ports.map(([port, protocol]) =>
+          listener(port, [], {
+            protocol,
+            defaultActions: [forward(named(port))],
+            ...(protocol === 'TLS' && { ...security, ...(alpnPolicy !== 'None' && { alpnPolicy }) }),
+          }),
+        ),
+      );
+      const isGuarded = groups.length > 0;
+      const { securityGroup, loadBalancer, id } = stack;
+      return {
+        id,
+        ...(isGuarded && { securityGroup: securityGroup! }),
+        loadBalancer: {
+          ...loadBalancer!,
+          name: resourceName({ namespace: 'shop', name: 'web' }, ['network', String(isGuarded)]),
+          type: 'network',
+          subnets: zones.map((subnetId) => ({ subnetId })),
+          securityGroups: groups,
+          attributes: { 'load_balancing.cross_zone.enabled': crossZone },
+          tags,
+        },
+        targetGroups: ports.map(([port, protocol]) =>
+          targetGroup(named(port), {
+            protocol: protocol === 'UDP' ? 'UDP' : 'TCP',
+            healthCheck: TCP_CHECK,
+            attributes: { 'deregistration_delay.timeout_seconds': delay },
+            tags,
+            ...(!isGuarded && {
+              binding: {
+                namespace: 'shop',
+                service: { name: named(port), port: 80 },
+                networking: [
+                  { from: [{ cidr: '10.0.0.0/16' as Ipv4Cidr }], ports: [{ protocol: 'TCP', port: 8080 }] },
+                ],
+              },
+            }),
+          }),
+        ),
+      };
+    },
+  );
+}
