@@ -1,15 +1,20 @@
 /** The controller of load balancers between the API server and the lab's AWS. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { after, before, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import {
   CreateSecurityGroupCommand,
   CreateTagsCommand,
   DeleteSecurityGroupCommand,
+  RunInstancesCommand,
 } from '@aws-sdk/client-ec2';
 import { DeleteRuleCommand, ModifyListenerCommand } from '@aws-sdk/client-elastic-load-balancing-v2';
-import { openAws, planFor, startLoadBalancers } from '@enid/controller/load-balancing';
+import { type AwsOptions, openAws, planFor, startLoadBalancers } from '@enid/controller/load-balancing';
 import {
+  type Clock,
   type CoreEvent,
   EventRecorder,
   Informers,
@@ -17,6 +22,7 @@ import {
   KubeClient,
   type List,
   type Service,
+  systemClock,
 } from '@enid/kube';
 import { eventually } from '@enid/kube/testing';
 import { parse } from 'yaml';
@@ -24,6 +30,7 @@ import { startTestApiServer, type TestApiServer } from './apiserver/apiserver.fi
 import { buildNetwork, CREDENTIALS, clientOf, type Network, NullFabric } from './cloud/cloud.fixture.ts';
 import { Cloud } from './cloud/cloud.ts';
 import { elbClients } from './cloud/elbv2/elbv2.fixture.ts';
+import { DEFAULT_SETTINGS } from './cloud/settings.ts';
 
 const SERVICES = '/api/v1/namespaces/shop/services';
 const INGRESSES = '/apis/networking.k8s.io/v1/namespaces/shop/ingresses';
@@ -68,6 +75,7 @@ before(async () => {
       ],
     }),
   );
+  await client.create(SERVICES, service('web'));
   await start();
 });
 after(async () => {
@@ -82,9 +90,10 @@ const DEFAULTS = {
   sslPolicy: 'ELBSecurityPolicy-2016-08',
 } as const;
 
-const awsClients = (called: (operation: string) => void = () => {}) =>
+const awsClients = (called: (operation: string) => void = () => {}, more: Partial<AwsOptions> = {}) =>
   stack.use(
     openAws({
+      ...more,
       region: 'us-east-1',
       endpoint: cloud.endpoint,
       credentials: CREDENTIALS,
@@ -92,8 +101,11 @@ const awsClients = (called: (operation: string) => void = () => {}) =>
     }),
   );
 
-async function start(recheck?: number): Promise<void> {
-  const aws = awsClients((operation) => calls.push(operation));
+async function start(
+  recheck?: number,
+  { clock, ...more }: Partial<AwsOptions> & { clock?: Clock } = {},
+): Promise<void> {
+  const aws = awsClients((operation) => calls.push(operation), more);
   const onError = (error: Error) => errors.push(error);
   await using started = new AsyncDisposableStack();
   const informers = started.use(new Informers({ client, onError }));
@@ -108,6 +120,7 @@ async function start(recheck?: number): Promise<void> {
       recorder: new EventRecorder({ client, component: 'enid-controller', onError }),
       onError,
       ...(recheck && { recheck }),
+      ...(clock && { clock }),
     }),
   );
   controller = started.move();
@@ -180,7 +193,6 @@ const counts = () => {
 const onlyDefaultGroup = [0, 0, 0, 0, 1];
 
 it('gives a Service a network load balancer and its address, and takes it away with it', async () => {
-  await client.create(SERVICES, service('web'));
   const nlb = service('dns', { type: 'LoadBalancer', loadBalancerClass: 'service.k8s.aws/nlb' });
   await client.create(SERVICES, nlb);
   const { metadata, status } = await served<Service>(`${SERVICES}/dns`);
@@ -335,6 +347,132 @@ it('keeps what an Ingress had that has become wrong, and holds nobody else up by
   await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
 });
 
+it('goes on without the one of a group to which AWS refuses what it asks for, until that is mended', async () => {
+  const group = { 'group.name': 'odd' };
+  const attributes = (text: string) => ({ 'target-group-attributes': text });
+  // The odd one is there first: by itself it is told what AWS says, as one that nobody waits for.
+  await client.create(INGRESSES, ingress('odd', 'odd.example.com', { ...group, ...attributes('foo=bar') }));
+  const refused = /FailedDeployModel: .*ModifyTargetGroupAttributes: .*'foo' is not recognized \(Invalid/;
+  await eventually(async () => assert.match((await events('odd')).join('\n'), refused), 5_000);
+  await client.create(INGRESSES, ingress('sound', 'sound.example.com', group));
+  await served(`${INGRESSES}/sound`);
+  const hosts = () =>
+    Object.values(cloud.state.rules).flatMap(({ conditions }) =>
+      conditions.flatMap(({ Field, Values }) => (Field === 'host-header' ? Values! : [])),
+    );
+  await eventually(() => assert.deepEqual(hosts(), ['sound.example.com']));
+  assert.equal(Object.keys(cloud.state.targetGroups).length, 1);
+  assert.doesNotMatch((await events('sound')).join(), /Failed/);
+  await eventually(async () =>
+    assert.match(
+      (await events('odd')).join('\n'),
+      /Ingress shop\/odd: target group k8s-.* goes on without it/,
+    ),
+  );
+  // Those of the group go on changing meanwhile, and nothing is tried that was refused.
+  calls.length = 0;
+  await client.patch(`${INGRESSES}/sound`, { spec: ingress('', 'loud.example.com').spec });
+  await eventually(() => assert.deepEqual(hosts(), ['loud.example.com']));
+  assert.ok(!calls.includes('CreateTargetGroup'), calls.join());
+  await client.patch(`${INGRESSES}/odd`, {
+    metadata: {
+      annotations: { 'alb.ingress.kubernetes.io/target-group-attributes': 'stickiness.enabled=true' },
+    },
+  });
+  await served(`${INGRESSES}/odd`);
+  assert.deepEqual(hosts().sort(), ['loud.example.com', 'odd.example.com']);
+  for (const name of ['odd', 'sound']) await client.delete(`${INGRESSES}/${name}`);
+  for (const name of ['odd', 'sound']) await gone(`${INGRESSES}/${name}`);
+  await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
+});
+
+it('keeps what is protected from deletion until it is said not to be, of a Service and of an Ingress', async () => {
+  const said = (value: string) => `deletion_protection.enabled=${value}`;
+  const KEYS = {
+    dns: 'service.beta.kubernetes.io/aws-load-balancer-attributes',
+    safe: 'alb.ingress.kubernetes.io/load-balancer-attributes',
+  };
+  const paths = { dns: `${SERVICES}/dns`, safe: `${INGRESSES}/safe` };
+  const nlb = { type: 'LoadBalancer', loadBalancerClass: 'service.k8s.aws/nlb' } as const;
+  await client.create(SERVICES, service('dns', nlb, { [KEYS.dns]: said('true') }));
+  await client.create(
+    INGRESSES,
+    ingress('safe', 'safe.example.com', { 'load-balancer-attributes': said('true') }),
+  );
+  const names = ['dns', 'safe'] as const;
+  for (const name of names) {
+    await served(paths[name]);
+    await client.delete(paths[name]);
+    await eventually(async () =>
+      assert.match((await events(name)).join(), /Failed.*: .*(stays until|protected)/),
+    );
+  }
+  assert.equal(Object.keys(cloud.state.loadBalancers).length, 2);
+  for (const name of names) {
+    await client.patch(paths[name], { metadata: { annotations: { [KEYS[name]]: said('false') } } });
+    await gone(paths[name]);
+  }
+  await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
+});
+
+it('tells by enid lb plan what it then does, to a person and as JSON', async () => {
+  await controller[Symbol.asyncDispose]();
+  const kubeconfig = `${server.directory}/kubeconfig`;
+  writeFileSync(kubeconfig, server.kubeConfig.exportConfig());
+  const main = fileURLToPath(new URL('../../cli/src/main.ts', import.meta.url));
+  const enid = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [main, 'lb', 'plan', ...args, '-n', 'shop'], {
+      env: {
+        ...process.env,
+        KUBECONFIG: kubeconfig,
+        CLUSTER_NAME: DEFAULTS.clusterName,
+        DEFAULT_TARGET_TYPE: DEFAULTS.targetType,
+        AWS_REGION: 'us-east-1',
+        AWS_VPC_ID: network.vpcId,
+        AWS_ENDPOINT_URL: cloud.endpoint,
+        AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
+      },
+    });
+  await client.create(
+    SERVICES,
+    service('dns', { type: 'LoadBalancer', loadBalancerClass: 'service.k8s.aws/nlb' }),
+  );
+  await client.create(INGRESSES, ingress('told', 'told.example.com'));
+  const [ofService, ofIngress, asJson] = await Promise.all([
+    enid('service/dns'),
+    enid('ingress/told'),
+    enid('svc/dns', '--json'),
+  ]);
+  assert.match(ofService.stdout, /^Service shop\/dns: 6 to create, 2 to change, 0 to delete$/m);
+  assert.match(ofService.stdout, /^ {2}\+ listener TCP:80\n {6}forward to shop\/dns:80$/m);
+  assert.match(ofIngress.stdout, /^Ingress shop\/told: \d+ to create, 1 to change, 0 to delete$/m);
+  assert.match(
+    ofIngress.stdout,
+    /^ {2}\+ rule 1 of listener :80\n {6}host-header told\.example\.com, path-pattern \/\*\n/m,
+  );
+  assert.deepEqual(counts(), onlyDefaultGroup, 'nothing is done by asking');
+  const { stack: wanted, changes } = JSON.parse(asJson.stdout);
+  assert.equal(wanted.loadBalancer.type, 'network');
+  await assert.rejects(enid('service/nobody'), ({ code, stderr }: { code: number; stderr: string }) => {
+    assert.match(stderr, /there is no Service nobody in namespace shop/);
+    return code === 1;
+  });
+  await client.delete(`${INGRESSES}/told`);
+  calls.length = 0;
+  await start();
+  await served(`${SERVICES}/dns`);
+  const done = calls.filter((call) => !/^Describe|^List|Targets$/.test(call));
+  const planned = changes
+    .map(({ call }: { call: string }) => call)
+    .filter((call: string) => !call.endsWith('TargetGroupBinding'));
+  assert.deepEqual(done, planned);
+  assert.deepEqual((await plan('service', 'dns')).changes, []);
+  await client.delete(`${SERVICES}/dns`);
+  await gone(`${SERVICES}/dns`);
+  await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
+});
+
 it("tells AWS's own words of what it refuses, and goes on when it is mended", async () => {
   cloud.faults.add({
     operation: 'CreateLoadBalancer',
@@ -356,6 +494,127 @@ it("tells AWS's own words of what it refuses, and goes on when it is mended", as
   await gone(`${INGRESSES}/web`);
   await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 10_000);
 });
+
+/** Time that passes fifty times as fast: what waits to try again does not wait long. */
+const HURRIED: Clock = {
+  now: () => Date.now() * 50,
+  after: (ms, task) => systemClock.after(ms / 50, task),
+};
+
+for (const [what, injected] of [
+  ['fails within', { code: 'InternalFailure', status: 500 }],
+  ['is throttled', { code: 'Throttling' }],
+  ['loses its answer', { drop: true, when: 'after' }],
+] as const) {
+  it(`leaves nothing of a Service and an Ingress when every call ${what} once, from the first to the last`, async (t) => {
+    await controller[Symbol.asyncDispose]();
+    // What is shown late, and what is in use for a while after it has gone.
+    cloud.configure({ throttle: null, describeLagMs: 200, loadBalancerReleaseDelayMs: 200 });
+    const instance = await addNode();
+    t.after(async () => {
+      cloud.faults.clear();
+      cloud.configure(DEFAULT_SETTINGS);
+      await client.delete('/api/v1/nodes/node-1');
+    });
+    const { Statement } = JSON.parse(readFileSync('deploy/enid-controller-policy.json', 'utf8'));
+    const operations = (Statement as { Action: string | string[] }[])
+      .flatMap(({ Action }) => Action)
+      .map((action) => action.split(':')[1]!);
+    const strike = () => {
+      for (const operation of operations)
+        cloud.faults.add({
+          ...{ operation, drop: false, when: 'before', delayMs: 0, probability: 1, times: 1 },
+          ...injected,
+        });
+    };
+    const isStruck = (...names: string[]) => {
+      const left = cloud.faults.list().map(({ operation }) => operation);
+      assert.deepEqual(
+        names.filter((name) => left.includes(name)),
+        [],
+      );
+    };
+    strike();
+    await start(undefined, { clock: HURRIED, maxAttempts: 1 });
+    const nodePort = { type: 'NodePort' } as const;
+    await client.create(SERVICES, service('nodes', nodePort));
+    await client.create(
+      SERVICES,
+      service(
+        'dns',
+        { type: 'LoadBalancer', loadBalancerClass: 'service.k8s.aws/nlb' },
+        { 'service.beta.kubernetes.io/aws-load-balancer-nlb-target-type': 'instance' },
+      ),
+    );
+    const { spec, ...rest } = ingress('site', 'site.example.com', { 'target-type': 'instance' });
+    await client.create(INGRESSES, {
+      ...rest,
+      spec: JSON.parse(JSON.stringify(spec).replace('"web"', '"nodes"')),
+    });
+    await eventually(async () => {
+      for (const path of [`${SERVICES}/dns`, `${INGRESSES}/site`])
+        assert.ok(addressOf(await client.get(path)), JSON.stringify(await events(path.split('/').at(-1)!)));
+      const registered = Object.values(cloud.state.targetGroups).map(({ targets }) =>
+        Object.values(targets).map(({ id }) => id),
+      );
+      assert.deepEqual(registered, [[instance], [instance]]);
+      assert.equal(opened().length, 2);
+    }, 30_000);
+    assert.deepEqual(counts().slice(0, 4), [2, 2, 1, 2]);
+    isStruck('CreateLoadBalancer', 'CreateListener', 'CreateRule', 'CreateTargetGroup', 'RegisterTargets');
+    isStruck('CreateSecurityGroup', 'AuthorizeSecurityGroupIngress', 'DescribeTargetHealth', 'DescribeTags');
+
+    cloud.faults.clear();
+    strike();
+    for (const path of [`${SERVICES}/dns`, `${INGRESSES}/site`]) await client.delete(path);
+    for (const path of [`${SERVICES}/dns`, `${INGRESSES}/site`])
+      await eventually(async () => assert.equal((await server.send(path)).code, 404), 30_000);
+    await eventually(() => assert.deepEqual(counts(), onlyDefaultGroup), 30_000);
+    isStruck('DeleteLoadBalancer', 'DeleteTargetGroup', 'DeleteSecurityGroup', 'DeregisterTargets');
+    isStruck('RevokeSecurityGroupIngress');
+    assert.deepEqual(opened(), []);
+    const { items } = await client.get<List<object>>('/apis/elbv2.k8s.aws/v1beta1/targetgroupbindings');
+    assert.deepEqual(items, []);
+    await client.delete(`${SERVICES}/nodes`);
+    await controller[Symbol.asyncDispose]();
+    calls.length = 0;
+    await start();
+    // What it asks at first is not to be counted by those that follow.
+    for (const what of ['LoadBalancers', 'TargetGroups', 'SecurityGroups'])
+      await eventually(() => assert.ok(calls.includes(`Describe${what}`)));
+  });
+}
+
+/** A node that is an instance. @returns its id. */
+async function addNode(): Promise<string> {
+  const ec2 = clientOf(cloud);
+  stack.defer(() => ec2.destroy());
+  const { Instances } = await ec2.send(
+    new RunInstancesCommand({
+      ImageId: 'ami-0123456789abcdef0',
+      InstanceType: 't3.medium',
+      MinCount: 1,
+      MaxCount: 1,
+      SubnetId: network.subnetId,
+    }),
+  );
+  const instance = Instances![0]!.InstanceId!;
+  await client.create('/api/v1/nodes', {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'node-1' },
+    spec: { providerID: `aws:///us-east-1a/${instance}` },
+  });
+  const conditions = [{ type: 'Ready', status: 'True' }];
+  await client.patch('/api/v1/nodes/node-1/status', { status: { conditions } }, 'strategic');
+  return instance;
+}
+
+/** The rules by which load balancers reach nodes. */
+const opened = () =>
+  cloud.state.securityGroups[network.groupId]!.ingress.filter(({ description }) =>
+    description?.startsWith('elbv2.k8s.aws/targetGroupBinding'),
+  );
 
 it('has a hundred Ingresses of a group served in less than 20 s, with as few calls as they are rules', async () => {
   calls.length = 0;
