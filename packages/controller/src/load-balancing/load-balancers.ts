@@ -103,9 +103,10 @@ export async function startLoadBalancers(options: LoadBalancersOptions): Promise
     externalTags,
     clock,
     signal,
+    limits: () => account.limits(),
     onChange: (_id, { call }) => observe.changed?.(call),
   });
-  const account = new AwsAccount({
+  const account: AwsAccount = new AwsAccount({
     aws,
     vpcId,
     clock,

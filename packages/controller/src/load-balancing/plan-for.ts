@@ -47,14 +47,19 @@ export type PlanAnswer = {
 export async function planFor(question: PlanQuestion): Promise<PlanAnswer> {
   const { client, aws, settings } = question;
   const { vpcId, defaults, externalTags } = settings;
-  const deployments = new Deployments({
+  const deployments: Deployments = new Deployments({
     aws,
     bindings: new Bindings(client),
     vpcId,
     clusterName: defaults.clusterName,
     externalTags,
+    limits: () => account.limits(),
   });
-  const account = new AwsAccount({ aws, vpcId, loadBalancerOf: (id) => deployments.loadBalancerOf(id) });
+  const account: AwsAccount = new AwsAccount({
+    aws,
+    vpcId,
+    loadBalancerOf: (id) => deployments.loadBalancerOf(id),
+  });
   const { stack, problems, of } =
     question.kind === 'service'
       ? await wantedOfService(question, { account, defaults })

@@ -1,7 +1,7 @@
 /** What there is of all stacks, and how it becomes what is wanted. */
 import { type Clock, systemClock } from '@enid/kube';
 import type { AwsClients } from '../aws/clients.ts';
-import type { AccountLoadBalancer } from '../model/account.ts';
+import type { AccountLimits, AccountLoadBalancer } from '../model/account.ts';
 import type { Stack, StackId } from '../model/stack.ts';
 import { apply } from './apply.ts';
 import { BackendGroup } from './backend-group.ts';
@@ -14,11 +14,13 @@ import { NotYet } from './not-yet.ts';
 import { type PlanContext, plan, usesBackend } from './plan.ts';
 import { readExisting } from './read.ts';
 
-export type DeploymentsOptions = PlanContext & {
+export type DeploymentsOptions = Omit<PlanContext, 'mostRules'> & {
   readonly aws: Pick<AwsClients, 'elb' | 'ec2'>;
   readonly bindings: BindingStore;
   readonly vpcId: string;
   readonly clock?: Clock;
+  /** What the account lets an application load balancer have; AWS's quotas without it. */
+  readonly limits?: () => Promise<Pick<AccountLimits, 'rules'>>;
   /** Once it aborts nothing is changed any more. */
   readonly signal?: AbortSignal | undefined;
   /** Told of each change that was carried out. */
@@ -73,7 +75,13 @@ export class Deployments {
     const existing = { ...(await this.existing(stack.id)) };
     existing.bindings = await this.#options.bindings.list(stack.id);
     existing.backendSecurityGroup = this.backend.id;
-    return plan(stack, existing, this.#options);
+    return plan(stack, existing, await this.#context(stack));
+  }
+
+  async #context({ loadBalancer }: Stack): Promise<PlanContext> {
+    const { clusterName, externalTags = [], limits } = this.#options;
+    const known = loadBalancer?.type === 'application' && limits ? await limits() : undefined;
+    return { clusterName, externalTags, ...(known && { mostRules: known.rules }) };
   }
 
   /**
@@ -96,7 +104,7 @@ export class Deployments {
     const { existing } = known;
     existing.bindings = await bindings.list(stack.id);
     existing.backendSecurityGroup = this.backend.id;
-    const changes = plan(stack, existing, this.#options);
+    const changes = plan(stack, existing, await this.#context(stack));
     let isKnown = true;
     try {
       await apply(stack, changes, existing, {

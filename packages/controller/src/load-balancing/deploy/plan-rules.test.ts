@@ -20,12 +20,18 @@ const rule = (path: string, statusCode = '200'): RuleSpec => ({
 const made = (rules: readonly RuleSpec[]): ExistingRule[] =>
   rules.map((spec, index) => ({ ...spec, arn: `rule-${index}`, priority: index + 1 }));
 
-const plan = (wanted: readonly RuleSpec[], existing: readonly ExistingRule[], total = existing.length) =>
+const plan = (
+  wanted: readonly RuleSpec[],
+  existing: readonly ExistingRule[],
+  total = existing.length,
+  most = 100,
+) =>
   planRules({
     port: 80,
     wanted,
     existing,
     total,
+    most,
     references: REFERENCES,
     tags: (_resource, tags) => tags,
   });
@@ -107,4 +113,9 @@ test('what goes makes room first where the quota has none for both', () => {
     ['DeleteRule', 'SetRulePriorities', 'CreateRule'],
   );
   carryOut(changes, made(paths), (now) => assert.ok(now.length <= 100));
+  assert.deepEqual(
+    plan(wanted, made(paths), 100, 200).map(({ call }) => call),
+    ['SetRulePriorities', 'CreateRule', 'DeleteRule'],
+    'and none before what is new where it was raised',
+  );
 });

@@ -7,15 +7,14 @@ import type { ExistingRule } from './existing.ts';
 import type { References } from './match.ts';
 import { retag } from './plan-tags.ts';
 
-/** AWS's quota of rules of a load balancer, unless it was raised. */
-const MOST_RULES = 100;
-
 export type RulesRequest = {
   readonly port: number;
   readonly wanted: readonly RuleSpec[];
   readonly existing: readonly ExistingRule[];
   /** How many rules the load balancer has, on all listeners. */
   readonly total: number;
+  /** How many it may have. */
+  readonly most: number;
   readonly references: References;
   /** All tags of a rule. */
   readonly tags: (resource: string, tags: Tags) => Tags;
@@ -28,7 +27,7 @@ export type RulesRequest = {
  * all the time, and has not to pass any other rule on its way.
  */
 export function planRules(request: RulesRequest): Change[] {
-  const { port, wanted, existing, total, references, tags } = request;
+  const { port, wanted, existing, total, most, references, tags } = request;
   const kept = matchRules(wanted, existing);
   const leftovers = existing.filter((rule) => !kept.includes(rule));
   const place = (index: number) => index + 1;
@@ -58,7 +57,7 @@ export function planRules(request: RulesRequest): Change[] {
     kept.flatMap((rule, index) => (rule && rule.priority !== place(index) ? [[rule.arn, place(index)]] : [])),
   );
   // What is new comes before what goes, if the quota has room for both: nobody is to be without a rule.
-  const isTight = total + created.length > MOST_RULES;
+  const isTight = total + created.length > most;
   if (!isTight) {
     const taken = new Set(wanted.map((_, index) => place(index)).filter((p) => kept[p - 1]?.priority !== p));
     let free = Math.max(wanted.length, ...existing.map(({ priority }) => priority));

@@ -34,7 +34,11 @@ export type PlanContext = {
   readonly clusterName: string;
   /** Keys of tags that others manage: they are neither changed nor taken away. */
   readonly externalTags?: readonly string[];
+  /** How many rules a load balancer may have; AWS's quota unless it was raised. */
+  readonly mostRules?: number;
 };
+
+const MOST_RULES = 100;
 
 /** `Service shop/web`, `Ingress shop/web`, `Ingress group front`: for messages. */
 export function stackInWords(id: StackId): string {
@@ -211,6 +215,7 @@ class Planner {
       wanted: spec.rules,
       existing: found?.rules ?? [],
       total,
+      most: this.#context.mostRules ?? MOST_RULES,
       references: this.#references,
       tags: (resource, more) => this.#tags(resource, more),
       externalTags: this.#context.externalTags,
