@@ -475,6 +475,24 @@ suite('kubelet', { concurrency: false, timeout: 120_000 }, () => {
     await remove('stays');
   });
 
+  test('what others say of a pod that runs on is put right, and their own conditions stay', async () => {
+    await create('silent', {});
+    const before = await untilRunning('silent');
+    // As when the node was not heard of for a while.
+    const conditions = [
+      { type: 'Ready', status: 'False', lastTransitionTime: '2026-01-01T00:00:00Z' },
+      { type: 'theirs', status: 'True', lastTransitionTime: '2026-01-01T00:00:00Z' },
+    ];
+    const marked = await client.patch<Pod>(`${PODS}/silent/status`, { status: { conditions } }, 'strategic');
+    assert.equal(condition(marked, 'Ready')?.status, 'False');
+    const after = await untilRunning('silent');
+    const { conditions: told, ...rest } = after.status!;
+    const { conditions: first, ...others } = before.status!;
+    assert.deepEqual(rest, others);
+    assert.deepEqual(new Set(told), new Set([...first!, conditions[1]]));
+    await remove('silent');
+  });
+
   test('more pods than the node may have fail', async () => {
     const names = Array.from({ length: 12 }, (_, index) => `many-${index}`);
     for (const name of names)

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type Clock,
   isAlreadyExists,
@@ -5,6 +6,7 @@ import {
   type KubeClient,
   type Node,
   type NodeCondition,
+  sleep,
   timestamp,
   type Wire,
 } from '@enid/kube';
@@ -36,13 +38,11 @@ export class NodeRegistration {
   readonly #facts: NodeFacts;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #closing = new AbortController();
   #node: Node | undefined;
-  #told = '';
   #toldAt = 0;
   #telling: Promise<void> | undefined;
   #again = false;
-  #cancel: (() => void) | undefined;
-  #closed = false;
 
   constructor(client: KubeClient, options: KubeletOptions, facts: NodeFacts, clock: Clock, log: Logger) {
     this.#client = client;
@@ -57,23 +57,26 @@ export class NodeRegistration {
     await this.#register();
     await this.tell();
     await this.#renew();
-    const again = () => {
-      if (this.#closed) return;
-      this.#cancel = this.#clock.after(RENEWAL, async () => {
-        await Promise.all([this.#renew(), this.tell()]);
-        again();
-      });
-    };
-    again();
+    // Neither waits for the other: that the node lives is said also while its status cannot be told.
+    void this.#repeat(() => this.#renew());
+    void this.#repeat(() => this.tell());
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#cancel?.();
+    this.#closing.abort();
     await this.#telling;
   }
 
-  /** Tells the API how the node is, if it is otherwise than was told. */
+  async #repeat(work: () => Promise<void>): Promise<void> {
+    const { signal } = this.#closing;
+    for (;;) {
+      await sleep(this.#clock, RENEWAL, signal);
+      if (signal.aborted) return;
+      await work();
+    }
+  }
+
+  /** Tells the API how the node is, if it has it otherwise. */
   tell(): Promise<void> {
     this.#again = true;
     this.#telling ??= this.#tellAll();
@@ -82,7 +85,7 @@ export class NodeRegistration {
 
   async #tellAll(): Promise<void> {
     await Promise.resolve(); // What is asked for in the same turn is told once.
-    while (this.#again && !this.#closed) {
+    while (this.#again && !this.#closing.signal.aborted) {
       this.#again = false;
       try {
         await this.#tellOnce();
@@ -98,14 +101,12 @@ export class NodeRegistration {
   }
 
   async #tellOnce(): Promise<void> {
+    // Others write it, too: when a node was not heard of for a while, all that it said is called unknown.
+    this.#node = await this.#client.get<Node>(this.#path);
     const now = this.#clock.now();
     const status = await this.#status(now);
-    const text = JSON.stringify(status, (key, value) => (key === 'lastHeartbeatTime' ? undefined : value));
-    if (text === this.#told && now - this.#toldAt < HEARTBEAT) return;
+    if (tells(this.#node.status, status) && now - this.#toldAt < HEARTBEAT) return;
     this.#node = await this.#client.patch<Node>(`${this.#path}/status`, { status }, 'strategic');
-    this.#told = JSON.stringify(await this.#status(now), (key, value) =>
-      key === 'lastHeartbeatTime' ? undefined : value,
-    );
     this.#toldAt = now;
   }
 
@@ -132,7 +133,6 @@ export class NodeRegistration {
       const patch = { metadata: { labels: all, annotations }, ...(providerID && { spec: { providerID } }) };
       this.#node = await this.#client.patch<Node>(this.#path, patch, 'strategic');
     }
-    this.#told = '';
   }
 
   async #renew(): Promise<void> {
@@ -170,7 +170,26 @@ export class NodeRegistration {
   }
 }
 
-/** @param previous as they were told last. */
+type NodeStatus = NonNullable<Node['status']>;
+
+/** Whether a status says all that a kubelet does, whenever that was. What others have added to it stays theirs. */
+function tells(told: NodeStatus | undefined, { images, ...wanted }: NodeStatus): boolean {
+  return isDeepStrictEqual(told?.images ?? [], images) && holds(told, wanted);
+}
+
+function holds(told: unknown, wanted: unknown): boolean {
+  if (Array.isArray(wanted)) {
+    const list: unknown[] = Array.isArray(told) ? told : [];
+    return wanted.every((each) => list.some((other) => holds(other, each)));
+  }
+  if (typeof wanted !== 'object' || wanted === null) return told === wanted;
+  const fields = (told ?? {}) as Record<string, unknown>;
+  return Object.entries(wanted).every(
+    ([name, value]) => name === 'lastHeartbeatTime' || holds(fields[name], value),
+  );
+}
+
+/** @param previous as the API has them. */
 export function conditionsOf(
   { runtimeProblem, networkProblem }: Health,
   previous: readonly NodeCondition[],

@@ -3,13 +3,25 @@ import { isConflict, isNotFound, type KubeClient, type Pod } from '@enid/kube';
 import type { Logger } from 'pino';
 import { hasEnded, nameOf, namespaceOf, type PodStatus, uidOf } from '../pod.ts';
 
-type Entry = { pod: Pod; wanted: PodStatus; written: PodStatus; writing: Promise<void> | undefined };
+type Entry = {
+  pod: Pod;
+  wanted: PodStatus;
+  /** As the API has it: what was written, or what others have made of it since. */
+  told: PodStatus;
+  /** Of the object that has it so. */
+  version: number;
+  writing: Promise<void> | undefined;
+};
 
 const RETRY = 1_000;
 /** Of what the kubelet told and tells no more. */
 const FIELDS = ['reason', 'message', 'podIP', 'initContainerStatuses', 'ephemeralContainerStatuses'] as const;
 
-/** Tells the API the statuses of pods: each time the newest one, one request at a time for a pod, and none for nothing. */
+/**
+ * Tells the API the statuses of pods: each time the newest one, one request at a time for a pod, and none for nothing. Others
+ * write statuses, too: the pods of a node that is not heard of are called not ready. What they say of what is the kubelet's to
+ * tell is put right as soon as it is seen.
+ */
 export class StatusWriter {
   readonly #client: KubeClient;
   readonly #log: Logger;
@@ -28,15 +40,17 @@ export class StatusWriter {
     return !wanted || hasEnded(pod) ? (pod.status ?? {}) : wanted;
   }
 
+  /** @param pod as it was last seen in the API. */
   publish(pod: Pod, status: PodStatus): void {
     const uid = uidOf(pod);
     let entry = this.#entries.get(uid);
     if (!entry) {
-      entry = { pod, wanted: status, written: pod.status ?? {}, writing: undefined };
+      entry = { pod, wanted: status, told: {}, version: 0, writing: undefined };
       this.#entries.set(uid, entry);
     }
     entry.pod = pod;
     entry.wanted = status;
+    learn(entry, pod, pod.status ?? {});
     entry.writing ??= this.#write(entry);
   }
 
@@ -56,13 +70,13 @@ export class StatusWriter {
 
   async #write(entry: Entry): Promise<void> {
     await Promise.resolve(); // What is published in the same turn is written once.
-    while (!tells(entry.written, entry.wanted)) {
-      const { pod, wanted, written } = entry;
+    while (!tells(entry.told, entry.wanted)) {
+      const { pod, wanted, told } = entry;
       try {
         const path = `/api/v1/namespaces/${namespaceOf(pod)}/pods/${nameOf(pod)}/status`;
-        const body = { metadata: { uid: uidOf(pod) }, status: statusPatch(written, wanted) };
-        await this.#client.patch(path, body, 'strategic');
-        entry.written = wanted;
+        const body = { metadata: { uid: uidOf(pod) }, status: statusPatch(told, wanted) };
+        // What a server would not keep is not told again and again: what it answers counts when it is seen.
+        learn(entry, await this.#client.patch<Pod>(path, body, 'strategic'), wanted);
       } catch (error) {
         // It is gone, or another pod has its name.
         if (isNotFound(error) || isConflict(error)) break;
@@ -74,6 +88,14 @@ export class StatusWriter {
     // In the same step in which nothing was left to tell: what is published a moment later begins anew.
     entry.writing = undefined;
   }
+}
+
+/** Takes down what the API has, unless something newer is known. */
+function learn(entry: Entry, { metadata }: Pod, told: PodStatus): void {
+  const version = Number(metadata?.resourceVersion ?? 0);
+  if (version < entry.version) return;
+  entry.version = version;
+  entry.told = told;
 }
 
 /** The strategic merge patch from one status to another: conditions are merged by type, so that others' stay. */
