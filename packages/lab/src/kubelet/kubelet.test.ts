@@ -253,6 +253,14 @@ suite('kubelet', { concurrency: false, timeout: 120_000 }, () => {
     assert.match(await sh('touch /conf/x'), /Read-only file system/);
     assert.match(await sh('cat /proc/self/status'), /CapEff:\t0+\n[\s\S]*NoNewPrivs:\t1\n/);
     assert.equal((await exec('full', ['false'])).status, 'Failure');
+    // By either version of control groups.
+    const group = async (...files: string[]) =>
+      (await sh(`cd /sys/fs/cgroup; cat ${files.join(' ')} 2>/dev/null`)).trim().split(/\s+/);
+    assert.deepEqual(await group('memory.max', 'memory/memory.limit_in_bytes'), [`${64 * 2 ** 20}`]);
+    assert.deepEqual(await group('cpu.max', 'cpu/cpu.cfs_quota_us', 'cpu/cpu.cfs_period_us'), [
+      '50000',
+      '100000',
+    ]);
 
     await client.patch('/api/v1/namespaces/default/configmaps/conf', { data: { 'app.ini': 'level=2' } });
     await eventually(async () => assert.equal(await sh('cat /conf/app.ini'), 'level=2'));
