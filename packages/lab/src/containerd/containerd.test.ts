@@ -132,13 +132,14 @@ suite('containerd on prepared images', { timeout: 180_000 }, () => {
     assert.equal(
       await within(
         'registry.k8s.io/e2e-test-images/agnhost:2.53',
-        `/agnhost netexec --http-port 80 --udp-port 81 2>/dev/null &
+        `/agnhost netexec --http-port 80 --udp-port 81 --tcp-port 83 2>/dev/null &
         for try in $(seq 500); do wget -qO- 127.0.0.1/healthz 2>/dev/null && break; usleep 10000; done
         wget -qO- '127.0.0.1/dial?host=127.0.0.1&port=81&protocol=udp&request=echo%20hello'; echo
+        printf 'echo one\\nclientip\\necho two\\n' | nc 127.0.0.1 83 | sed 's/:[0-9]*$//'
         /agnhost connect 127.0.0.1:80 --timeout 1s; echo $?
         /agnhost connect 127.0.0.1:82 --timeout 1s 2>&1 || true`,
       ),
-      '{"responses":["hello"]}\n0\nREFUSED: Connection refused\n',
+      '{"responses":["hello"]}\none\n127.0.0.1\ntwo\n0\nREFUSED: Connection refused\n',
     );
     const enid = 'public.ecr.aws/enid/enid:latest';
     const cli = await within(
