@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { upTo } from '../arguments.ts';
 import { host, requireRoot } from '../host.ts';
+import { shellWord } from '../shell-word.ts';
 
 const collect = (text: string, soFar: Record<string, string> = {}) => {
   const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text);
@@ -67,7 +68,7 @@ export default function lab(program: Command): void {
         );
         const file = started.cluster && writeKubeconfig(started.cluster.kubeconfigFile);
         console.log(await describeLab(started));
-        if (file) console.log(`export KUBECONFIG=${file}`);
+        if (file) console.log(`export KUBECONFIG=${shellWord(file)}`);
       },
     );
 
