@@ -2,6 +2,7 @@ import { instanceLimits, maxPods } from '@enid/ipam';
 import {
   type DaemonSet,
   type Deployment,
+  isNotFound,
   KubeClient,
   kubeconfigAccess,
   type List,
@@ -215,7 +216,15 @@ export class Cluster {
 
   /** Takes the node of an instance that has ended out of the cluster, as EKS's node controller does. */
   async forget({ dnsName }: NodeRecord): Promise<void> {
-    await this.client().delete(`/api/v1/nodes/${dnsName}`);
+    const client = this.client();
+    try {
+      await client.delete(`/api/v1/nodes/${dnsName}`);
+    } catch (error) {
+      // Somebody has taken it out before.
+      if (!isNotFound(error)) throw error;
+    } finally {
+      client.close();
+    }
   }
 
   #pki(): Promise<Pki> {
