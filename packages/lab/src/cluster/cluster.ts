@@ -7,6 +7,7 @@ import {
   kubeconfigAccess,
   type List,
   type Node,
+  type Pod,
 } from '@enid/kube';
 import { NetNamespace } from '@enid/linux';
 import type { LabDirectory } from '../base/directory.ts';
@@ -21,6 +22,7 @@ import { applyAddons } from './addons.ts';
 import { ADDRESS, type ControlPlaneAddress, type ControlPlaneReady } from './control-plane.ts';
 import { kubeconfig } from './kubeconfig.ts';
 import { ClusterNode } from './node.ts';
+import { unreadyDeployments, unreadyNodes } from './readiness.ts';
 
 const CONTROL_PLANE = 'control-plane';
 const CONTROLLER = 'controller';
@@ -174,34 +176,30 @@ export class Cluster {
 
   /** Waits until nodes, and the add-ons of the cluster, are ready. */
   async ready(nodes: readonly NodeRecord[]): Promise<void> {
-    const client = this.client();
-    const problems = async () => {
-      const [all, daemonSets, deployments] = await Promise.all([
-        client.get<List<Node>>('/api/v1/nodes'),
-        client.get<List<DaemonSet>>('/apis/apps/v1/namespaces/kube-system/daemonsets'),
+    await this.#untilReady(async (client) => {
+      const [left, deployments] = await Promise.all([
+        nodesLeft(client, nodes),
         client.get<List<Deployment>>('/apis/apps/v1/namespaces/kube-system/deployments'),
       ]);
-      const readyNodes = new Set(all.items.filter(isReady).map(({ metadata }) => metadata?.name));
-      return [
-        ...nodes.filter(({ dnsName }) => !readyNodes.has(dnsName)).map(({ name }) => name),
-        ...daemonSets.items
-          .filter(
-            ({ status }) => (status?.numberReady ?? 0) < Math.max(1, status?.desiredNumberScheduled ?? 1),
-          )
-          .map(({ metadata }) => metadata?.name),
-        ...deployments.items
-          .filter(({ spec, status }) => (status?.readyReplicas ?? 0) < (spec?.replicas ?? 1))
-          .map(({ metadata }) => metadata?.name),
-      ];
-    };
-    let waiting: unknown[] = [];
+      return [...left, ...unreadyDeployments(deployments.items)];
+    });
+  }
+
+  /** Waits until nodes are ready for pods, however the others are. */
+  async nodesReady(nodes: readonly NodeRecord[]): Promise<void> {
+    await this.#untilReady((client) => nodesLeft(client, nodes));
+  }
+
+  async #untilReady(left: (client: KubeClient) => Promise<string[]>): Promise<void> {
+    const client = this.client();
+    let waiting: string[] = [];
     try {
       await until(
         async () => {
-          waiting = await problems();
+          waiting = await left(client);
           return waiting;
         },
-        (left) => left.length === 0,
+        ({ length }) => length === 0,
         'the cluster',
         READY_TIMEOUT,
       );
@@ -255,6 +253,16 @@ export async function clusterImages(report: (line: string) => void): Promise<Pre
   return ensureImages({ cache: IMAGE_CACHE, report });
 }
 
+/** What nodes lack to be ready for pods. */
+async function nodesLeft(client: KubeClient, records: readonly NodeRecord[]): Promise<string[]> {
+  const [nodes, daemonSets, pods] = await Promise.all([
+    client.get<List<Node>>('/api/v1/nodes'),
+    client.get<List<DaemonSet>>('/apis/apps/v1/namespaces/kube-system/daemonsets'),
+    client.get<List<Pod>>('/api/v1/namespaces/kube-system/pods'),
+  ]);
+  return unreadyNodes(records, { nodes: nodes.items, daemonSets: daemonSets.items, pods: pods.items });
+}
+
 /** What the kubelet of an EKS node says of its instance. */
 function factsOf({ dnsName, instanceId, instanceType, availabilityZone }: NodeRecord) {
   const region = availabilityZone.slice(0, -1);
@@ -274,8 +282,4 @@ function factsOf({ dnsName, instanceId, instanceType, availabilityZone }: NodeRe
       'failure-domain.beta.kubernetes.io/zone': availabilityZone,
     },
   };
-}
-
-function isReady({ status }: Node): boolean {
-  return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false;
 }

@@ -120,7 +120,7 @@ export async function addNode(
   lab.directory.write({ ...lab.record, nodes: [...lab.record.nodes, node] }, LAB_RECORD);
   progress('starting containerd and a kubelet on it');
   await cluster.join(node, images);
-  await cluster.ready([node]);
+  await cluster.nodesReady([node]);
   return node;
 }
 
