@@ -148,7 +148,8 @@ export default function lab(program: Command): void {
   );
 
   command('down', 'take a lab away with all that is in it').action(async (options: { name: string }) => {
-    const { Lab } = await import('@enid/lab');
+    const { claimLab, Lab } = await import('@enid/lab');
+    using _claim = await claimLab(options.name);
     const existed = await Lab.down(options.name);
     removeKubeconfig(options.name);
     console.error(existed ? `lab "${options.name}" is gone` : `there was no lab "${options.name}"`);

@@ -36,7 +36,9 @@ export async function runDemo(
   options: { json: boolean; keep: boolean; services: boolean },
 ): Promise<boolean> {
   const wanted = options.services ? serviceChecks() : POD_CHECKS;
-  await claimLab(NAME);
+  using _claim = await claimLab(NAME);
+  // What an earlier run left, being killed or told to.
+  await Lab.down(NAME);
   const started = Date.now();
   const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
   const clean = async () => {

@@ -1,22 +1,25 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { Lab, LabError } from './lab.ts';
+import { LabDirectory } from '../base/directory.ts';
+import { LabError } from './lab.ts';
 
 /**
- * Takes a lab's name for the life of this process, for a command that builds a lab and takes it away again. What an
- * earlier run left, being killed or told to, is taken away first.
+ * Takes a lab's name for a command that changes the lab, so that no two do at a time.
  *
- * The claim is a socket with an abstract name (unix(7)): it is gone with the process, however that ends.
- * @throws {LabError} when another process has claimed the name.
+ * The claim is a socket with an abstract name (unix(7)): it is gone when it is disposed of, and with the process, however that
+ * ends.
+ * @throws {LabError} when it is claimed already.
+ * @throws {LabNameError} when it is no name of a lab.
  */
-export async function claimLab(name: string): Promise<void> {
+export async function claimLab(name: string): Promise<Disposable> {
+  const { lab } = new LabDirectory(name);
   const claim = createServer((socket) => socket.destroy()).unref();
-  claim.listen(`\0enid-lab-${name}`);
+  claim.listen(`\0enid-lab-${lab}`);
   try {
     await once(claim, 'listening');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     throw new LabError(`another process works on lab "${name}": wait until it has ended, or end it`);
   }
-  await Lab.down(name);
+  return { [Symbol.dispose]: () => void claim.close() };
 }

@@ -5,6 +5,7 @@ import { type Host, LAB_RECORD, type LabRecord, type NodeRecord } from '../base/
 import { Cluster, clusterImages } from '../cluster/cluster.ts';
 import { instanceNamespaceName } from '../fabric/names.ts';
 import type { CloudReady } from '../lab-cloud.ts';
+import { claimLab } from './claim.ts';
 import { ec2Client } from './ec2.ts';
 import { createInternetHost } from './internet-host.ts';
 import { Lab, LabError } from './lab.ts';
@@ -98,7 +99,7 @@ async function launch(
 
 /**
  * Adds a node to a cluster. When it resolves, the node is ready for pods.
- * @throws {LabError} when the lab is no cluster.
+ * @throws {LabError} when the lab is no cluster, or another process works on it.
  */
 export async function addNode(
   name: string,
@@ -106,6 +107,7 @@ export async function addNode(
   host: Host,
   progress: Progress,
 ): Promise<NodeRecord> {
+  using _claim = await claimLab(name);
   const lab = Lab.open(name, host);
   const cluster = clusterOf(lab);
   const images = await clusterImages(progress);
@@ -127,9 +129,10 @@ export async function addNode(
 /**
  * Takes a node out of a cluster and ends its instance. Draining it is the caller's to do before, as on EKS.
  * @param node as {@link Lab.node} takes it.
- * @throws {LabError} when there is no such node, or the lab is no cluster.
+ * @throws {LabError} when there is no such node, the lab is no cluster, or another process works on it.
  */
 export async function removeNode(name: string, node: string, host: Host): Promise<NodeRecord> {
+  using _claim = await claimLab(name);
   const lab = Lab.open(name, host);
   const cluster = clusterOf(lab);
   const { record } = lab.node(node);
@@ -162,9 +165,10 @@ function clusterOf(lab: Lab): Cluster {
 /**
  * Starts again what does not run: the AWS APIs, which go on with the lab's account, the control plane, and what nodes run.
  * @returns what was started.
- * @throws {LabError} when there is no such lab.
+ * @throws {LabError} when there is no such lab, or another process works on it.
  */
 export async function labResume(name: string, host: Host): Promise<string[]> {
+  using _claim = await claimLab(name);
   const lab = Lab.open(name, host);
   const started: string[] = [];
   if (!new LabProcesses(lab.directory).get(CLOUD)) {
