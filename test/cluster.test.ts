@@ -377,7 +377,11 @@ test('a Service is reached by name, address and node port, and a policy closes i
     image: 'registry.k8s.io/e2e-test-images/agnhost:2.53',
     args: ['netexec', '--http-port=8080'],
   };
-  const client = { image: 'nicolaka/netshoot', command: ['sleep', 'infinity'] };
+  const client = {
+    image: 'nicolaka/netshoot',
+    command: ['socat', 'TCP4-LISTEN:7000,fork,reuseaddr', 'SYSTEM:echo probed by $SOCAT_PEERADDR >&2'],
+    readinessProbe: { tcpSocket: { port: 7000 }, periodSeconds: 1 },
+  };
   const apply = async (...items: object[]) => {
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
     const { status, stderr } = await kubectl.with(list, '-n', namespace, 'apply', '-f', '-');
@@ -386,12 +390,18 @@ test('a Service is reached by name, address and node port, and a policy closes i
   await apply(pod('web', agnhost), pod('client', client), service);
   await k('wait', '--for=condition=Ready', 'pod/web', 'pod/client');
   const read = (kind: string, name: string, path: string) => k('get', kind, name, '-o', `jsonpath=${path}`);
-  const [address, clusterIp, nodePort, node] = await Promise.all([
+  const [address, clusterIp, nodePort, node, nodeOfClient] = await Promise.all([
     read('pod', 'client', '{.status.podIP}'),
     read('service', 'web', '{.spec.clusterIP}'),
     read('service', 'web', '{.spec.ports[0].nodePort}'),
     read('pod', 'web', '{.status.hostIP}'),
+    read('pod', 'client', '{.status.hostIP}'),
   ]);
+  // It asked nobody by then, and nobody but its kubelet, from the node's address, knows its port.
+  assert.deepEqual(
+    new Set((await k('logs', 'client')).trim().split('\n')),
+    new Set([`probed by ${nodeOfClient}`]),
+  );
   const ask = (host: string) =>
     k('exec', 'client', '--', 'curl', '-sS', '-m', '2', `http://${host}/clientip`);
   for (const host of ['web', `web.${namespace}.svc.cluster.local`, clusterIp]) {
