@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { machineNetwork, processesOf, run, tracesOf } from './enid.ts';
+import { machineNetwork, processesOf, processOf, type Result, run, tracesOf } from './enid.ts';
 import { GIVEN } from './given.ts';
 import { type Kubectl, kubectls } from './kubectl.ts';
 import { GATE, readinessWebhook } from './readiness-webhook.ts';
@@ -467,8 +467,14 @@ describe('DNS', () => {
 describe('nodes', { skip: GIVEN && 'needs nodes that can be made and stopped' }, () => {
   test('one joins, is drained and goes; one that dies is noticed', async () => {
     const [kubectl] = clients as [Kubectl];
-    const added = await run('lab', 'node', 'add', '--name', NAME);
+    const add = () => run('lab', 'node', 'add', '--name', NAME);
+    const [added, refused] = (await Promise.all([add(), add()])).sort((a, b) => a.status! - b.status!) as [
+      Result,
+      Result,
+    ];
     assert.equal(added.status, 0, added.stderr);
+    assert.equal(refused.status, 1, 'one at a time');
+    assert.match(refused.stderr, /another process works on lab "clustertest": wait until it has ended/);
     const [, name, dnsName] = /^(\S+) is ready: (\S+),/.exec(added.stdout)!;
     assert.match(await kubectl.run('get', 'node', dnsName!), / Ready /);
     await kubectl.with(deployment('default', 3), 'apply', '-f', '-');
@@ -494,7 +500,7 @@ describe('nodes', { skip: GIVEN && 'needs nodes that can be made and stopped' },
     await kubectl.run('delete', 'deployment', 'net');
   });
 
-  test('one that stops at once is noticed, and goes on with its pods when it is back', async () => {
+  test('one that stops at once is noticed, as one that is silent; each goes on with its pods when it is back', async (t) => {
     const [kubectl] = clients as [Kubectl];
     await kubectl.with(deployment('default', 2), 'apply', '-f', '-');
     await kubectl.run('rollout', 'status', 'deployment/net');
@@ -502,12 +508,35 @@ describe('nodes', { skip: GIVEN && 'needs nodes that can be made and stopped' },
       kubectl.run('get', 'nodes', '-o', 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}');
     assert.equal(await ready(), 'True True');
     assert.equal((await run('lab', 'node', 'stop', '--name', NAME, 'node-2')).status, 0);
-    await until(async () => assert.match(await ready(), /Unknown/), 60_000);
-    assert.match(await kubectl.run('get', 'deployment', 'net'), / 1\/2 /);
+    const kubelet = processOf(NAME, 'kubelet-node-1');
+    process.kill(kubelet, 'SIGSTOP');
+    t.after(() => process.kill(kubelet, 'SIGCONT'));
+    await until(async () => assert.equal(await ready(), 'Unknown Unknown'), 60_000);
+    const available = (count: number, patience?: number) =>
+      until(
+        async () => assert.match(await kubectl.run('get', 'deployment', 'net'), new RegExp(` ${count}/2 `)),
+        patience,
+      );
+    await available(0);
+
+    process.kill(kubelet, 'SIGCONT');
+    await until(async () => assert.match(await ready(), /^(True Unknown|Unknown True)$/), 10_000);
+    await available(1, 10_000);
+    const taints = () => kubectl.run('get', 'nodes', '-o', 'jsonpath={.items[*].spec.taints[*].key}');
+    await until(async () => assert.equal((await taints()).match(/unreachable/g)?.length, 2), 10_000);
+
+    // The other is down yet: one joins all the same, and goes although somebody has taken it out of the cluster.
+    const added = await run('lab', 'node', 'add', '--name', NAME);
+    assert.equal(added.status, 0, added.stderr);
+    const [, name, dnsName] = /^(\S+) is ready: (\S+),/.exec(added.stdout)!;
+    await kubectl.run('delete', 'node', dnsName!);
+    const removed = await run('lab', 'node', 'remove', '--name', NAME, name!);
+    assert.equal(removed.status, 0, removed.stderr);
+
     const resumed = await run('lab', 'resume', '--name', NAME);
     assert.match(resumed.stderr, /started containerd and the kubelet of node-2/);
     await until(async () => assert.equal(await ready(), 'True True'));
-    await until(async () => assert.match(await kubectl.run('get', 'deployment', 'net'), / 2\/2 /));
+    await available(2);
     await kubectl.run('delete', 'deployment', 'net');
   });
 });

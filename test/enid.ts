@@ -55,10 +55,12 @@ export async function labStatus(lab: string): Promise<LabStatus> {
 
 /** The ids of the processes that a lab keeps running. */
 export function processesOf(lab: string): number[] {
-  const folder = `/run/enid/${lab}/processes`;
-  return readdirSync(folder).map(
-    (file) => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')).pid as number,
-  );
+  return readdirSync(`/run/enid/${lab}/processes`).map((file) => processOf(lab, file.replace(/\.json$/, '')));
+}
+
+/** The id of one of them, such as `kubelet-node-1`. */
+export function processOf(lab: string, name: string): number {
+  return JSON.parse(readFileSync(`/run/enid/${lab}/processes/${name}.json`, 'utf8')).pid;
 }
 
 /** What a lab of this name has on the machine: it is all gone when the list is empty. */
