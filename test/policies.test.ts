@@ -273,6 +273,18 @@ test('the scenarios of the documentation', async (t) => {
     [from([{ namespaceSelector: { matchLabels: { [NAMESPACE_NAME]: 'green' } } }])],
     ({ from, to }) => to.name !== 'red-0' || ['green-4', 'green-5'].includes(from.name),
   );
+  const several = { key: NAMESPACE_NAME, operator: 'In', values: ['blue', 'green'] };
+  await check(
+    'targeting multiple namespaces by label',
+    [
+      policy('red', 'to', {
+        podSelector: { matchLabels: { app: 'db' } },
+        policyTypes: ['Egress'],
+        egress: [{ to: [{ namespaceSelector: { matchExpressions: [several] } }] }],
+      }),
+    ],
+    ({ from, to }) => from.name !== 'red-0' || /^(blue|green)-/.test(to.name),
+  );
   await check(
     'a named port is each pod’s own',
     [
@@ -292,7 +304,7 @@ test('the scenarios of the documentation', async (t) => {
 test('a Service is reached by its ClusterIP where its pods are, and never where they are not', async () => {
   await bed.clear();
   // blue-2 and green-4 are behind it, red-0 and red-1 ask, of which red-1 is on the other node.
-  await relabel([{}, {}, { app: 'web' }, { app: 'web' }, { app: 'other' }], []);
+  await relabel([{}, {}, { app: 'web', tier: 'a' }, { app: 'web', tier: 'b' }, { app: 'other' }], []);
   const service = await bed.service('blue', 'web', { app: 'web' });
   const probes = ['red-0', 'red-1'].flatMap((name) =>
     (['TCP', 'UDP'] as const).map((protocol) => ({
@@ -321,6 +333,11 @@ test('a Service is reached by its ClusterIP where its pods are, and never where 
       'one of its pods',
       [egress([{ to: [{ ipBlock: { cidr: `${bed.pod('blue-2').address}/32` } }] }])],
       () => false,
+    ],
+    [
+      'each of its pods, by a rule of its own',
+      [egress(['a', 'b'].map((tier) => ({ to: [{ ...blue, podSelector: { matchLabels: { tier } } }] })))],
+      () => true,
     ],
     [
       'other pods',

@@ -5,7 +5,7 @@ import type { Action, ClusterNetworkPolicy, ClusterSubject, Direction, NetworkPo
 
 /** Pods of one namespace, or of all that a selector selects. */
 export type PodPeer = { readonly namespaces: string | LabelSelector; readonly pods: LabelSelector };
-export type BlockPeer = { readonly cidr: string; readonly except: readonly string[] };
+export type BlockPeer = { readonly cidr: Cidr; readonly except: readonly Cidr[] };
 export type DomainPeer = { readonly domainName: string };
 export type Peer = PodPeer | BlockPeer | DomainPeer;
 

@@ -198,14 +198,17 @@ const service = (targetPort: number | string) => ({
     ports: [{ port: 80, targetPort: targetPort as never }],
   },
 });
-const egressTo = (to: object[] | undefined, wanted: object[] | undefined): NetworkPolicy => ({
+type EgressRule = [to: object[] | undefined, ports?: object[]];
+const egressBy = (...rules: EgressRule[]): NetworkPolicy => ({
   metadata: { name: 'p', namespace: 'red' },
   spec: {
     podSelector: {},
     policyTypes: ['Egress'],
-    egress: [{ ...(to && { to }), ...(wanted && { ports: wanted }) }],
+    egress: rules.map(([to, ports]) => ({ ...(to && { to }), ...(ports && { ports }) })),
   } as never,
 });
+const egressTo = (to: object[] | undefined, ports: object[] | undefined) =>
+  egressBy(ports ? [to, ports] : [to]);
 const clusterIp = (content: Content) =>
   content.egress.filter(({ cidr }) => cidr === '172.20.0.5').flatMap(({ ports: all }) => all);
 const RED = new Map([['red', {}]]);
@@ -215,7 +218,10 @@ it('opens a Service when all pods behind it are allowed, on the ports that lead 
   const two = webPod('two', { app: 'web', version: '2' }, '10.0.0.2');
   const open = [{ protocol: 'TCP', port: 80 }];
   const versionOne = [{ podSelector: { matchLabels: { version: '1' } } }];
+  const versionTwo = [{ podSelector: { matchLabels: { version: '2' } } }];
   const web = [{ podSelector: { matchLabels: { app: 'web' } } }];
+  const onHost = webPod('host', { app: 'web' }, '10.0.9.9');
+  onHost.spec!.hostNetwork = true;
   const cases: [NetworkPolicy, number | string, Pod[], object[]][] = [
     [egressTo(web, undefined), 8080, [one, two], open],
     [egressTo(web, [{ port: 8080 }]), 8080, [one, two], open],
@@ -242,6 +248,20 @@ it('opens a Service when all pods behind it are allowed, on the ports that lead 
       open,
     ],
     [egressTo([{ ipBlock: { cidr: '10.0.0.0/8' } }], undefined), 8080, [one, two], []],
+    // Each version by a rule of its own, on the right port or not.
+    [egressBy([versionOne], [versionTwo]), 8080, [one, two], open],
+    [egressBy([versionOne, [{ port: 8080 }]], [versionTwo, [{ port: 'http' }]]), 8080, [one, two], open],
+    [egressBy([versionOne], [versionTwo, [{ port: 80 }]]), 8080, [one, two], []],
+    [egressBy([versionOne], [undefined, [{ port: 8080 }]]), 8080, [one, two], open],
+    // One that a selector cannot mean, as it has its node's address: by that.
+    [egressBy([web]), 8080, [one, onHost], []],
+    [egressBy([web], [[{ ipBlock: { cidr: '10.0.9.0/24' } }]]), 8080, [one, onHost], open],
+    [
+      egressBy([web], [[{ ipBlock: { cidr: '10.0.9.0/24', except: ['10.0.9.8/29'] } }]]),
+      8080,
+      [one, onHost],
+      [],
+    ],
   ];
   for (const [given, target, all, expected] of cases) {
     const state = stateOf(all, RED);

@@ -2,7 +2,7 @@ import type { PodFacts } from './facts.ts';
 import type { Content, Endpoint, EndpointPort, PodEndpoint } from './objects.ts';
 import type { Peer, Policy, Rule } from './policy.ts';
 import { mergePorts, namedPorts, numberedPorts } from './ports.ts';
-import { serviceEndpoints } from './services.ts';
+import { type Reach, serviceEndpoints } from './services.ts';
 import type { World } from './world.ts';
 
 export type Resolution = {
@@ -29,18 +29,24 @@ export function resolve(policy: Policy, world: World): Resolution {
         for (const pod of pods) for (const cidr of pod.addresses) ingress.add({ ...endpoint, cidr }, ports);
     }
   }
-  for (const [index, rule] of policy.egress.entries()) {
+  const reaches = [...policy.egress.entries()].map(([index, rule]): Reach => {
     const numbered = rule.ports && numberedPorts(rule.ports);
-    const peers = new Set<PodFacts>();
-    for (const { pods, ...endpoint } of peersOf(rule, index, world)) {
-      if (!pods) egress.add(endpoint, numbered);
-      else for (const pod of pods) peers.add(pod);
+    const pods = new Set<PodFacts>();
+    for (const { pods: found, ...endpoint } of peersOf(rule, index, world)) {
+      if (!found) egress.add(endpoint, numbered);
+      else for (const pod of found) pods.add(pod);
     }
-    addPods(egress, rule, index, peers);
+    addPods(egress, rule, index, pods);
     if (!rule.peers) addPods(egress, namesOnly(rule), index, podsWithNames(rule, world));
-    if (rule.peers && peers.size === 0) continue;
-    const reached = serviceEndpoints(world, rule, index, rule.peers && peers, services);
-    for (const { ports, ...endpoint } of reached) egress.add(endpoint, ports);
+    const blocks = (rule.peers ?? []).filter((peer) => 'cidr' in peer);
+    return { rule, index, pods: rule.peers && pods, blocks };
+  });
+  // A ClusterNetworkPolicy's rules have an action, and are judged in their order: each by itself.
+  const alternatives = reaches.some(({ rule }) => rule.action) ? reaches.map((reach) => [reach]) : [reaches];
+  for (const together of alternatives) {
+    for (const { ports, ...endpoint } of serviceEndpoints(world, together, services)) {
+      egress.add(endpoint, ports);
+    }
   }
   const names = policy.ingress.flatMap(({ ports = [] }) => ports).filter((port) => 'name' in port);
   const podSelectorEndpoints = selected.map((pod): PodEndpoint => {

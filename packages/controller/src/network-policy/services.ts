@@ -1,35 +1,51 @@
+import { contains, parseIp } from '@enid/ip';
 import type { PodFacts, ServiceFacts, ServicePort } from './facts.ts';
 import type { Endpoint, EndpointPort } from './objects.ts';
-import type { Rule } from './policy.ts';
+import type { BlockPeer, Rule } from './policy.ts';
 import { allowsPort } from './ports.ts';
 import type { World } from './world.ts';
 
+/** Whom a rule of egress reaches. */
+export type Reach = {
+  readonly rule: Rule;
+  readonly index: number;
+  /** Pods by their labels; undefined: everybody. */
+  readonly pods: ReadonlySet<PodFacts> | undefined;
+  readonly blocks: readonly BlockPeer[];
+};
+
 /**
- * The ClusterIPs by which a rule's peers are reached: a packet is judged before a Service's address becomes a pod's. A port
- * of a Service is allowed when the rule allows every pod that it may lead to, as no rule shall be got around by a Service;
- * it is denied when the rule denies one of them.
- * @param peers undefined: everybody.
+ * The ClusterIPs by which peers are reached: a packet is judged before a Service's address becomes a pod's. A port of a
+ * Service is allowed when every pod that it may lead to is, by whichever of the rules, as no rule shall be got around by a
+ * Service; it is denied when a rule denies one of them.
+ * @param reaches of rules of which it is enough that one allows something: all of a NetworkPolicy, but one of a
+ *   ClusterNetworkPolicy, whose rules have an order.
  * @param consulted is told of the Services whose pods mattered.
  */
 export function* serviceEndpoints(
   world: World,
-  rule: Rule,
-  index: number,
-  peers: ReadonlySet<PodFacts> | undefined,
+  reaches: readonly Reach[],
   consulted: Set<string>,
 ): Generator<Endpoint> {
   // Everybody on every port is everybody's Services as well.
-  if (!peers && !rule.ports) return;
-  for (const service of peers ? servicesOfAll(world, peers) : world.services.values()) {
-    const candidates = service.ports.filter((port) => peers || isOpenQuestion(rule, port));
+  if (reaches.some(({ rule, pods }) => !pods && !rule.ports)) return;
+  const named = servicesOfAll(world, new Set(reaches.flatMap(({ pods = [] }) => [...pods])));
+  const toEverybody = reaches.filter(({ pods }) => !pods);
+  for (const service of toEverybody.length > 0 ? world.services.values() : named) {
+    const candidates = service.ports.filter(
+      (port) => named.has(service) || toEverybody.some(({ rule }) => isOpenQuestion(rule, port)),
+    );
     if (candidates.length === 0) continue;
     consulted.add(service.key);
     const backends = [...world.backends(service)];
-    const ports = candidates.filter((port) => isAllowed(rule, port, backends, peers));
-    if (ports.length === 0) continue;
-    const all = ports.map(({ protocol, port }): EndpointPort => ({ protocol, port }));
-    for (const cidr of service.addresses) {
-      yield { cidr, ports: all, rule: index, ...(rule.action && { action: rule.action }) };
+    const ports = Map.groupBy(candidates, (port) => reachFor(reaches, port, backends));
+    for (const [reach, these] of ports) {
+      if (!reach) continue;
+      const { rule, index } = reach;
+      const all = these.map(({ protocol, port }): EndpointPort => ({ protocol, port }));
+      for (const cidr of service.addresses) {
+        yield { cidr, ports: all, rule: index, ...(rule.action && { action: rule.action }) };
+      }
     }
   }
 }
@@ -52,20 +68,27 @@ function isOpenQuestion({ ports = [] }: Rule, { protocol, port, target }: Servic
   return typeof target === 'string' || has(target) || ports.some((rule) => 'name' in rule);
 }
 
-function isAllowed(
-  rule: Rule,
+/** The rule by which a Service's port is open, or denied; undefined: by none. */
+function reachFor(
+  reaches: readonly Reach[],
   { protocol, target }: ServicePort,
   backends: readonly PodFacts[],
-  peers: ReadonlySet<PodFacts> | undefined,
-): boolean {
-  const verdicts = backends.flatMap((pod) => {
+): Reach | undefined {
+  const targets = backends.flatMap((pod) => {
     const numbers =
       typeof target === 'number'
         ? [target]
         : pod.ports.filter((p) => p.name === target && p.protocol === protocol).map(({ port }) => port);
-    const isPeer = !peers || peers.has(pod);
-    return numbers.map((number) => isPeer && allowsPort(rule.ports, pod, protocol, number));
+    return numbers.map((number) => ({ pod, number }));
   });
-  if (rule.action === 'Deny') return verdicts.includes(true);
-  return verdicts.length > 0 && !verdicts.includes(false);
+  const holds = ({ rule, pods, blocks }: Reach, { pod, number }: (typeof targets)[number]) =>
+    (!pods || pods.has(pod) || blocks.some((block) => isWithin(block, pod))) &&
+    allowsPort(rule.ports, pod, protocol, number);
+  const denying = reaches.find(({ rule }) => rule.action === 'Deny');
+  if (denying) return targets.some((each) => holds(denying, each)) ? denying : undefined;
+  const isOpen = targets.every((each) => reaches.some((reach) => holds(reach, each)));
+  return isOpen ? reaches.find((reach) => targets.some((each) => holds(reach, each))) : undefined;
 }
+
+const isWithin = ({ cidr, except }: BlockPeer, { addresses }: PodFacts) =>
+  addresses.map(parseIp).every((ip) => contains(cidr, ip) && !except.some((hole) => contains(hole, ip)));
