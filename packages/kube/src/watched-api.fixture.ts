@@ -12,6 +12,8 @@ type Resource = { readonly objects: Map<string, KubeObject>; readonly watches: S
  */
 export class WatchedApi {
   client!: KubeClient;
+  /** How long each answer takes, in milliseconds. */
+  latency = 0;
   /** While it is set, nothing is answered. */
   isSilent = false;
   /** While it is set, connections end without an answer. */
@@ -32,6 +34,7 @@ export class WatchedApi {
     }
     const answer = () => void this.#answer(request, new URL(request.url!, 'http://server'), response);
     if (this.isSilent) this.#silenced.push(answer);
+    else if (this.latency > 0) setTimeout(answer, this.latency);
     else answer();
   });
 

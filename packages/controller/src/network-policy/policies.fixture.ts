@@ -90,12 +90,15 @@ export function clusterNetworkPolicies(blocks: readonly string[]): fc.Arbitrary<
       { minLength: 1, maxLength: 2 },
     ),
   );
+  const action = fc.constantFrom('Accept', 'Deny', 'Pass');
+  const some = <T>(each: fc.Arbitrary<T>) => fc.array(each, { minLength: 1, maxLength: 2 });
+  // Of what a block names nobody knows the ports' names.
+  const named = some(fc.record({ namedPort: portName }));
   const rule = <K extends string>(peers: K) =>
-    fc.record({
-      action: fc.constantFrom('Accept', 'Deny', 'Pass'),
-      ports: clusterPorts,
-      [peers]: fc.array(peer, { minLength: 1, maxLength: 2 }),
-    });
+    fc.oneof(
+      { weight: 3, arbitrary: fc.record({ action, ports: clusterPorts, [peers]: some(peer) }) },
+      { weight: 1, arbitrary: fc.record({ action, ports: named, [peers]: some(pods) }) },
+    );
   return fc.record({
     metadata: fc.constant({ name: 'policy' }),
     spec: fc.record({

@@ -119,11 +119,12 @@ it('has written what one pod of 10,000 means to 1,000 policies within 200 ms, an
   for (let i = 0; i < POLICIES; i++) api.put('/apis/networking.k8s.io/v1/networkpolicies', policy(i));
   /** How often each policy's objects were written. */
   const writes = new Map<string, number>();
-  let last = ownTime();
+  const now = () => ({ own: ownTime(), wall: performance.now() });
+  let last = now();
   api.onWrite = (_, object) => {
     const policy = (object as PolicyEndpoint).spec.policyRef.name;
     writes.set(policy, (writes.get(policy) ?? 0) + 1);
-    last = ownTime();
+    last = now();
   };
   const onError = assert.ifError;
   await using informers = new Informers({ client: api.client, onError });
@@ -141,19 +142,25 @@ it('has written what one pod of 10,000 means to 1,000 policies within 200 ms, an
     [...writes.values()].every((count) => count === 1),
     'one object each',
   );
-  const times: number[] = [];
+  api.latency = 5;
+  const own: number[] = [];
+  const wall: number[] = [];
   for (let turn = 1; turn <= 60; turn++) {
-    const { key, pod: now } = changeOf(turn);
+    const { key, pod: changed } = changeOf(turn);
     writes.clear();
-    const begun = ownTime();
-    if (now) api.put('/api/v1/pods', now);
+    const begun = now();
+    if (changed) api.put('/api/v1/pods', changed);
     else api.delete('/api/v1/pods', key);
     await quiet(1);
-    times.push(last - begun);
+    own.push(last.own - begun.own);
+    wall.push(last.wall - begun.wall);
     assert.ok(writes.size <= MOST_TOUCHED, `${writes.size} policies were written for one pod`);
     assert.ok(Math.max(...writes.values()) <= 2, 'one object, or one more');
   }
-  const { p50, p99 } = percentiles(times);
-  t.diagnostic(`p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`);
-  assert.ok(p99 < 200, `p99 is ${p99} ms`);
+  for (const [kind, times] of Object.entries({ own, wall })) {
+    const { p50, p99 } = percentiles(times);
+    t.diagnostic(`${kind} time: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`);
+    // Others may keep this process from running now and then, but not half of the times.
+    assert.ok((kind === 'own' ? p99 : p50) < 200, `${kind} time: p50 ${p50} ms, p99 ${p99} ms`);
+  }
 });
