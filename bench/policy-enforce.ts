@@ -1,15 +1,22 @@
-/** Times how soon a policy is in force on a node of 200 pods: on a lab, from its creation to the last packet that it lets through. */
-import { createSocket } from 'node:dgram';
+/**
+ * Times how soon a policy is in force everywhere, with 200 pods on a node: on a lab, from its creation to the last packet
+ * that it lets through to any pod.
+ */
+import { createSocket, type Socket } from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseIp } from '@enid/ip';
 import type { KubeClient, Pod } from '@enid/kube';
 import { type Host, Lab, until } from '@enid/lab';
 import { bindUdp, NetNamespace } from '@enid/linux';
 
-const PODS = 200;
-/** Pods that are asked all the time, how often (milliseconds), and how long none has to answer until a policy counts as in force. */
-const ASKED = 10;
+/** By node. */
+const PODS = { 'node-1': 200, 'node-2': 20 };
+type NodeName = keyof typeof PODS;
+const ALL_PODS = Object.values(PODS).reduce((sum, count) => sum + count);
+/** Some pods are asked at a time, one group after another: each once in 22 ms. In milliseconds. */
 const INTERVAL = 2;
+const AT_A_TIME = ALL_PODS / 11;
+/** How long none has to answer until a policy counts as in force, in milliseconds. */
 const SILENCE = 100;
 const PORT = 8080;
 const POLICIES = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies';
@@ -30,24 +37,24 @@ export async function enforce(
     await using stack = new AsyncDisposableStack();
     const client = lab.cluster!.client();
     stack.defer(() => client.close());
-    progress(`starting ${PODS} pods on a node`);
+    progress(`starting ${PODS['node-1']} pods on a node, and ${PODS['node-2']} on another`);
     const pods = await run(client, lab);
-    const asked = pods
-      .filter((_, n) => n % (PODS / ASKED) === 0)
-      .map(({ metadata, status }) => {
-        const ns = lab.cluster!.podNamespace(`default/${metadata!.name}`, lab.record.nodes)!;
-        stack.defer(() => ns.close());
-        return { ns, address: status!.podIP! };
-      });
+    // A pod's own node reaches it always: each is asked from the other one.
+    const others = { 'node-1': 'node-2', 'node-2': 'node-1' } as const;
+    const sockets = new Map(Object.values(others).map((node) => [node, socketOf(lab, node, stack)] as const));
+    const asked = pods.map(({ metadata, spec, status }) => {
+      const ns = lab.cluster!.podNamespace(`default/${metadata!.name}`, lab.record.nodes)!;
+      stack.defer(() => ns.close());
+      const node = lab.record.nodes.find(({ dnsName }) => dnsName === spec!.nodeName)!.name as NodeName;
+      return { socket: sockets.get(others[node])!, ns, address: status!.podIP! };
+    });
     progress(`making a policy that closes them, ${rounds} times`);
-    const node = NetNamespace.named(lab.node('node-2').record.namespace);
-    stack.defer(() => node.close());
-    const asker = new Asker(node, asked, stack);
+    const asker = new Asker(asked, stack);
     const times: number[] = [];
     for (let round = 0; round < rounds; round++) {
       await until(
         () => asker.silence,
-        (silence) => silence < 5 * INTERVAL,
+        (silence) => silence < 5 * INTERVAL && asker.everybodyAnswers,
         'pods to answer again',
       );
       const began = performance.now();
@@ -73,55 +80,78 @@ export async function enforce(
   }
 }
 
+function socketOf(lab: Lab, node: NodeName, stack: AsyncDisposableStack): Socket {
+  using ns = NetNamespace.named(lab.node(node).record.namespace);
+  const socket = createSocket('udp4').bind({ fd: bindUdp(ns, parseIp('0.0.0.0'), 0) });
+  stack.defer(() => void socket.close());
+  return socket;
+}
+
 async function run(client: KubeClient, lab: Lab): Promise<Pod[]> {
-  const spec = {
-    nodeName: lab.node('node-1').record.dnsName,
-    terminationGracePeriodSeconds: 0,
-    containers: [{ name: 'pause', image: 'registry.k8s.io/pause:3.9' }],
-  };
-  for (let n = 0; n < PODS; n++) {
+  const wanted = Object.entries(PODS).flatMap(([node, count]) =>
+    Array.from({ length: count }, (_, n) => ({ node, name: `${node}-pod-${n}` })),
+  );
+  for (const { node, name } of wanted) {
+    const spec = {
+      nodeName: lab.node(node).record.dnsName,
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: 'pause', image: 'registry.k8s.io/pause:3.9' }],
+    };
     await client.create<object>('/api/v1/namespaces/default/pods', {
       ...{ apiVersion: 'v1', kind: 'Pod' },
-      ...{ metadata: { name: `pod-${n}` }, spec },
+      ...{ metadata: { name }, spec },
     });
   }
   for (;;) {
     const { items } = await client.get<{ items: Pod[] }>('/api/v1/namespaces/default/pods');
     const running = items.filter(({ status }) => status?.phase === 'Running');
-    if (running.length === PODS) return running;
+    if (running.length === wanted.length) return running;
     await sleep(500);
   }
 }
 
+type Asked = { readonly socket: Socket; readonly ns: NetNamespace; readonly address: string };
+
 /** Asks pods all the time, by datagrams that they answer. */
 class Asker {
-  /** When the latest question was asked that was answered, by the clock of `performance`. */
-  lastAnswered = 0;
+  /** When each pod's latest question was asked that it answered, by the clock of `performance`. */
+  readonly #answered = new Map<string, number>();
+  readonly #pods: number;
 
-  constructor(
-    from: NetNamespace,
-    pods: readonly { readonly ns: NetNamespace; readonly address: string }[],
-    stack: AsyncDisposableStack,
-  ) {
-    const socket = createSocket('udp4').bind({ fd: bindUdp(from, parseIp('0.0.0.0'), 0) });
-    socket.on('message', (question) => {
-      this.lastAnswered = Math.max(this.lastAnswered, Number(question));
-    });
-    stack.defer(() => void socket.close());
+  constructor(pods: readonly Asked[], stack: AsyncDisposableStack) {
+    this.#pods = pods.length;
+    for (const socket of new Set(pods.map((pod) => pod.socket))) {
+      socket.on('message', (question, { address }) => this.#answered.set(address, Number(question)));
+    }
     for (const { ns, address } of pods) {
       const echo = createSocket('udp4').bind({ fd: bindUdp(ns, parseIp(address), PORT) });
       echo.on('message', (question, { address: to, port }) => echo.send(question, port, to, () => {}));
       stack.defer(() => void echo.close());
     }
+    let turn = 0;
     const timer = setInterval(() => {
       const question = String(performance.now());
-      for (const { address } of pods) socket.send(question, PORT, address, () => {});
+      const from = (turn++ * AT_A_TIME) % pods.length;
+      for (const { socket, address } of pods.slice(from, from + AT_A_TIME)) {
+        socket.send(question, PORT, address, () => {});
+      }
     }, INTERVAL);
     stack.defer(() => clearInterval(timer));
+  }
+
+  /** When the latest question was asked that any answered. */
+  get lastAnswered(): number {
+    return Math.max(0, ...this.#answered.values());
   }
 
   /** Milliseconds since then. */
   get silence(): number {
     return performance.now() - this.lastAnswered;
+  }
+
+  /** Whether each pod has answered lately. */
+  get everybodyAnswers(): boolean {
+    const since = performance.now() - SILENCE;
+    return this.#answered.size === this.#pods && Math.min(...this.#answered.values()) > since;
   }
 }
