@@ -26,6 +26,14 @@ __inline __u32 clock(void)
 	return (has_coarse_clock ? ktime_get_coarse_ns() : ktime_get_ns()) >> 30;
 }
 
+/* Another processor may have written a later time than this one had read. */
+__inline __u32 age(__u32 then, __u32 now)
+{
+	__u32 passed = now - then;
+
+	return passed >> 31 ? 0 : passed;
+}
+
 /* Copies from a packet, as a rule from where its headers are, without a call. */
 __inline int load(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
 {
@@ -190,7 +198,7 @@ __inline int is_over(const struct flow *flow, const struct flow_key *key, __u32 
 {
 	__u32 life = flow->closing ? CLOSING : key->protocol == TCP || key->protocol == SCTP ? LONG : SHORT;
 
-	return now - flow->seen > life;
+	return age(flow->seen, now) > life;
 }
 
 /* Whether an ICMP error is about a packet of a flow that is allowed; its sender may be anyone on the way. */
@@ -375,7 +383,7 @@ __noinline int is_fragment_let_through(struct __sk_buff *skb, const struct pod *
 	__builtin_memcpy(key.remote_address, packet->key.remote_address, sizeof(key.remote_address));
 	if (packet->part == LATER) {
 		first = map_lookup(&fragments, &key);
-		if (first && packet->now - *first <= FRAGMENT_LIFE)
+		if (first && age(*first, packet->now) <= FRAGMENT_LIFE)
 			return 1;
 		report(skb, pod, &packet->key, 0, direction | FRAGMENT << 1);
 		return 0;
