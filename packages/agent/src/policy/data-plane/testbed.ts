@@ -5,7 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { type Cidr, type Ipv4, type Ipv4Cidr, parseCidr, parseIpv4, toBytes } from '@enid/ip';
+import {
+  type Cidr,
+  type Ipv4,
+  type Ipv4Cidr,
+  type Ipv6,
+  parseCidr,
+  parseIp,
+  parseIpv4,
+  toBytes,
+} from '@enid/ip';
 import {
   addAddress,
   addLink,
@@ -31,6 +40,8 @@ export type TestPod = {
   readonly ifindex: number;
   readonly wire: Wire;
 };
+/** The same pod, by IPv6. */
+export type TestPod6 = Omit<TestPod, 'address'> & { readonly address: Ipv6 };
 
 type Cleanup = Pick<TestContext, 'after'>;
 let made = 0;
@@ -127,6 +138,33 @@ export class Testbed {
     return { ns, address, ifindex: index, wire };
   }
 
+  /** Gives a pod an IPv6 address, fd00::1, fd00::2 and so on, to which the node forwards. It answers nothing by itself. */
+  ipv6(pod: TestPod): TestPod6 {
+    const [, , , number] = pod.address.split('.');
+    const [link, address] = [`eni${number}`, parseIp(`fd00::${number}`) as Ipv6];
+    const onNode = this.node.run(() => shown(link));
+    const inPod = pod.ns.run(() => shown('eth0'));
+    for (const ns of [this.node, pod.ns]) sysctl.set(ns, 'net.ipv6.conf.all.disable_ipv6', 0);
+    sysctl.set(this.node, 'net.ipv6.conf.all.forwarding', 1);
+    const ip = (...args: string[]) => run('ip', '-6', ...args);
+    pod.ns.run(() => {
+      ip('addr', 'add', `${address}/128`, 'dev', 'eth0', 'nodad');
+      ip('neigh', 'add', 'fe80::1', 'lladdr', onNode.address, 'dev', 'eth0', 'nud', 'permanent');
+      ip('route', 'add', 'default', 'via', 'fe80::1', 'dev', 'eth0');
+    });
+    this.node.run(() => {
+      ip('neigh', 'add', address, 'lladdr', inPod.address, 'dev', link, 'nud', 'permanent');
+      ip('route', 'add', `${address}/128`, 'dev', link);
+    });
+    new Nftables(pod.ns).applySync(
+      'table ip6 silent { chain in { type filter hook prerouting priority raw; drop; }; }',
+    );
+    const macs = { from: inPod.address, to: onNode.address };
+    const wire = new Wire(pod.ns, inPod.ifindex, macs, ETH_P_IPV6);
+    this.#stack.defer(() => wire.close());
+    return { ...pod, address, wire };
+  }
+
   deleteLink(pod: TestPod): void {
     this.node.run(() => run('ip', 'link', 'del', `eni${pod.address.split('.')[3]}`));
   }
@@ -152,6 +190,10 @@ export class Testbed {
   }
 }
 
+/** Of a link in the namespace that the thread is in. */
+const shown = (link: string): { readonly ifindex: number; readonly address: string } =>
+  JSON.parse(run('ip', '-j', 'link', 'show', 'dev', link))[0];
+
 function run(command: string, ...args: string[]): string {
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`);
@@ -166,24 +208,29 @@ const c = {
   recv: libc.func('long recv(int fd, _Out_ void *bytes, ulong length, int flags)'),
   close: libc.func('int close(int fd)'),
 };
-const [AF_PACKET, SOCK_RAW, MSG_DONTWAIT, ETH_P_IP] = [17, 3, 0x40, 0x0800];
+const [AF_PACKET, SOCK_RAW, MSG_DONTWAIT, ETH_P_IP, ETH_P_IPV6] = [17, 3, 0x40, 0x0800, 0x86dd];
 
-/** The wire at a pod's eth0: IPv4 packets as they are. */
+/** The wire at a pod's eth0: packets of IPv4, or of IPv6, as they are. */
 export class Wire {
   readonly #fd: number;
   readonly #header: Buffer;
   readonly #buffer = new Uint8Array(4096);
 
-  constructor(ns: NetNamespace, ifindex: number, macs: { readonly from: string; readonly to: string }) {
+  constructor(
+    ns: NetNamespace,
+    ifindex: number,
+    macs: { readonly from: string; readonly to: string },
+    type = ETH_P_IP,
+  ) {
     this.#fd = ns.run(() => c.socket(AF_PACKET, SOCK_RAW | 0o2000000, 0));
     const address = new DataView(new ArrayBuffer(20));
     address.setUint16(0, AF_PACKET, true);
-    address.setUint16(2, ETH_P_IP);
+    address.setUint16(2, type);
     address.setInt32(4, ifindex, true);
     if (this.#fd < 0 || c.bind(this.#fd, new Uint8Array(address.buffer), 20) !== 0)
       throw new Error('no packet socket');
     const bytes = (mac: string) => mac.split(':').map((part) => Number.parseInt(part, 16));
-    this.#header = Buffer.from([...bytes(macs.to), ...bytes(macs.from), ETH_P_IP >> 8, ETH_P_IP & 0xff]);
+    this.#header = Buffer.from([...bytes(macs.to), ...bytes(macs.from), type >> 8, type & 0xff]);
     this.#own = Buffer.from(bytes(macs.from));
   }
 
@@ -194,7 +241,7 @@ export class Wire {
     if (Number(c.send(this.#fd, frame, frame.length, 0)) !== frame.length) throw new Error('send failed');
   }
 
-  /** The packets that have come in since, as hexadecimal text without what routers change (TTL and checksum). */
+  /** The packets that have come in since, as hexadecimal text without what routers change (TTL and checksum, or hop limit). */
   received(): string[] {
     const packets = [];
     for (;;) {
@@ -213,6 +260,10 @@ export class Wire {
 /** A packet as it is on every leg of its way. */
 export function essence(packet: Uint8Array): string {
   const copy = Buffer.from(packet);
+  if (copy[0]! >> 4 === 6) {
+    copy[7] = 0;
+    return copy.subarray(0, 40 + copy.readUInt16BE(4)).toString('hex');
+  }
   copy[8] = 0;
   copy.fill(0, 10, 12);
   return copy.subarray(0, copy.readUInt16BE(2)).toString('hex');
@@ -221,8 +272,8 @@ export function essence(packet: Uint8Array): string {
 /** Whether a packet that one pod sends comes out at another. It is waited for until the programs have counted it. */
 export async function passes(
   dataPlane: DataPlane,
-  from: TestPod,
-  to: TestPod,
+  from: Pick<TestPod, 'wire'>,
+  to: Pick<TestPod, 'wire'>,
   packet: Uint8Array,
 ): Promise<boolean> {
   const counted = () => {
@@ -273,6 +324,28 @@ function checksum(...parts: Uint8Array[]): number {
   return ~sum & 0xffff;
 }
 
+/** An IPv6 packet: all that is its own, and the sums that a transport needs. @param at where the checksum is in the payload. */
+export function ipv6(
+  { from, to }: { readonly from: TestPod6; readonly to: TestPod6 },
+  next: number,
+  payload: Uint8Array,
+  at?: number,
+): Buffer {
+  const header = Buffer.alloc(40);
+  header[0] = 0x60;
+  header.writeUInt16BE(payload.length, 4);
+  header[6] = next;
+  header[7] = 64;
+  const ends = [...toBytes(from.address), ...toBytes(to.address)];
+  header.set(ends, 8);
+  const packet = Buffer.concat([header, payload]);
+  if (at !== undefined) {
+    const pseudo = Buffer.from([...ends, 0, 0, payload.length >> 8, payload.length & 0xff, 0, 0, 0, next]);
+    packet.writeUInt16BE(checksum(pseudo, payload), 40 + at);
+  }
+  return packet;
+}
+
 const ports = (source: number, destination: number, length: number): Buffer => {
   const bytes = Buffer.alloc(length);
   bytes.writeUInt16BE(source, 0);
@@ -282,13 +355,19 @@ const ports = (source: number, destination: number, length: number): Buffer => {
 
 export const TCP_FLAGS = { FIN: 1, SYN: 2, RST: 4, ACK: 16 } as const;
 
-/** A TCP segment with a right checksum, or connection tracking would not take it for one. */
-export function tcp(ends: Ends, source: number, destination: number, flags: number): Buffer {
+/** The header of TCP alone, without a checksum. */
+export function tcpHeader(source: number, destination: number, flags: number): Buffer {
   const segment = ports(source, destination, 20);
   segment.writeUInt32BE(1000, 4);
   segment[12] = 0x50;
   segment[13] = flags;
   segment.writeUInt16BE(0xffff, 14);
+  return segment;
+}
+
+/** A TCP segment with a right checksum, or connection tracking would not take it for one. */
+export function tcp(ends: Ends, source: number, destination: number, flags: number): Buffer {
+  const segment = tcpHeader(source, destination, flags);
   const bytes = (end: TestPod | Ipv4) => toBytes(typeof end === 'string' ? end : end.address);
   const sum = checksum(Buffer.from([...bytes(ends.from), ...bytes(ends.to), 0, 6, 0, 20]), segment);
   segment.writeUInt16BE(sum, 16);
