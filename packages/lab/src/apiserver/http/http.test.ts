@@ -78,6 +78,13 @@ test('errors', async () => {
     ],
     [`PATCH ${MAPS}/kept`, { body: '{}' }, 415, 'UnsupportedMediaType', /application\/merge-patch\+json/],
     [
+      'PATCH /api/v1/namespaces/default/pods/p/ephemeralcontainers',
+      { body: '{}' },
+      415,
+      'UnsupportedMediaType',
+      /application\/strategic-merge-patch\+json/,
+    ],
+    [
       `PATCH ${MAPS}/kept`,
       { body: '[]', headers: { 'content-type': 'application/merge-patch+json' } },
       400,

@@ -1,19 +1,16 @@
 /** What a request for a subresource does, of those that are not `status`. */
 import type { Fields, KubeObject } from '../object.ts';
-import { jsonPatch, mergePatch } from '../patch/index.ts';
 import { type Operation, review } from '../registry/admission.ts';
 import type { Target } from '../registry/call.ts';
-import { patched } from '../registry/patches.ts';
+import { assertPatchType, patched } from '../registry/patches.ts';
 import { getObject } from '../registry/reads.ts';
 import { addEphemeralContainers } from '../registry/subresources/ephemeral-containers.ts';
 import { finalizeNamespace } from '../registry/subresources/finalize.ts';
 import { bindPod, evictPod } from '../registry/subresources/pods.ts';
-import { getScale, updateScale } from '../registry/subresources/scale.ts';
+import { getScale, patchScale, updateScale } from '../registry/subresources/scale.ts';
 import { requestToken } from '../registry/subresources/tokens.ts';
 import { parseBody, parseObject } from './body.ts';
 import { type Answer, callOf, notAllowed, type Request, shown, success } from './request.ts';
-
-const SCALE = { group: 'autoscaling', kind: 'Scale' };
 
 /** @throws {ApiError} */
 export async function serveSubresource(request: Request, target: Target): Promise<Answer> {
@@ -23,16 +20,11 @@ export async function serveSubresource(request: Request, target: Target): Promis
     case 'GET scale':
       return { code: 200, body: getScale(cluster, target) };
     case 'PUT scale':
-      return {
-        code: 200,
-        body: await updateScale(cluster, target, () => parseObject(body), callOf(request)),
-      };
+      return { code: 200, body: await updateScale(cluster, target, parseObject(body), callOf(request)) };
     case 'PATCH scale': {
-      const edit = (scale: KubeObject) =>
-        body.contentType === 'application/json-patch+json'
-          ? jsonPatch(scale, parseBody(body), SCALE)
-          : (mergePatch(scale, parseBody(body)) as Fields);
-      return { code: 200, body: await updateScale(cluster, target, edit, callOf(request)) };
+      const { contentType } = body;
+      const call = callOf(request);
+      return { code: 200, body: await patchScale(cluster, target, contentType, parseBody(body), call) };
     }
     case 'POST binding':
       bindPod(cluster, target, await reviewed(request, target, 'CREATE'), callOf(request));
@@ -54,6 +46,7 @@ export async function serveSubresource(request: Request, target: Target): Promis
       return { code: 200, body: shown(request, pod) };
     }
     case 'PATCH ephemeralcontainers': {
+      assertPatchType(target.resource, body.contentType, false);
       const edit = (pod: KubeObject) => patched(target.resource, body.contentType, pod, parseBody(body));
       const pod = await addEphemeralContainers(cluster, target, edit, callOf(request));
       return { code: 200, body: shown(request, pod) };

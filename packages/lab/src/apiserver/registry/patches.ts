@@ -37,13 +37,18 @@ export async function patchObject(
   part: Part,
 ): Promise<StoredObject> {
   const { resource } = target;
-  // How lists are merged is not known of custom resources.
-  const types = [JSON_PATCH, MERGE, ...(resource.custom ? [] : [STRATEGIC]), APPLY];
-  if (!types.includes(type)) throw unsupportedMediaType(type, types);
-  if (type === APPLY) return applyObject(cluster, target, assertObject(patch), call, part);
+  assertPatchType(resource, type);
+  if (type === APPLY) return applyObject(cluster, target, patch, call, part);
   const old = show(resource, getObject(cluster.store, target));
   const next = patched(resource, type, structuredClone(old), patch);
   return change(cluster, target, old, decodeObject(resource, next, target, call), call, part);
+}
+
+/** @throws {ApiError} UnsupportedMediaType of what is no patch that a resource takes. */
+export function assertPatchType({ custom }: Pick<Resource, 'custom'>, type: string, applies = true): void {
+  // How lists are merged is not known of custom resources.
+  const types = [JSON_PATCH, MERGE, ...(custom ? [] : [STRATEGIC]), ...(applies ? [APPLY] : [])];
+  if (!types.includes(type)) throw unsupportedMediaType(type, types);
 }
 
 /** An object as a patch of one of the types makes it that are no apply. The object may be changed. */
@@ -58,21 +63,27 @@ function assertObject(patch: unknown): Fields {
   throw badRequest('the patch must be an object');
 }
 
+/** What a client applies: what it says, and no more. @throws {ApiError} BadRequest. */
+export function decodeApplied(resource: Resource, patch: unknown, target: Target, call: Call): KubeObject {
+  const body = assertObject(patch);
+  const { managedFields, ...given } = (isFields(body.metadata) ? body.metadata : {}) as ObjectMeta;
+  if (managedFields?.length) throw badRequest('metadata.managedFields must be nil');
+  const named = { ...body, metadata: { ...given, name: given.name ?? target.name } };
+  return decodeIntent(resource, named, target, call);
+}
+
 /** Server-side apply: makes the object when there is none. */
 async function applyObject(
   cluster: Cluster,
   target: Target,
-  body: Fields,
+  patch: unknown,
   call: Call,
   part: Part,
 ): Promise<StoredObject> {
   const { resource, namespace, name } = target;
-  const { managedFields, ...given } = (isFields(body.metadata) ? body.metadata : {}) as ObjectMeta;
-  if (managedFields?.length) throw badRequest('metadata.managedFields must be nil');
-  const named = { ...body, metadata: { ...given, name: given.name ?? name } };
-  const intent = decodeIntent(resource, named, target, call);
+  const intent = decodeApplied(resource, patch, target, call);
   const found = cluster.store.get(resource.storage, keyOf(target));
-  if (!found && (part !== 'main' || given.uid)) throw notFound(resource, name);
+  if (!found && (part !== 'main' || intent.metadata.uid)) throw notFound(resource, name);
   const old = found && show(resource, found);
   const applied = applyPatch({
     schema: schemaOf(resource),

@@ -22,8 +22,8 @@ import { strategyOf } from './strategies/index.ts';
 import { newStatus } from './strategies/statuses.ts';
 import type { Cluster } from './strategy.ts';
 
-/** Which part of an object a request writes: all but its status, or its status alone. */
-export type Part = 'main' | 'status';
+/** Which part of an object a request writes: all but its status, its status alone, or its number of replicas. */
+export type Part = 'main' | 'status' | 'scale';
 
 const NAMESPACES = BUILT_IN.find(({ storage }) => storage === 'namespaces')!;
 /** Whose labels and annotations are written along with their status, by the kubelet. */
@@ -175,7 +175,7 @@ export async function change(
 ): Promise<StoredObject> {
   const { resource } = target;
   const strategy = strategyOf(resource);
-  const subresource = part === 'status' ? part : undefined;
+  const subresource = part === 'main' ? undefined : part;
   const asked = { operation: 'UPDATE', target, subresource, old, call } as const;
   const sent = { ...wanted, metadata: changedMetadata(target, wanted.metadata, old) };
   const mutating = cluster.admission.mutate({ ...asked, object: sent });
@@ -193,22 +193,22 @@ export async function change(
     if (resource.subresources.includes('status')) setStatus(next, old.status);
     strategy.update?.(next, old, cluster, resource);
   }
-  if (part === 'main') countGeneration(resource, next, !isDeepStrictEqual(intentOf(next), intentOf(old)));
+  if (part !== 'status') countGeneration(resource, next, !isDeepStrictEqual(intentOf(next), intentOf(old)));
   // Statuses of built-in kinds are written by components that know them; those of others have a schema.
-  if (part === 'main' || resource.custom) {
+  if (part !== 'status' || resource.custom) {
     const causes = [
       ...validateUpdate(resource, next, old),
       ...(strategy.validate?.(next, old, cluster) ?? []),
     ];
     if (causes.length > 0) throw invalid(resource, target.name, causes);
   }
-  if (part === 'main') strategy.allocate?.(next, old, cluster);
+  if (part !== 'status') strategy.allocate?.(next, old, cluster);
   setManaged(next, managed ?? tracked(cluster, resource, old, next, call, part));
   const validating = cluster.admission.validate({ ...asked, object: next });
   if (validating) {
     await validating;
     assertCurrent(cluster, target, old);
-    if (part === 'main') claimAgain(cluster, target, next, old);
+    if (part !== 'status') claimAgain(cluster, target, next, old);
   }
   const stored = store(resource, next);
   // What is shown as it was may be stored otherwise: in an earlier version, or without what has a default since.
@@ -244,7 +244,7 @@ function tracked(
     old,
     next,
     manager: call.fieldManager,
-    subresource: part === 'status' ? 'status' : undefined,
+    subresource: part === 'main' ? undefined : part,
     time: timestamp(cluster.now()),
     apiVersion: joinGroupVersion(resource),
   });

@@ -1,13 +1,17 @@
 /** `scale`: the number of replicas of anything that has one (`autoscaling/v1` Scale). */
-import { type Fields, isFields, type KubeObject, type StoredObject } from '../../object.ts';
+import { type Fields, isFields, type KubeObject, type StoredObject, timestamp } from '../../object.ts';
+import { applyPatch, mergePatch } from '../../patch/index.ts';
 import { badRequest, field, invalid } from '../../status.ts';
 import { assertCurrent, review, UNREVIEWED } from '../admission.ts';
 import type { Call, Target } from '../call.ts';
 import { show } from '../conversion.ts';
+import { decodeObject } from '../decode.ts';
+import { APPLY, assertPatchType, decodeApplied, patched } from '../patches.ts';
 import { getObject } from '../reads.ts';
-import type { Resource, ScalePaths } from '../resource.ts';
+import { type Resource, resource as resourceOf, type ScalePaths } from '../resource.ts';
+import { schemaOf } from '../schema-of.ts';
 import type { Cluster } from '../strategy.ts';
-import { change } from '../writes.ts';
+import { change as changeObject } from '../writes.ts';
 
 const BUILT_IN: ScalePaths = {
   specReplicasPath: '.spec.replicas',
@@ -15,7 +19,7 @@ const BUILT_IN: ScalePaths = {
   labelSelectorPath: '.spec.selector',
 };
 
-const SCALE = { group: 'autoscaling', kind: 'Scale' };
+const SCALE = resourceOf('autoscaling/v1', 'Scale');
 
 function pathsOf(resource: Resource): ScalePaths {
   return resource.custom?.scale ?? BUILT_IN;
@@ -44,19 +48,53 @@ function scaleOf(resource: Resource, object: StoredObject): KubeObject {
 
 /**
  * Sets the number of replicas.
- * @param edit what the client makes of the Scale that it sees.
- * @throws {ApiError} NotFound, Conflict, Invalid.
+ * @param scale what the client wants it to be.
+ * @throws {ApiError} BadRequest, NotFound, Conflict, Invalid.
  */
-export async function updateScale(
+export function updateScale(
+  cluster: Cluster,
+  target: Target,
+  scale: Fields,
+  call: Call,
+): Promise<KubeObject> {
+  return change(cluster, target, () => scale, call);
+}
+
+/**
+ * Sets the number of replicas by a patch of the Scale. Who applies one owns the number, and only that.
+ * @param type the patch's media type.
+ * @throws {ApiError} UnsupportedMediaType, BadRequest, NotFound, Conflict, Invalid.
+ */
+export function patchScale(
+  cluster: Cluster,
+  target: Target,
+  type: string,
+  patch: unknown,
+  call: Call,
+): Promise<KubeObject> {
+  assertPatchType(target.resource, type);
+  if (type !== APPLY) return change(cluster, target, (scale) => patched(SCALE, type, scale, patch), call);
+  const applied = decodeApplied(SCALE, patch, target, call);
+  const named = applied.spec?.replicas !== undefined;
+  const own: Ownership = (old, replicas) =>
+    apply(cluster, target.resource, old, named ? replicas : undefined, call);
+  return change(cluster, target, (scale) => mergePatch(scale, applied) as Fields, call, own);
+}
+
+/** An object with its number of replicas set, as one who takes hold of it makes it, with its owners. */
+type Ownership = (old: StoredObject, replicas: number) => { object: KubeObject; managedFields: Fields[] };
+
+async function change(
   cluster: Cluster,
   target: Target,
   edit: (scale: KubeObject) => Fields,
   call: Call,
+  own?: Ownership,
 ): Promise<KubeObject> {
   const { resource, name } = target;
   const old = show(resource, getObject(cluster.store, target));
   const was = scaleOf(resource, old);
-  const wanted = { ...edit(structuredClone(was)), apiVersion: was.apiVersion, kind: was.kind } as KubeObject;
+  const wanted = decodeObject(SCALE, edit(structuredClone(was)), target, call);
   const reviewing = review(cluster.admission, {
     operation: 'UPDATE',
     target,
@@ -74,11 +112,42 @@ export async function updateScale(
     const cause = field.invalid('spec.replicas', replicas, 'must be greater than or equal to 0');
     throw invalid(SCALE, name, [cause]);
   }
-  const next: KubeObject = structuredClone(old);
-  setAt(next, pathsOf(resource).specReplicasPath, replicas);
+  const applied = own?.(old, replicas as number);
+  const next = applied
+    ? decodeObject(resource, applied.object, target, call)
+    : withReplicas(resource, structuredClone(old), replicas as number);
   next.metadata.resourceVersion = scale.metadata.resourceVersion ?? old.metadata.resourceVersion;
   const unreviewed = { ...cluster, admission: UNREVIEWED };
-  return scaleOf(resource, await change(unreviewed, target, old, next, call, 'main'));
+  const managed = applied?.managedFields;
+  return scaleOf(resource, await changeObject(unreviewed, target, old, next, call, 'scale', managed));
+}
+
+/** @param replicas undefined: the client no longer says how many. */
+function apply(
+  cluster: Cluster,
+  resource: Resource,
+  old: StoredObject,
+  replicas: number | undefined,
+  call: Call,
+): ReturnType<Ownership> {
+  const { apiVersion, kind, metadata } = old;
+  const { name, namespace } = metadata;
+  const intent = { apiVersion, kind, metadata: { name, ...(namespace && { namespace }) } };
+  return applyPatch({
+    schema: schemaOf(resource),
+    live: old,
+    applied: replicas === undefined ? intent : withReplicas(resource, intent, replicas),
+    manager: call.fieldManager,
+    force: call.force,
+    time: timestamp(cluster.now()),
+    apiVersion,
+    subresource: 'scale',
+  });
+}
+
+function withReplicas(resource: Resource, object: KubeObject, replicas: number): KubeObject {
+  setAt(object, pathsOf(resource).specReplicasPath, replicas);
+  return object;
 }
 
 const segments = (path: string) => path.replace(/^\./, '').split('.');
