@@ -233,6 +233,14 @@ suite('target groups', () => {
       return Attributes!.find(({ Key }) => Key === key)?.Value;
     };
     assert.equal(await attribute(flows, 'preserve_client_ip.enabled'), 'true');
+    const proxied = { Key: 'proxy_protocol_v2.enabled', Value: 'true' };
+    await assert.rejects(
+      lab.elb.send(
+        new elb.ModifyTargetGroupAttributesCommand({ TargetGroupArn: flows, Attributes: [proxied] }),
+      ),
+      { name: 'InvalidConfigurationRequestException', message: /no PROXY headers in datagrams/ },
+    );
+    assert.equal(await attribute(flows, 'proxy_protocol_v2.enabled'), 'false');
     assert.equal(await attribute(TargetGroupArn, 'stickiness.type'), 'lb_cookie');
     assert.equal(await attribute(TargetGroupArn, 'preserve_client_ip.enabled'), undefined);
   });

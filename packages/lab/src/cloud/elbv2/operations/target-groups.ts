@@ -1,4 +1,7 @@
-import type { TargetGroup as ElbTargetGroup } from '@aws-sdk/client-elastic-load-balancing-v2';
+import type {
+  TargetGroup as ElbTargetGroup,
+  TargetGroupAttribute,
+} from '@aws-sdk/client-elastic-load-balancing-v2';
 import { AwsError } from '../../errors.ts';
 import type { CloudState } from '../../state.ts';
 import { attributeList, setAttributes, targetGroupAttributes } from '../attributes.ts';
@@ -47,6 +50,21 @@ const settingsOf = ({
   healthCheck,
 }: Omit<TargetGroup, 'arn'>) =>
   JSON.stringify([protocol, protocolVersion, port, vpcId, targetType, Object.entries(healthCheck).sort()]);
+
+/** @throws {AwsError} for PROXY headers in datagrams, which the lab has not: what passes them on rewrites addresses alone. */
+function refuseProxiedDatagrams(
+  { protocol }: Pick<TargetGroup, 'protocol'>,
+  attributes: readonly TargetGroupAttribute[],
+): void {
+  const asksFor = attributes.some(
+    ({ Key, Value }) => Key === 'proxy_protocol_v2.enabled' && Value === 'true',
+  );
+  if (asksFor && (protocol === 'UDP' || protocol === 'TCP_UDP'))
+    throw new AwsError(
+      'InvalidConfigurationRequest',
+      `The lab has no PROXY headers in datagrams: proxy_protocol_v2.enabled cannot be true for '${protocol}'`,
+    );
+}
 
 export const operations: Operations = {
   CreateTargetGroup(input, context) {
@@ -152,6 +170,7 @@ export const operations: Operations = {
 
   ModifyTargetGroupAttributes({ TargetGroupArn, Attributes }, { state }) {
     const group = find(state, 'targetGroup', TargetGroupArn);
+    refuseProxiedDatagrams(group, Attributes);
     setAttributes(targetGroupAttributes(group), group.attributes, Attributes, 'Target group');
     return { Attributes: attributeList(targetGroupAttributes(group), group.attributes) };
   },
