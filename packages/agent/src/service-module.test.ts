@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { get } from 'node:http';
 import { test } from 'node:test';
@@ -8,7 +9,7 @@ import { connectTcp, listenTcp, type NetNamespace, Nftables } from '@enid/linux'
 import { nodePortCidrs } from './service-module.ts';
 import { AgentBed } from './services/agent-testbed.ts';
 import { TABLE } from './services/layout.ts';
-import { call, makeBed, serveTcp, service, slice } from './services/testbed.ts';
+import { call, makeBed, open, serveTcp, service, slice } from './services/testbed.ts';
 
 test('NODEPORT_ADDRESSES: blocks of either family, none in another; anything else is named', () => {
   assert.deepEqual(nodePortCidrs(), []);
@@ -24,6 +25,41 @@ test('NODEPORT_ADDRESSES: blocks of either family, none in another; anything els
       new Error(`NODEPORT_ADDRESSES="10.1.0.0/16,${wrong}" is no list of CIDR blocks, such as 10.0.0.0/16`),
     );
   }
+});
+
+test('Services, and connections by them, go on without the process, and what happens meanwhile is made up for', async (t) => {
+  const bed = makeBed(t);
+  const pods = ['10.0.1.1', '10.0.1.2'];
+  for (const [index, address] of pods.entries())
+    serveTcp(t, bed.pod(address), address, 8080, `pod-${index + 1}`);
+  const web = slice('web', 8080, [pods[0]!]);
+  await using agent = await AgentBed.open(bed);
+  agent.putServices([
+    service('web', { clusterIP: '172.20.0.10', ports: [{ port: 80 }], sessionAffinity: 'ClientIP' }),
+  ]);
+  agent.putSlices([web]);
+  const answering = async () => {
+    const outcome = await call(bed.node, '172.20.0.10', 80, { timeout: 200 });
+    return typeof outcome === 'object' ? outcome.by : outcome;
+  };
+  agent.start();
+  await eventually(async () => assert.equal(await answering(), 'pod-1', agent.log), 20_000);
+  const connection = open(bed.node, '172.20.0.10', 80);
+  t.after(() => connection.socket.destroy());
+  await connection.outcome;
+  const echo = async (text: string) => {
+    const answer = once(connection.socket, 'data', { signal: AbortSignal.timeout(2000) });
+    connection.socket.write(text);
+    assert.equal(String((await answer)[0]), text);
+  };
+  await echo('before');
+  await agent.stop('SIGKILL');
+  await echo('without');
+  assert.equal(await answering(), 'pod-1');
+  agent.putSlices([{ ...slice('web', 8080, [pods[1]!]), metadata: web.metadata }]);
+  agent.start();
+  await eventually(async () => assert.equal(await answering(), 'pod-2', agent.log), 20_000);
+  await echo('after');
 });
 
 /** What is served at a port of loopback, or the error's code. */
