@@ -18,8 +18,8 @@ const WAYS_OUT: Readonly<Record<string, string>> = {
     'give the service account of the controller a role, or the node an instance profile',
 };
 
-/** What would be done at another time, or in another order. */
-const OUT_OF_TIME: ReadonlySet<string> = new Set(['PriorityInUse', 'RequestExpired']);
+/** What would be done at another time: what is in the way is the stack's own, gone but still seen, or there and not seen yet. */
+const OUT_OF_TIME = /^(PriorityInUse|RequestExpired)$|Duplicate/;
 
 export class AwsError extends Error {
   /** AWS's code, such as `TooManyRules`; the name of the error when the call did not reach AWS. */
@@ -53,7 +53,7 @@ export class AwsError extends Error {
     return (
       $metadata?.httpStatusCode === 400 &&
       !Object.hasOwn(WAYS_OUT, this.code) &&
-      !OUT_OF_TIME.has(this.code) &&
+      !OUT_OF_TIME.test(this.code) &&
       !this.isInUse
     );
   }

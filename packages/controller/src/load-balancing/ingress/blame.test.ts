@@ -93,6 +93,18 @@ const CASES: readonly Case[] = [
     refusal('TargetGroupNotFound'),
     undefined,
   ],
+  [
+    'so is what it shares with others',
+    (stack) => ruleOf(stack, 'middle'),
+    refusal('TargetGroupAssociationLimit'),
+    'middle',
+  ],
+  [
+    'but not what another load balancer of the stack has had',
+    (stack) => ruleOf(stack, 'young'),
+    refusal('TargetGroupAssociationLimit'),
+    undefined,
+  ],
   ['a listener by what AWS names', listener, refusal('SSLPolicyNotFound', "'ELBSecurityPolicy-Odd'"), 'old'],
   ['a listener by nothing', listener, refusal('TooManyListeners'), undefined],
   [
@@ -126,9 +138,9 @@ const CASES: readonly Case[] = [
     'middle',
   ],
   [
-    'a name that is taken',
+    'a name',
     ({ loadBalancer }) => ({ call: 'CreateLoadBalancer', spec: loadBalancer!, tags: {} }),
-    refusal('DuplicateLoadBalancerName', "A load balancer with the name 'front' exists"),
+    refusal('ValidationError', "The load balancer name 'front' is reserved"),
     'young',
   ],
   [
@@ -176,5 +188,20 @@ describe('what AWS refuses to a group is of the Ingress that asks for it', () =>
       [['middle', refused]],
     );
     assert.equal(https(stack!).rules.length, 2);
+  });
+
+  it('but not what AWS would do a moment later', () => {
+    for (const code of [
+      'Throttling',
+      'PriorityInUse',
+      'ResourceInUse',
+      'DuplicateListener',
+      'InvalidPermission.Duplicate',
+    ])
+      assert.equal(refusal(code).isRefusal, false, code);
+    assert.equal(wrong.isRefusal, true);
+    const failed = { name: 'InternalFailure', message: '', $metadata: { httpStatusCode: 500 } };
+    assert.equal(new AwsError(failed, 'SomeCall').isRefusal, false);
+    assert.equal(new AwsError(new Error('socket hang up'), 'SomeCall').isRefusal, false);
   });
 });

@@ -41,14 +41,18 @@ export function blame(change: Change, error: AwsError, composed: Composed): Read
   const named = said.filter(({ words }) =>
     words.some((word) => error.message.includes(word) || isUnnamed(word, error)),
   );
-  // What is not found and nobody has named is what somebody has deleted, or what describing was late with.
-  const suspects = named.length > 0 ? named : isAll && !error.isNotFound ? said : [];
+  // Of the stack's own, what is not found is deleted by hand or not seen yet, and what is in use was the old load balancer's.
+  const isOwn = error.isNotFound || error.code === IN_USE;
+  const suspects = named.length > 0 ? named : isAll && !isOwn ? said : [];
   return composed.byAge.findLast((member) => suspects.some((suspect) => suspect.member === member));
 }
 
-/** AWS does not say which target group of an action it has not found. Those of the stack it has. */
+/** A target group works for one load balancer. */
+const IN_USE = 'TargetGroupAssociationLimit';
+
+/** AWS does not always say which target group of an action it means: it is more likely the user's than the stack's. */
 const isUnnamed = (word: string, { code }: AwsError) =>
-  code === 'TargetGroupNotFound' && word.includes(':targetgroup/');
+  (code === 'TargetGroupNotFound' || code === IN_USE) && word.includes(':targetgroup/');
 
 /** What Ingresses say in a change, and whether there is nothing else in it. */
 function saidIn(
