@@ -8,6 +8,7 @@ import { Imds, type InstanceIdentity, type MetadataEni } from './aws/metadata.ts
 import { systemClock } from './clock.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
 import { installExecutable, removeConflist, writeConflist } from './conflist.ts';
+import { serveHealth } from './health.ts';
 import { type HttpService, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { type Kubernetes, maxPodsOf, openKubernetes } from './kubernetes/index.ts';
@@ -137,6 +138,8 @@ async function startAgent(config: Config, env: NodeJS.ProcessEnv, log: Logger): 
     const answer = async () => ({ type: registry.contentType, body: await registry.metrics() });
     stack.use(await serve('metrics', METRICS, { '/metrics': answer }, log));
   }
+  // At last: whoever sees it ready may rely on all that is above.
+  stack.use(await serveHealth(() => pool.ready(), log));
   return stack.move();
 }
 

@@ -2,8 +2,8 @@ import { createServer, type Server } from 'node:http';
 import type { BindAddress } from './socket-paths.ts';
 import { listenOn, removeSocket } from './unix-socket.ts';
 
-/** What a path answers with. */
-export type Answer = { readonly type: string; readonly body: string };
+/** What a path answers with. @prop status 200 when absent. */
+export type Answer = { readonly type: string; readonly body: string; readonly status?: number };
 export type Routes = Readonly<Record<string, () => Answer | Promise<Answer>>>;
 
 export const json = (value: unknown): Answer => ({
@@ -20,8 +20,12 @@ export async function serveHttp(at: BindAddress, routes: Routes): Promise<HttpSe
     const path = new URL(request.url ?? '/', 'http://host').pathname;
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
     try {
-      const { type, body } = route ? await route() : json({ AvailableCommands: Object.keys(routes) });
-      response.writeHead(route || path === '/' ? 200 : 404, { 'content-type': type }).end(body);
+      const {
+        type,
+        body,
+        status = route || path === '/' ? 200 : 404,
+      } = route ? await route() : json({ AvailableCommands: Object.keys(routes) });
+      response.writeHead(status, { 'content-type': type }).end(body);
     } catch (error) {
       response.writeHead(500, { 'content-type': 'text/plain' }).end(`${(error as Error).message}\n`);
     }

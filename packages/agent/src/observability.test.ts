@@ -10,11 +10,13 @@ import { parseIpv4 } from '@enid/ip';
 import { assign, emptyPool, putEni, release, slotOf } from '@enid/ipam';
 import { addressMap } from './address-map.ts';
 import { AwsError } from './aws/errors.ts';
+import { healthRoutes } from './health.ts';
 import { type Routes, serveHttp } from './http.ts';
 import { introspectionRoutes } from './introspection.ts';
 import { AgentMetrics } from './metrics.ts';
 import { PoolEvents } from './pool/events.ts';
 import type { PoolView } from './pool/node-pool.ts';
+import type { Readiness } from './seams.ts';
 import { TestClock } from './test-clock.ts';
 
 const clock = new TestClock();
@@ -44,6 +46,21 @@ async function served(t: TestContext, routes: Routes): Promise<(path: string) =>
   t.after(() => service[Symbol.asyncDispose]());
   return (path) => fetch(`http://127.0.0.1:${service.port}${path}`);
 }
+
+test('the probe is told whether pods can be added, and why not', async (t) => {
+  let readiness: Readiness = { ok: false, reason: 'subnet-0a has no free address' };
+  const get = await served(
+    t,
+    healthRoutes(() => readiness),
+  );
+  const ask = async () => {
+    const answer = await get('/readyz');
+    return [answer.status, await answer.text()];
+  };
+  assert.deepEqual(await ask(), [503, 'subnet-0a has no free address\n']);
+  readiness = { ok: true };
+  assert.deepEqual(await ask(), [200, 'ok\n']);
+});
 
 test('introspection shows ENIs, pods and settings', async (t) => {
   const get = await served(t, introspectionRoutes(view, { WARM_ENI_TARGET: '2', PATH: '/bin' }, map));
