@@ -230,11 +230,15 @@ test('an informer is told of each change once, whatever breaks meanwhile', async
     Object.values(breaks).every((times) => times > 0),
     'everything broke meanwhile',
   );
-  const expiries = breaks.severed + breaks.stalled;
-  assert.ok(all.listed() - 1 >= expiries, 'who had missed what the server forgets has listed anew each time');
   assert.deepEqual(
     compare(all, churn.changes, () => true, KEPT),
     [],
   );
   assert.deepEqual(compare(red, churn.changes, isRed, KEPT), []);
+  // How long a connection is stalled before its client gives it up by itself is not for the test to say.
+  const relisted = followers.map(({ listed }) => listed() - 1);
+  assert.ok(
+    relisted.every((times) => times >= breaks.severed) && Math.max(...relisted) > breaks.severed,
+    'who had missed what the server forgets has listed anew, by whichever way',
+  );
 });

@@ -18,14 +18,16 @@ export type Wire = {
 export async function openWire(port: number): Promise<Wire> {
   const pairs = new Map<Socket, Socket>();
   let severed = false;
-  let stalled: [Socket, Socket][] = [];
+  /** Those whose clients get nothing; undefined: none is held. */
+  let held: [Socket, Socket][] | undefined;
   const listener = createServer((near) => {
     near.on('error', () => {});
     if (severed) return void near.destroy();
     const far = connectTo(port, '127.0.0.1');
     far.on('error', () => {});
     near.pipe(far);
-    far.pipe(near);
+    if (held) held.push([near, far]);
+    else far.pipe(near);
     pairs.set(near, far);
     near.once('close', () => {
       far.destroy();
@@ -48,12 +50,13 @@ export async function openWire(port: number): Promise<Wire> {
       cut();
     },
     stall: () => {
-      stalled = [...pairs];
-      for (const [near, far] of stalled) far.unpipe(near).pause();
+      held = [...pairs];
+      for (const [near, far] of held) far.unpipe(near).pause();
     },
     mend: () => {
       severed = false;
-      for (const [near, far] of stalled.splice(0)) if (!near.destroyed) far.pipe(near);
+      for (const [near, far] of held ?? []) if (!near.destroyed) far.pipe(near);
+      held = undefined;
     },
     close: () => {
       listener.close();
