@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { parseDocument } from 'yaml';
+import { isTooDeep, TOO_DEEP } from '../depth.ts';
 import { type Fields, isFields } from '../object.ts';
 import { decodeProtobuf, PROTOBUF } from '../protobuf/index.ts';
 import { ApiError, badRequest, unsupportedMediaType } from '../status.ts';
@@ -62,7 +63,13 @@ function tooLarge(): ApiError {
  * Reads JSON or YAML.
  * @throws {ApiError} BadRequest for a malformed body, UnsupportedMediaType for another format.
  */
-export function parseBody({ contentType, text }: Body): unknown {
+export function parseBody(body: Body): unknown {
+  const value = parse(body);
+  if (isTooDeep(value)) throw badRequest(`couldn't parse the body: ${TOO_DEEP}`);
+  return value;
+}
+
+function parse({ contentType, text }: Body): unknown {
   const yaml = contentType === 'application/yaml' || contentType === 'application/apply-patch+yaml';
   if (!yaml && contentType !== '' && !JSON_TYPES.has(contentType) && !contentType.endsWith('+json')) {
     throw unsupportedMediaType(contentType, ['application/json', 'application/yaml', PROTOBUF]);
@@ -79,7 +86,11 @@ export function parseBody({ contentType, text }: Body): unknown {
     // A document whose aliases expand without end is refused.
     return document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    throw badRequest(`couldn't parse the body as YAML: ${(error as Error).message}`);
+    const { code, message } = error as Error & { code?: string };
+    // The parser calls itself, too, and says so when there is no stack left.
+    throw badRequest(
+      `couldn't parse the body as YAML: ${code === 'RESOURCE_EXHAUSTION' ? TOO_DEEP : message}`,
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 /** `application/json-patch+json` (RFC 6902). */
 import { applyPatch, type Operation, Pointer } from 'rfc6902';
+import { isTooDeep, TOO_DEEP } from '../depth.ts';
 import { type Fields, isFields } from '../object.ts';
 import { ApiError, badRequest } from '../status.ts';
 
@@ -7,6 +8,8 @@ const OPERATIONS = ['add', 'remove', 'replace', 'move', 'copy', 'test'];
 const OF_PROTOTYPES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 /** As many as the real server takes. */
 const MOST_OPERATIONS = 10_000;
+/** What all copies may add, in characters of JSON: a copy of what holds copies would double it each time. */
+const MOST_COPIED = 3 * 1024 * 1024;
 
 /**
  * Applies operations one after another: all of them or none. The object stays as it is.
@@ -16,13 +19,29 @@ export function jsonPatch(object: Fields, patch: unknown, resource: { kind: stri
   const operations = readOperations(patch);
   // One level down, so that an operation may replace the whole.
   const root = { object: structuredClone(object) };
+  let copied = 0;
   for (const [index, operation] of operations.entries()) {
+    if (operation.op === 'copy') {
+      copied += sizeOf(Pointer.fromJSON(`/object${operation.from}`).evaluate(root).value);
+      if (copied > MOST_COPIED) throw tooMuch(copied);
+    }
     const inner = { ...operation, path: `/object${operation.path}`, ...moved(operation) };
     const error = isReachable(root, inner) ? applyPatch(root, [inner])[0] : new Error('no such index');
     if (error) throw refused(operation, error, index, resource.kind);
   }
   if (!isFields(root.object)) throw badRequest('the patch leaves no object');
+  if (isTooDeep(root.object)) throw badRequest(`the patch makes an object that cannot be: ${TOO_DEEP}`);
   return root.object;
+}
+
+function sizeOf(value: unknown): number {
+  if (isTooDeep(value)) throw badRequest(`what the patch copies cannot be copied: ${TOO_DEEP}`);
+  return JSON.stringify(value)?.length ?? 0;
+}
+
+function tooMuch(copied: number): ApiError {
+  const message = `Unable to complete the copy, the accumulated size increase of copy is ${copied}, exceeding the limit ${MOST_COPIED}`;
+  return new ApiError('Invalid', message);
 }
 
 function moved(operation: Operation): { from?: string } {
