@@ -45,7 +45,7 @@ export async function serveResource(
   const warnings = new Set<string>(resource.custom?.warning ? [resource.custom.warning] : []);
   if (method === 'GET' && isWatch(query, asked)) {
     if (!resource.verbs.includes('watch')) throw notAllowed();
-    return watchObjects(server.cluster, resource, asked, query, format, request, response);
+    return watchObjects(server, resource, asked, query, format, request, response);
   }
   const body = await readBody(request);
   const warn = (message: string) => void warnings.add(message);

@@ -272,7 +272,11 @@ test('what a definition comes to say holds for objects that are there', async (t
   assert.notEqual(written.metadata.resourceVersion, made.metadata.resourceVersion, 'it is stored so now');
   assert.equal(written.metadata.generation, 1, 'and nothing else is wanted of it');
   assert.deepEqual(await server.must(`PATCH ${one}`, {}, MERGE), written, 'once');
-  await redefine(gadgets('v1', { v1: { color: text, size: text } }));
+  assert.deepEqual((await watch.next())!.object, written);
+  await redefine(gadgets('v1', { v1: { color: text, size: text, shape: text } }));
+  await server.must(`PATCH ${one}`, { spec: { shape: 'round' } }, MERGE);
+  assert.deepEqual((await watch.next())!.object.spec, { ...expected, shape: 'round' }, 'to who watches, too');
+  await server.must(`PATCH ${one}`, { spec: { shape: null } }, MERGE);
   assert.deepEqual((await server.must(one)).spec, expected, 'stored: what was pruned does not come back');
 });
 

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Format } from '../http/negotiate.ts';
 import type { ResourceRequest } from '../http/request-info.ts';
 import type { Fields, StoredObject } from '../object.ts';
+import type { Catalog } from '../registry/catalog.ts';
 import { show } from '../registry/conversion.ts';
 import { assertReached, integer, type Selection, select, tooOld } from '../registry/reads.ts';
 import { joinGroupVersion, type Resource } from '../registry/resource.ts';
@@ -18,7 +19,7 @@ const DURATION = { least: 1800, most: 3600 };
 
 /** @throws {ApiError} BadRequest, Invalid, Expired (410 Gone) when the changes after the version are forgotten. */
 export function watchObjects(
-  cluster: Cluster,
+  { cluster, catalog }: { readonly cluster: Cluster; readonly catalog: Catalog },
   resource: Resource,
   asked: ResourceRequest,
   query: URLSearchParams,
@@ -32,7 +33,9 @@ export function watchObjects(
   const watch = begin(cluster, selection, integer(query, 'resourceVersion'), initial);
   const seconds =
     integer(query, 'timeoutSeconds') || DURATION.least + Math.random() * (DURATION.most - DURATION.least);
-  const display = displayOf(cluster, resource, format, includedObject(query));
+  // While it lasts, what defines the resource may be changed.
+  const current = () => catalog.find(resource.group, resource.version, resource.plural) ?? resource;
+  const display = displayOf(cluster, current, format, includedObject(query));
   const bookmark = (annotations?: Record<string, string>) =>
     bookmarkOf(resource, format, {
       resourceVersion: String(watch.toldUpTo(cluster.store.revision)),
@@ -88,13 +91,16 @@ function begin(cluster: Cluster, selection: Selection, revision: number, initial
 /** How objects are written for a client. */
 function displayOf(
   cluster: Cluster,
-  resource: Resource,
+  current: () => Resource,
   { as }: Format,
   included: Included,
 ): (object: StoredObject) => string {
-  if (as === undefined) return (object) => jsonOf(show(resource, object));
+  if (as === undefined) return (object) => jsonOf(show(current(), object));
   if (as !== 'Table') return (object) => JSON.stringify(asPartial(object));
-  return (object) => JSON.stringify(asTable(resource, [show(resource, object)], {}, included, cluster.now()));
+  return (object) => {
+    const resource = current();
+    return JSON.stringify(asTable(resource, [show(resource, object)], {}, included, cluster.now()));
+  };
 }
 
 function bookmarkOf(resource: Resource, { as }: Format, metadata: Fields): Fields {
