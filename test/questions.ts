@@ -144,6 +144,31 @@ export class UdpFlow {
   }
 }
 
+/** Questions by one connection, which is never opened anew. */
+export class TcpConnection {
+  readonly #socket;
+
+  constructor(ns: NetNamespace, address: string, port: number) {
+    this.#socket = connectTcp(ns, parseIp(address), port).setEncoding('utf8');
+  }
+
+  /** @throws the error that ended the connection, ABORT_ERR when nobody answers in time. */
+  async ask(question: string, timeout: number): Promise<string> {
+    const signal = AbortSignal.timeout(timeout);
+    this.#socket.write(`GET /${question} HTTP/1.1\r\nHost: it\r\n\r\n`);
+    for (let text = ''; ; ) {
+      const [data] = await once(this.#socket, 'data', { signal });
+      text += data;
+      const [, answer] = text.split('\r\n\r\n');
+      if (answer) return answer;
+    }
+  }
+
+  close(): void {
+    this.#socket.on('error', () => {}).destroy();
+  }
+}
+
 /** Asks at a steady rate until told to stop. @returns how often each outcome came. */
 export function load(perSecond: number, question: (number: number) => Promise<Outcome>) {
   const counts = new Map<string, number>();

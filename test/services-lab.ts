@@ -11,7 +11,7 @@ import { host } from '../packages/cli/src/host.ts';
 import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { agentIn } from './agents.ts';
 import { labStatus, labUp, run, tracesOf } from './enid.ts';
-import { ask, INTERNET, load, type Place, SctpBackends, UdpFlow } from './questions.ts';
+import { ask, INTERNET, load, type Place, SctpBackends, TcpConnection, UdpFlow } from './questions.ts';
 import {
   AGNHOST,
   type AskOptions,
@@ -168,6 +168,10 @@ export class LabBed extends Bed {
 
   flow(from: string, address: string, port: number): Promise<UdpFlow> {
     return UdpFlow.open(this.place(from).ns, address, port);
+  }
+
+  connection(from: string, address: string, port: number): TcpConnection {
+    return new TcpConnection(this.place(from).ns, address, port);
   }
 
   async load(perSecond: number, ways: readonly Way[]): Promise<Load> {

@@ -582,6 +582,13 @@ test('a deployment under load', async (t) => {
     const flow = await bed.flow('client-1', spec.clusterIP, 80);
     t.after(() => flow.close());
     const held = await flow.ask('hostname', 1000);
+    // Each through the proxy of its own node.
+    const connections = ['client-1', 'client-2'].flatMap((from) =>
+      bed instanceof LabBed ? bed.connection(from, spec.clusterIP, 80) : [],
+    );
+    t.after(() => connections.map((connection) => connection.close()));
+    const asked = () => Promise.all(connections.map((connection) => connection.ask('hostname', 5000)));
+    const connected = await asked();
     const requests = await demand(t, spec);
     const replaced = await bed.replaceProxies();
     // What happens in the meantime is made up for.
@@ -596,7 +603,9 @@ test('a deployment under load', async (t) => {
       sees: bed.addressOf('node-2'),
     });
     assert.equal(await flow.ask('hostname', 1000), held);
+    assert.deepEqual(await asked(), connected);
     await replaced();
+    assert.deepEqual(await asked(), connected);
     const { counts, failures } = await requests.stop();
     t.diagnostic(`${[...counts.values()].reduce((sum, count) => sum + count)} requests`);
     assert.deepEqual(failures, []);
@@ -614,4 +623,38 @@ test('a deployment under load', async (t) => {
     flow.close();
     assert.match(heir, /^web-/);
   });
+});
+
+const skipKubeProxy = GIVEN && 'needs a node that may be without Services for a moment';
+test('while kube-proxy has rules on a node it has the Services, and they are served again when it is gone', {
+  skip: skipKubeProxy,
+}, async (t) => {
+  assert.ok(bed instanceof LabBed);
+  const spec = { selector: { name: 'a' }, ports: [{ port: 80, targetPort: 8080 }] };
+  const { clusterIP } = await bed.service('beside', spec);
+  await bed.endpoints('beside', 1);
+  await bed.settled();
+  const answering = async (from: NodeName) => {
+    const outcome = await bed.ask(from, 'tcp', clusterIP, 80, { timeout: 300 });
+    return typeof outcome === 'object' ? outcome.by : outcome;
+  };
+  const nftables = new Nftables(bed.place('node-2').ns);
+  const listed = (name: string) => nftables.list({ family: 'ip', name });
+  t.after(() => nftables.apply('add table ip kube-proxy\ndelete table ip kube-proxy\n'));
+  await nftables.apply('table ip kube-proxy {\n chain services { }\n}\n');
+  type Event = { reason: string; involvedObject: { kind: string; name: string } };
+  await until(async () => {
+    const { items } = await bed.client.get<{ items: Event[] }>(bed.path('events'));
+    const found = items.filter(({ reason }) => reason === 'KubeProxyFound');
+    assert.deepEqual(
+      found.map(({ involvedObject: { kind, name } }) => `${kind} ${name}`),
+      [`Node ${bed.nameOf('node-2')}`],
+    );
+  });
+  await until(async () => assert.equal(await listed('enid-services'), undefined));
+  assert.equal(await answering('node-2'), 'timeout');
+  assert.equal(await answering('node-1'), 'a');
+  assert.ok(await listed('kube-proxy'));
+  await nftables.apply('delete table ip kube-proxy\n');
+  await until(async () => assert.equal(await answering('node-2'), 'a'));
 });
