@@ -57,6 +57,27 @@ test('without labels the pods that are named are bound, and no others', () => {
   assert.equal(policies.podAt('10.0.1.8'), undefined);
 });
 
+test('the pod that has an address is known as long as some policy names it, and is the one that was named last', () => {
+  const policies = new NodePolicies('standard');
+  const named = (name: string, podIP: string) => ({ hostIP: '10.0.1.4', podIP, namespace: 'shop', name });
+  const names = (policy: string, ...podSelectorEndpoints: ReturnType<typeof named>[]) =>
+    part(policy, { podSelectorEndpoints });
+  const [web, both] = [
+    names('web', named('web', '10.0.1.9')),
+    names('both', named('web', '10.0.1.9'), named('db', '10.0.1.8')),
+  ];
+  policies.setEndpoint(undefined, web);
+  policies.setEndpoint(undefined, both);
+  policies.setEndpoint(web, undefined);
+  assert.deepEqual([policies.podAt('10.0.1.9'), policies.podAt('10.0.1.8')], ['shop/web', 'shop/db']);
+  // The addresses go to others.
+  const moved = names('both', named('new', '10.0.1.9'));
+  policies.setEndpoint(both, moved);
+  assert.deepEqual([policies.podAt('10.0.1.9'), policies.podAt('10.0.1.8')], ['shop/new', undefined]);
+  policies.setEndpoint(moved, undefined);
+  assert.equal(policies.podAt('10.0.1.9'), undefined);
+});
+
 test("endpoints without numbers of rules, as Amazon's controller writes them, are rules all the same", () => {
   const policies = new NodePolicies('standard');
   const podSelector = { matchLabels: { app: 'web' } };

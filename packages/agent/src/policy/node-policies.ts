@@ -9,6 +9,7 @@ import {
   selects,
 } from '@enid/kube';
 import { EndpointRules, namedPorts, policyOf } from './endpoint-rules.ts';
+import { PodAddresses } from './pod-addresses.ts';
 import type { Direction, DirectionRules, PodRules, PolicyRef, PolicyRules } from './rules.ts';
 
 const DIRECTIONS = { ingress: 'Ingress', egress: 'Egress' } as const;
@@ -23,6 +24,7 @@ export class NodePolicies {
   /** Policy endpoints by namespace and key. */
   readonly #endpoints = new Map<string, Map<string, PolicyEndpoint>>();
   readonly #clusterEndpoints = new Map<string, ClusterPolicyEndpoint>();
+  readonly #addresses = new PodAddresses();
   readonly #rules = new EndpointRules();
 
   /** @param mode `standard`: a pod that no policy selects is open. `strict`: it is closed. */
@@ -44,6 +46,8 @@ export class NodePolicies {
     const one = (now ?? old)!;
     const namespace = one.metadata?.namespace ?? '';
     const all = this.#endpoints.get(namespace) ?? new Map<string, PolicyEndpoint>();
+    this.#addresses.add(now?.spec.podSelectorEndpoints);
+    this.#addresses.remove(all.get(keyOf(one))?.spec.podSelectorEndpoints);
     if (now) all.set(keyOf(one), now);
     else all.delete(keyOf(one));
     if (all.size > 0) this.#endpoints.set(namespace, all);
@@ -51,8 +55,11 @@ export class NodePolicies {
   }
 
   setClusterEndpoint(old: ClusterPolicyEndpoint | undefined, now: ClusterPolicyEndpoint | undefined): void {
-    if (now) this.#clusterEndpoints.set(keyOf(now), now);
-    else if (old) this.#clusterEndpoints.delete(keyOf(old));
+    const key = keyOf((now ?? old)!);
+    this.#addresses.add(now?.spec.podSelectorEndpoints);
+    this.#addresses.remove(this.#clusterEndpoints.get(key)?.spec.podSelectorEndpoints);
+    if (now) this.#clusterEndpoints.set(key, now);
+    else this.#clusterEndpoints.delete(key);
   }
 
   /** Whether a policy endpoint is for a pod: for it by name, or for what has its labels, as a pod has that is new. */
@@ -78,13 +85,7 @@ export class NodePolicies {
 
   /** The pod that has an address, among those that policies select. */
   podAt(address: string): string | undefined {
-    for (const all of [...this.#endpoints.values(), this.#clusterEndpoints]) {
-      for (const { spec } of all.values()) {
-        const found = spec.podSelectorEndpoints?.find(({ podIP }) => podIP === address);
-        if (found) return `${found.namespace}/${found.name}`;
-      }
-    }
-    return undefined;
+    return this.#addresses.at(address);
   }
 
   /** All that binds a pod. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import type { Ip } from '@enid/ip';
 import type { KubeObject } from '@enid/kube';
 import { eventually, WatchedApi } from '@enid/kube/testing';
 import { pino } from 'pino';
@@ -233,6 +234,22 @@ test("a static pod is bound as what stands for it in the API, whose uid is not t
   await module.synced;
   await module.guard(identity('proxy-node-1', 'of the file'), 7);
   assert.deepEqual(calls, [[[7, 'proxy']]]);
+});
+
+test('the pod of the node that has an address is known by it, and none that has the address of the node', async (t) => {
+  const { api, module } = await setUp(t);
+  const at = (name: string, podIP: string, hostNetwork = false) => ({
+    ...pod(name),
+    ...{ spec: { hostNetwork }, status: { podIP } },
+  });
+  api.put(PODS, at('proxy', '10.0.1.4', true));
+  api.put(PODS, at('web', '10.0.1.9'));
+  await module.synced;
+  const podAt = (address: string) => module.podAt(address as Ip);
+  assert.deepEqual([podAt('10.0.1.4'), podAt('10.0.1.9')], [undefined, 'shop/web']);
+  api.delete(PODS, 'shop/web');
+  api.put(PODS, at('db', '10.0.1.9'));
+  await eventually(() => assert.equal(podAt('10.0.1.9'), 'shop/db'));
 });
 
 test('a change of policies is put in force on the pods that it concerns, and on no others', async (t) => {

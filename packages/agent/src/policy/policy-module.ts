@@ -135,9 +135,7 @@ export class PolicyModule implements PodGuard, AsyncDisposable {
 
   /** The pod that has an address, as far as policies or this node tell: `namespace/name`. */
   podAt(address: Ip): string | undefined {
-    const own = this.#watches
-      .pods()
-      .find(({ spec, status }) => !spec?.hostNetwork && status?.podIP === address);
+    const own = this.#watches.podAt(address);
     return own ? keyOf(own) : this.policies.podAt(address);
   }
 

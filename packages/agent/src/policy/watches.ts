@@ -2,6 +2,7 @@
 import {
   type ClusterPolicyEndpoint,
   Informer,
+  type InformerOptions,
   isNotFound,
   type KubeClient,
   type KubeObject,
@@ -35,14 +36,17 @@ export class PolicyWatches {
   readonly #informers: { live(): Promise<void>; stop(): Promise<void> }[] = [];
   readonly #options: { readonly client: KubeClient; readonly clock: Clock };
   readonly #handlers: WatchHandlers;
-  readonly #pods: Informer<Pod>;
+  readonly #pods: Informer<Pod, 'address'>;
 
   /** Begins at once. @param nodeName whose pods. */
   constructor(options: { client: KubeClient; clock: Clock }, nodeName: string, handlers: WatchHandlers) {
     this.#options = options;
     this.#handlers = handlers;
     const fieldSelector = `spec.nodeName=${nodeName}`;
-    this.#pods = this.#follow<Pod>('/api/v1/pods', handlers.pod, fieldSelector);
+    this.#pods = this.#follow<Pod, 'address'>('/api/v1/pods', handlers.pod, {
+      fieldSelector,
+      indexes: { address: ({ spec, status }) => (spec?.hostNetwork || !status?.podIP ? [] : [status.podIP]) },
+    });
     const namespaces = this.#follow<Namespace>('/api/v1/namespaces', handlers.namespace);
     this.synced = Promise.all([
       this.#pods.synced,
@@ -58,8 +62,9 @@ export class PolicyWatches {
     return this.#pods.get(key);
   }
 
-  pods(): Pod[] {
-    return this.#pods.list();
+  /** The pod of the node that has an address of its own. */
+  podAt(address: string): Pod | undefined {
+    return this.#pods.by('address', address)[0];
   }
 
   /** Resolves when the API server tells of all changes again, which it is asked for at once when it did not. */
@@ -72,14 +77,14 @@ export class PolicyWatches {
     await Promise.all(this.#informers.map((informer) => informer.stop()));
   }
 
-  #follow<T extends KubeObject>(
+  #follow<T extends KubeObject, I extends string = never>(
     path: string,
     handler: (old: T | undefined, now: T | undefined) => void,
-    fieldSelector?: string,
-  ): Informer<T> {
+    how: Pick<InformerOptions<T, I>, 'fieldSelector' | 'indexes'> = {},
+  ): Informer<T, I> {
     const { client } = this.#options;
     const { error: onError } = this.#handlers;
-    const informer = new Informer<T>({ client, path, onError, ...(fieldSelector && { fieldSelector }) });
+    const informer = new Informer<T, I>({ client, path, onError, ...how });
     this.#informers.push(informer);
     informer.onChange(handler);
     return informer;
