@@ -27,6 +27,8 @@ export type SetContent = {
 
 /** A class in the kernel; before it is whole no set may use it. */
 type Held = { readonly id: number; users: number; isWhole: boolean };
+/** A decision that classes in the kernel have, by its number there. */
+type Numbered = { readonly number: number; classes: number };
 
 /** There are more entries than a map takes. */
 export class MapFullError extends Error {
@@ -39,10 +41,12 @@ export class RuleMaps {
   readonly #peers: BpfMap<PeerKey, number>;
   readonly #verdicts: BpfMap<VerdictKey, RuleVerdict>;
   readonly #held = new Map<PortClass, Held>();
-  readonly #rules: (RuleRef | undefined)[] = [undefined];
-  readonly #numbers = new Map<string, number>();
+  readonly #rules = new Map<number, RuleRef>();
+  readonly #numbers = new Map<string, Numbered>();
   readonly #abort = new AbortController();
   #nextClass = 1;
+  /** None is given twice: what still speaks of one that has gone is not to name another. 0 is no rule. */
+  #nextNumber = 1;
   #used = { peers: 0, verdicts: 0 };
   #burials: Promise<void> = Promise.resolve();
   readonly #onRoom: () => void;
@@ -56,7 +60,7 @@ export class RuleMaps {
 
   /** By the number that it has in the kernel. */
   rule(number: number): RuleRef | undefined {
-    return this.#rules[number];
+    return this.#rules.get(number);
   }
 
   get usage(): Omit<Usage, 'pods'> {
@@ -145,6 +149,7 @@ export class RuleMaps {
       held = { id: this.#nextClass++, users: 0, isWhole: false };
       this.#held.set(portClass, held);
       this.#used.verdicts += portClass.entries.length;
+      this.#number(portClass);
     }
     held.users++;
     if (held.isWhole) return;
@@ -153,7 +158,7 @@ export class RuleMaps {
       this.#verdicts.updateAll(
         entries.map(({ decision, ...key }) => [
           { portClass: id, ...key },
-          { rule: this.#numberOf(decision), allows: decision.verdict === 'allow' },
+          { rule: this.#numbers.get(decisionKey(decision))!.number, allows: decision.verdict === 'allow' },
         ]),
       );
       yield;
@@ -173,6 +178,7 @@ export class RuleMaps {
         yield;
       }
       this.#used.verdicts -= one.entries.length;
+      this.#unnumber(one);
     }
   }
 
@@ -194,16 +200,27 @@ export class RuleMaps {
       });
   }
 
-  #numberOf(decision: Decision): number {
-    const key = decisionKey(decision);
-    let number = this.#numbers.get(key);
-    if (number === undefined) {
-      number = this.#rules.push(decision.by) - 1;
-      this.#numbers.set(key, number);
+  #number(portClass: PortClass): void {
+    for (const [key, { by }] of decisionsOf(portClass)) {
+      const known = this.#numbers.get(key) ?? { number: this.#nextNumber++, classes: 0 };
+      known.classes++;
+      this.#numbers.set(key, known);
+      this.#rules.set(known.number, by);
     }
-    return number;
+  }
+
+  #unnumber(portClass: PortClass): void {
+    for (const key of decisionsOf(portClass).keys()) {
+      const known = this.#numbers.get(key)!;
+      if (--known.classes > 0) continue;
+      this.#numbers.delete(key);
+      this.#rules.delete(known.number);
+    }
   }
 }
+
+const decisionsOf = ({ entries }: PortClass): Map<string, Decision> =>
+  new Map(entries.map(({ decision }) => [decisionKey(decision), decision]));
 
 function* batches<T>(items: readonly T[]): Generator<readonly T[]> {
   for (let from = 0; from < items.length; from += BATCH) yield items.slice(from, from + BATCH);
