@@ -11,6 +11,7 @@ import {
   attachTcx,
   attachTracepoint,
   attachXdp,
+  BpfError,
   BpfMap,
   type BpfObject,
   detachClsact,
@@ -312,6 +313,10 @@ test('packets meet programs by XDP, and none gets past a replacement', async (t)
   await replaced((turn) => link.update(object.program(turn % 2 ? 'sink' : 'mark')));
   link.detach();
   assert.equal(isAnswered(), true);
+  // Of what does not fit the kernel's age is not to blame.
+  const misfit = (error: Error) => error instanceof BpfError && !error.message.includes('needs kernel');
+  assert.throws(() => attachXdp(object.program('count'), on, 'generic'), misfit);
+  if (hasFeature('tcx')) assert.throws(() => attachTcx(object.program('mark'), on, 'ingress'), misfit);
 });
 
 test('tracepoints and functions of the kernel run programs; a link that is pinned outlives its file descriptor', (t) => {

@@ -1,9 +1,11 @@
 import type { NetNamespace } from '@enid/linux';
 import { BpfError } from '../errors.ts';
+import { type FeatureName, requireFeature } from '../features.ts';
 import { attachTypes, type LinkType, linkTypes } from '../kinds.ts';
 import type { Program } from '../loader/program.ts';
 import { Attr, bpf, Handle, objectInfo, openPinned } from '../syscalls.ts';
 
+const EINVAL = 22;
 const BPF_F_REPLACE = 4;
 const BPF_F_BEFORE = 8;
 const BPF_F_AFTER = 16;
@@ -75,7 +77,7 @@ export type TcxPlace =
 
 /**
  * Attaches a program of type sched_cls by TCX. It lets a packet on to the next program by returning -1 (TCX_NEXT).
- * @throws {BpfError} EINVAL on kernels before 6.6, where {@link attachClsact} is the way.
+ * @throws {BpfError} on kernels before 6.6, where {@link attachClsact} is the way.
  */
 export function attachTcx(
   program: Program,
@@ -90,23 +92,23 @@ export function attachTcx(
     const [side, anchor] = 'before' in place ? [BPF_F_BEFORE, place.before] : [BPF_F_AFTER, place.after];
     attr.u32(12, side | (anchor instanceof Link ? BPF_F_LINK : 0)).u32(16, anchor.fd);
   }
-  return create(attr, on, `${program.name} on interface ${on.ifindex}`, 'TCX needs kernel 6.6');
+  return create(attr, on, `${program.name} on interface ${on.ifindex}`, 'tcx');
 }
 
 /** Attaches an XDP program; `generic` works on every kind of interface, `native` in its driver. */
 export function attachXdp(program: Program, on: Interface, mode?: 'generic' | 'native'): Link {
   const flags = mode === 'generic' ? 2 : mode === 'native' ? 4 : 0;
   const attr = new Attr().u32(0, program.fd).u32(4, on.ifindex).u32(8, attachTypes.xdp).u32(12, flags);
-  return create(attr, on, `${program.name} on interface ${on.ifindex}`, 'XDP links need kernel 5.9');
+  return create(attr, on, `${program.name} on interface ${on.ifindex}`, 'xdpLinks');
 }
 
-function create(attr: Attr, { ns }: Interface, subject: string, needs: string): Link {
+function create(attr: Attr, { ns }: Interface, subject: string, feature: FeatureName): Link {
   const make = () => {
     try {
       return new Link(bpf('BPF_LINK_CREATE', attr, subject));
     } catch (error) {
-      if (error instanceof BpfError && error.errno === 22)
-        throw new BpfError('BPF_LINK_CREATE', error.errno, subject, needs);
+      // The same error is of a program that does not fit.
+      if (error instanceof BpfError && error.errno === EINVAL) requireFeature(feature);
       throw error;
     }
   };
