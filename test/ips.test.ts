@@ -2,11 +2,14 @@
 import assert from 'node:assert/strict';
 import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { DescribeNetworkInterfacesCommand, type EC2Client } from '@aws-sdk/client-ec2';
 import type { AddressMap } from '@enid/agent';
 import { cidrOf, contains, type Ipv4, parseIpv4Cidr } from '@enid/ip';
 import type { List, Pod } from '@enid/kube';
 import { until } from '../packages/lab/src/base/until.ts';
+import { ec2Client } from '../packages/lab/src/lab/ec2.ts';
 import { labUp, run, start, tracesOf } from './enid.ts';
 import { GIVEN } from './given.ts';
 import { type Station, Stations } from './stations.ts';
@@ -15,6 +18,8 @@ const NAME = 'ipstest';
 const NAMESPACE = NAME;
 
 let stations: Stations;
+/** Of the lab. */
+let ec2: EC2Client | undefined;
 let nodes: string[];
 let node: string;
 /** The agent's pod there. */
@@ -24,8 +29,9 @@ let host: Station;
 
 before(async () => {
   if (!GIVEN) {
-    const { kubernetes } = await labUp(NAME, '--nodes', '1', '--set', 'ENABLE_PREFIX_DELEGATION=true');
-    process.env.KUBECONFIG = kubernetes!.kubeconfig;
+    const lab = await labUp(NAME, '--nodes', '1', '--set', 'ENABLE_PREFIX_DELEGATION=true');
+    process.env.KUBECONFIG = lab.kubernetes!.kubeconfig;
+    ec2 = ec2Client({ ec2Endpoint: lab.ec2Endpoint!, region: 'us-east-1' });
   }
   stations = new Stations(process.env.KUBECONFIG!);
   [node] = (await stations.nodes(1)) as [string];
@@ -45,6 +51,7 @@ before(async () => {
 after(async () => {
   if (GIVEN) await stations?.remove(NAMESPACE);
   stations?.[Symbol.dispose]();
+  ec2?.destroy();
   if (GIVEN) return;
   await run('lab', 'down', '--name', NAME);
   assert.deepEqual(tracesOf(NAME), []);
@@ -175,6 +182,49 @@ test('a prefix that is cordoned is given to nobody and keeps whom it has', async
   const elsewhere = await ips('cordon', '192.0.2.0/28');
   assert.deepEqual([elsewhere.status, elsewhere.stdout], [1, '']);
   assert.match(elsewhere.stderr, /no pod address of this node is in 192\.0\.2\.0\/28/);
+});
+
+test('a prefix goes back to EC2 by hand when no pod has a part of it, and is not missed', async (t) => {
+  const { mode } = await mapOf();
+  if (mode !== 'prefix') return t.skip('needs agents in prefix mode');
+  const used = blockOf(await runPod('tenant'));
+  const refused = await ips('release', used);
+  assert.equal(refused.status, 1);
+  assert.match(
+    refused.stderr,
+    /held by ipstest\/tenant, and its sandbox is in the kernel.*: delete the pods?;/,
+  );
+  const prefixes = ({ enis }: AddressMap) =>
+    enis.flatMap(({ slots }) => slots.flatMap((slot) => (slot.kind === 'prefix' ? [slot] : [])));
+  const isFree = ({ addresses }: { addresses: readonly { state: string }[] }) =>
+    addresses.every(({ state }) => state === 'warm');
+  const free = (map: AddressMap) => prefixes(map).filter(isFree);
+  const cordon = (block: string) => {
+    t.after(() => ips('uncordon', block));
+    return ips('cordon', block);
+  };
+  // With those of pods put aside, the pool has another: one, as WARM_PREFIX_TARGET says.
+  for (const each of prefixes(await mapOf())) if (!isFree(each)) await cordon(each.cidr);
+  const { cidr } = free(await until(mapOf, (map) => free(map).length === 1, 'a free prefix', 60_000))[0]!;
+  assert.match((await ips('release', cidr)).stderr, /cordon it first/);
+  await cordon(cidr);
+  const replaced = await until(mapOf, (map) => free(map).length === 1, 'another in its place');
+  const released = await ips('release', cidr);
+  assert.equal(released.stdout.trim(), `${cidr} is given back to EC2`, released.stderr);
+  const left = prefixes(replaced)
+    .map((each) => each.cidr)
+    .filter((each) => each !== cidr);
+  await sleep(2_000); // The pool has looked again since.
+  assert.deepEqual(
+    prefixes(await mapOf()).map((each) => each.cidr),
+    left,
+  );
+  if (!ec2) return;
+  const { NetworkInterfaces } = await ec2.send(new DescribeNetworkInterfacesCommand({}));
+  const inEc2 = NetworkInterfaces!.flatMap(({ Ipv4Prefixes = [] }) =>
+    Ipv4Prefixes.map(({ Ipv4Prefix }) => Ipv4Prefix!),
+  );
+  assert.deepEqual(inEc2.sort(), left.sort());
 });
 
 test('an address is taken from a pod that lives only by force, and then cuts it off', async () => {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
-import { parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import { addressAt, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import { addSlots, dropEni, type Pool, prefixSlotOf } from '@enid/ipam';
 import { pino } from 'pino';
 import { type AddressMap, addressMap } from './address-map.ts';
@@ -40,7 +40,7 @@ async function node(t: TestContext, env: NodeJS.ProcessEnv = {}) {
   const path = controlSocket({}, join(folder, 'enid.sock'));
   const forgotten: SandboxKey[] = [];
   const server = await serveControl(path, {
-    ...{ pool, map, log },
+    ...{ pool, map, clock, log },
     plugin: {
       isBusy: ({ containerId }) => containerId === 'busy',
       forget: async (key) => {
@@ -67,7 +67,7 @@ async function node(t: TestContext, env: NodeJS.ProcessEnv = {}) {
     });
     return { status, ...JSON.parse(answer) };
   };
-  return { clock, cloud, pool, start, map, path, post, gone, forgotten };
+  return { clock, cloud, session, pool, start, map, path, post, gone, forgotten };
 }
 
 const states = (map: AddressMap) =>
@@ -215,26 +215,138 @@ test('an address is taken only from a sandbox that is gone, unless by force; it 
   const { address } = await pool.assign(keyOf('a'), pods);
   const { address: known } = await pool.assign(keyOf('known'), {});
   const { address: busy } = await pool.assign(keyOf('busy'), {});
-  const refused = await post('release', { address });
+  const refused = await post('release', { block: address });
   assert.equal(refused.status, 409);
   assert.match(
     refused.error,
     /held by shop\/web, and its sandbox is in the kernel: delete the pod; or use --force/,
   );
   for (const id of ['a', 'known', 'busy']) gone.add(id);
-  assert.match((await post('release', { address: known })).error, /the container runtime has its sandbox/);
-  assert.match((await post('release', { address: busy })).error, /at this moment/);
+  assert.match((await post('release', { block: known })).error, /the container runtime has its sandbox/);
+  assert.match((await post('release', { block: busy })).error, /at this moment/);
   gone.add('no runtime');
-  assert.match((await post('release', { address })).error, /cannot be asked \(connection refused\)/);
+  assert.match((await post('release', { block: address })).error, /cannot be asked \(connection refused\)/);
   gone.delete('no runtime');
   assert.deepEqual(forgotten, []);
-  assert.equal((await post('release', { address })).wasAlive, false);
+  assert.deepEqual((await post('release', { block: address })).released, [
+    { address, namespace: 'shop', pod: 'web', containerId: 'a', wasAlive: false },
+  ]);
   assert.deepEqual(forgotten, [keyOf('a')]);
   assert.notEqual((await pool.assign(keyOf('next'), {})).address, address);
-  assert.equal((await post('release', { address: known, force: true })).wasAlive, true);
+  const { released } = await post('release', { block: known, force: true });
+  assert.deepEqual([released[0].address, released[0].wasAlive], [known, true]);
   assert.equal(pool.lookup(keyOf('known')), undefined);
   assert.match(
-    (await post('release', { address: parseIpv4('192.0.2.1') })).error,
+    (await post('release', { block: parseIpv4('192.0.2.1') })).error,
     /no pod address of this node/,
   );
+});
+
+/** A node with prefixes, and its first, of which three pods hold addresses. */
+async function nodeWithPrefix(t: TestContext) {
+  const made = await node(t, { ENABLE_PREFIX_DELEGATION: 'true' });
+  const { clock, pool, cloud, gone } = made;
+  const pods = ['a', 'b', 'c'];
+  for (const pod of pods) await pool.assign(keyOf(pod), { k8sPodNamespace: 'shop', k8sPodName: pod });
+  await clock.advance(10_000);
+  const prefixes = () => cloud.enis.get('eni-primary')!.prefixes;
+  const asked = () => cloud.calls.filter((call) => call === 'AssignPrivateIpAddresses').length;
+  const die = (...dead: string[]) => {
+    for (const pod of dead) gone.add(pod);
+  };
+  return { ...made, prefix: prefixes()[0]!, prefixes, asked, die };
+}
+
+test('a prefix is released from all of its pods or from none, and goes back to EC2 when it is cordoned and has rested', async (t) => {
+  const { clock, pool, map, post, prefix, prefixes, asked, die } = await nodeWithPrefix(t);
+  die('b');
+  const refused = await post('release', { block: prefix });
+  assert.equal(refused.status, 409);
+  assert.match(
+    refused.error,
+    /^\S+ is held by shop\/a, and its sandbox is in the kernel; \S+ is held by shop\/c, and its sandbox is in the kernel: delete the pods; or use --force/,
+  );
+  assert.equal(pool.assignments().length, 3);
+
+  die('a', 'c');
+  await post('cordon', { block: prefix });
+  await clock.advance(10_000);
+  const taken = await post('release', { block: prefix });
+  const names = taken.released.map(({ pod, wasAlive }: { pod: string; wasAlive: boolean }) => [
+    pod,
+    wasAlive,
+  ]);
+  assert.deepEqual(names.sort(), [
+    ['a', false],
+    ['b', false],
+    ['c', false],
+  ]);
+  assert.deepEqual([taken.givenBack, pool.assignments()], [[], []]);
+  assert.equal(Date.parse(taken.restsUntil), clock.now() + 30_000);
+  const resting = await post('release', { block: prefix });
+  assert.equal(resting.status, 409);
+  assert.match(resting.error, new RegExp(`rests until ${taken.restsUntil}: release it again then`));
+
+  await clock.advance(30_000);
+  assert.ok(prefixes().includes(prefix), 'the pool gave it back by itself');
+  const before = asked();
+  const { status, givenBack, restsUntil } = await post('release', { block: prefix });
+  assert.deepEqual([status, givenBack, restsUntil], [200, [prefix], undefined]);
+  assert.ok(!prefixes().includes(prefix));
+  // Neither does the pool fetch another in its place, nor what metadata still shows bring it back.
+  await clock.advance(200_000);
+  assert.equal(asked(), before);
+  const { counts, enis } = await map();
+  assert.deepEqual([counts.cordoned, counts.warm], [0, 16]);
+  assert.ok(enis.every(({ slots }) => slots.every((slot) => slot.kind === 'prefix' && slot.cidr !== prefix)));
+});
+
+test('what is free goes back to EC2 by hand only when it is cordoned, and a prefix only as a whole', async (t) => {
+  const { pool, post, prefix, prefixes } = await nodeWithPrefix(t);
+  const free = prefixes()[1]!;
+  const uncordoned = await post('release', { block: free });
+  assert.deepEqual([uncordoned.status, prefixes().length], [409, 2]);
+  assert.match(uncordoned.error, /the pool counts on it: cordon it first/);
+  const part = addressAt(prefix, 9);
+  await post('cordon', { block: part });
+  const refused = await post('release', { block: part });
+  assert.equal(refused.status, 409);
+  assert.match(refused.error, new RegExp(`only with all of ${prefix}: cordon and release that`));
+  // Of a wide block, what is cordoned and free; what is held is not touched, but with force.
+  await post('cordon', { block: free });
+  assert.equal((await post('release', { block: '10.0.0.0/16' })).status, 409);
+  assert.deepEqual((await post('release', { block: free })).givenBack, [free]);
+  assert.equal(pool.assignments().length, 3);
+});
+
+test('a free secondary address goes back to EC2; what EC2 does not take is found again, and is cordoned still', async (t) => {
+  const { clock, cloud, session, pool, post, map } = await node(t, { WARM_IP_TARGET: '2' });
+  const carried = () => cloud.enis.get('eni-primary')!.addresses;
+  const [first] = carried();
+  await post('cordon', { block: first! });
+  await clock.advance(10_000);
+  assert.equal(carried().length, 3, 'another was fetched in its place');
+  session.grant = () => 0;
+  const failed = await post('release', { block: first! });
+  assert.equal(failed.status, 500);
+  await clock.advance(200_000);
+  assert.ok(carried().includes(first!));
+  assert.equal((await map()).counts.cordoned, 1);
+  session.grant = (count) => count;
+  assert.deepEqual((await post('release', { block: first! })).givenBack, [first]);
+  await clock.advance(200_000);
+  assert.deepEqual(
+    [carried().length, carried().includes(first!), pool.view.pool.cordoned],
+    [2, false, [`${first}/32`]],
+  );
+});
+
+test('where others provide addresses, none is given back', async (t) => {
+  const { post, pool } = await node(t, { DISABLE_NETWORK_RESOURCE_PROVISIONING: 'true' });
+  assert.equal(pool.view.pool.enis[0]!.slots.length, 0);
+  await assert.rejects(
+    pool.giveBack([parseIpv4('10.0.0.9')]),
+    /DISABLE_NETWORK_RESOURCE_PROVISIONING leaves/,
+  );
+  assert.equal((await post('release', { block: '10.0.0.9' })).status, 404);
 });

@@ -1,14 +1,23 @@
 /**
- * What an operator does by hand: addresses are put aside, and taken from pods that are gone. Served on a unix socket of mode
+ * What an operator does by hand: addresses are put aside, taken from pods that are gone, and given back to EC2. Served on a unix socket of mode
  * 0600, so for root alone, and never on a port.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { contains, type Ipv4, type Ipv4Cidr, networkOf, parseIpv4, parseIpv4Cidr } from '@enid/ip';
-import { addressesOf, eniOf } from '@enid/ipam';
+import { contains, type Ipv4Cidr, networkOf, parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import {
+  addressesIn,
+  addressesOf,
+  coolingUntil,
+  isCordonedSlot,
+  isPutAside,
+  type Slot,
+  slotKey,
+} from '@enid/ipam';
 import { z } from 'zod';
 import type { AddressMap } from './address-map.ts';
+import type { Clock } from './clock.ts';
 import type { CniPlugin } from './cni/plugin.ts';
 import { withoutSandbox } from './cni/sandboxes/kernel.ts';
 import { HttpService } from './http.ts';
@@ -30,7 +39,7 @@ class Refusal extends Error {
 }
 
 export type ControlOptions = {
-  readonly pool: Pick<WarmPool, 'view' | 'assignments' | 'cordon' | 'uncordon'>;
+  readonly pool: Pick<WarmPool, 'view' | 'assignments' | 'cordon' | 'uncordon' | 'giveBack'>;
   readonly map: () => Promise<AddressMap>;
   /** Where network policies are enforced. */
   readonly policies?: PolicyControl | undefined;
@@ -39,6 +48,7 @@ export type ControlOptions = {
 
 export type ControlSeams = ControlOptions & {
   readonly plugin: Pick<CniPlugin, 'forget' | 'isBusy'>;
+  readonly clock: Clock;
   /** The ids of the runtime's sandboxes; undefined when there is no runtime to ask. */
   readonly runtime: () => Promise<ReadonlySet<string> | undefined>;
   /** Of these, the assignments whose sandbox the kernel does not have. */
@@ -120,7 +130,7 @@ function policiesOf({ policies }: ControlSeams): PolicyControl {
 }
 
 const Block = z.object({ block: z.string() });
-const Release = z.object({ address: z.string(), force: z.boolean().default(false) });
+const Release = z.object({ block: z.string(), force: z.boolean().default(false) });
 
 function read<T>(schema: z.ZodType<T>, body: string): T {
   try {
@@ -171,38 +181,111 @@ async function uncordon(text: string, { pool, log }: ControlSeams): Promise<obje
   };
 }
 
-async function release({ address: text, force }: { address: string; force: boolean }, seams: ControlSeams) {
-  const { pool, plugin, log } = seams;
-  const address: Ipv4 = parse(parseIpv4, text);
-  const held = pool.assignments().find((each) => each.address === address);
-  if (!held) {
-    const known = eniOf(pool.view.pool, address) ? 'no pod holds it' : 'it is no pod address of this node';
-    throw new Refusal(404, `${address} cannot be released: ${known}`);
-  }
-  const { key, metadata } = held;
-  const { k8sPodNamespace: namespace = '', k8sPodName: pod = '' } = metadata;
-  const who = pod ? `${namespace}/${pod}` : key.containerId;
-  if (plugin.isBusy(key))
-    throw new Refusal(409, `${who} is being added or deleted at this moment: look again in a few seconds`);
-  const alive = await whyAlive(held, seams);
-  if (alive && !force) {
-    const wayOut = 'delete the pod; or use --force, which cuts it off from the network';
-    throw new Refusal(409, `${address} is held by ${who}, and ${alive}: ${wayOut}`);
-  }
-  if (pool.assignments().find((each) => each.address === address)?.key.containerId !== key.containerId)
-    throw new Refusal(409, `${address} has just been released by somebody else`);
-  await plugin.forget(key);
-  log.warn({ address, ...key, ...metadata, force, alive: alive !== undefined }, 'released by hand');
-  return { address, namespace, pod, containerId: key.containerId, wasAlive: alive !== undefined };
+/**
+ * Takes the addresses of the block from sandboxes that are gone, and gives back to EC2 what of it is cordoned and at rest no
+ * more. What is not cordoned stays: the pool counts on it, and would fetch it anew.
+ */
+async function release({ block: text, force }: { block: string; force: boolean }, seams: ControlSeams) {
+  const block = blockOf(text);
+  const released = await takeBack(block, force, seams);
+  const { pool, log } = seams;
+  const slots = pool.view.pool.enis
+    .flatMap((eni) => (eni.leaving ? [] : eni.slots))
+    .filter((slot) => isWithin(block, slot));
+  const cordoned = slots.filter((slot) => isCordonedSlot(pool.view.pool, slot));
+  const now = seams.clock.now();
+  const rest = cordoned.flatMap(addressesIn).map((address) => coolingUntil(pool.view.pool, address, now));
+  const until = Math.max(...rest.map((time) => time ?? 0), 0);
+  const idle = cordoned.filter((slot) => isPutAside(pool.view.pool, slot, now));
+  const givenBack = idle.length > 0 ? await pool.giveBack(idle.map(slotKey)) : [];
+  if (givenBack.length > 0) log.warn({ block, givenBack }, 'given back to EC2 by hand');
+  const restsUntil = until > 0 ? new Date(until).toISOString() : undefined;
+  if (released.length + givenBack.length === 0) throw whyKept(block, slots, restsUntil, seams);
+  return { block, released, givenBack, ...(restsUntil && { restsUntil }) };
 }
 
-/** What shows that the sandbox may still be there; undefined when it is gone. */
-async function whyAlive(held: Assignment, seams: ControlSeams): Promise<string | undefined> {
-  const { runtime, kernel = withoutSandbox } = seams;
-  if (kernel([held]).length === 0) return 'its sandbox is in the kernel';
-  try {
-    return (await runtime())?.has(held.key.containerId) ? 'the container runtime has its sandbox' : undefined;
-  } catch (error) {
-    return `the container runtime cannot be asked (${(error as Error).message})`;
+/** Why there is nothing to release, and the way out. @param slots those within the block. */
+function whyKept(
+  block: Ipv4Cidr,
+  slots: readonly Slot[],
+  restsUntil: string | undefined,
+  { pool }: ControlSeams,
+): Refusal {
+  const what = block.endsWith('/32') ? networkOf(block) : block;
+  const kept = (status: number, why: string) => new Refusal(status, `${what} cannot be released: ${why}`);
+  const overlaps = (slot: Slot) => addressesIn(slot).some((address) => contains(block, address));
+  const eni = pool.view.pool.enis.find((each) => each.slots.some(overlaps));
+  if (!eni) return kept(404, 'it is no pod address of this node');
+  if (eni.leaving) return kept(409, `it is on its way back to EC2, with ${eni.id}`);
+  if (restsUntil)
+    return kept(409, `no pod holds it, and it rests until ${restsUntil}: release it again then`);
+  if (slots.length === 0)
+    return kept(
+      409,
+      `no pod holds it, and it goes back to EC2 only with all of ${slotKey(eni.slots.find(overlaps)!)}: cordon and release that`,
+    );
+  return kept(
+    409,
+    'no pod holds it, and the pool counts on it: cordon it first, so that others come in its place, then release it',
+  );
+}
+
+const isWithin = (block: Ipv4Cidr, slot: Slot): boolean =>
+  addressesIn(slot).every((address) => contains(block, address));
+
+/** Takes the addresses of the block from their holders: from all or from none. */
+async function takeBack(block: Ipv4Cidr, force: boolean, seams: ControlSeams): Promise<object[]> {
+  const { pool, plugin, log } = seams;
+  const held = pool.assignments().filter(({ address }) => contains(block, address));
+  const busy = held.find(({ key }) => plugin.isBusy(key));
+  if (busy)
+    throw new Refusal(
+      409,
+      `${nameOf(busy)} is being added or deleted at this moment: look again in a few seconds`,
+    );
+  const alive = await living(held, seams);
+  if (alive.size > 0 && !force) {
+    const who = [...alive].map(([each, why]) => `${each.address} is held by ${nameOf(each)}, and ${why}`);
+    const wayOut =
+      alive.size === 1
+        ? 'delete the pod; or use --force, which cuts it off from the network'
+        : 'delete the pods; or use --force, which cuts them off from the network';
+    throw new Refusal(409, `${who.join('; ')}: ${wayOut}`);
   }
+  const released: object[] = [];
+  for (const each of held) {
+    const { key, address, metadata } = each;
+    // Somebody else may have released it meanwhile.
+    const holder = pool.assignments().find((other) => other.address === address);
+    if (holder?.key.containerId !== key.containerId) continue;
+    await plugin.forget(key);
+    const wasAlive = alive.has(each);
+    log.warn({ address, ...key, ...metadata, force, alive: wasAlive }, 'released by hand');
+    const { k8sPodNamespace: namespace = '', k8sPodName: pod = '' } = metadata;
+    released.push({ address, namespace, pod, containerId: key.containerId, wasAlive });
+  }
+  return released;
+}
+
+const nameOf = ({ key, metadata: { k8sPodNamespace = '', k8sPodName } }: Assignment): string =>
+  k8sPodName ? `${k8sPodNamespace}/${k8sPodName}` : key.containerId;
+
+/** Those whose sandbox may still be there, each with what shows it. */
+async function living(
+  held: readonly Assignment[],
+  { runtime, kernel = withoutSandbox }: ControlSeams,
+): Promise<ReadonlyMap<Assignment, string>> {
+  const gone = kernel(held);
+  const alive = new Map<Assignment, string>();
+  for (const each of held) if (!gone.includes(each)) alive.set(each, 'its sandbox is in the kernel');
+  if (gone.length === 0) return alive;
+  try {
+    const sandboxes = await runtime();
+    for (const each of gone)
+      if (sandboxes?.has(each.key.containerId)) alive.set(each, 'the container runtime has its sandbox');
+  } catch (error) {
+    const why = `the container runtime cannot be asked (${(error as Error).message})`;
+    for (const each of gone) alive.set(each, why);
+  }
+  return alive;
 }

@@ -10,9 +10,11 @@ import {
   countsOf,
   emptyPool,
   isFree,
+  isPutAside,
   putEni,
   release,
   uncordon,
+  withdraw,
 } from './pool.ts';
 import { explainRefusal } from './refusal.ts';
 
@@ -44,6 +46,19 @@ test('cordoned addresses are counted for themselves, are replaced, and are not g
   assert.deepEqual(planned(pool), [{ kind: 'assign-addresses', eniId: 'eni-0', count: 2 }]);
   const one = cordon(four, block('10.0.0.7/32'));
   assert.deepEqual(planned(one), [{ kind: 'unassign-addresses', eniId: 'eni-0', addresses: [at(6)] }]);
+});
+
+test('what is cordoned goes by hand alone, when nobody holds it and it does not rest, and nothing comes in its place', () => {
+  const held = assign(four, keyOf('a'), {}, NOW)!;
+  const pool = cordon(held.pool, block('10.0.0.4/31'));
+  const byHand = (of: typeof four, now: number) => withdraw(of, 'eni-0', [4, 5, 6].map(at), now, isPutAside);
+  assert.deepEqual(withdraw(pool, 'eni-0', [at(5)], NOW).withdrawn, [], 'by plan');
+  assert.deepEqual(byHand(pool, NOW).withdrawn, [at(5)], 'held, and not cordoned');
+  const resting = release(pool, keyOf('a'), NOW).pool;
+  assert.deepEqual(byHand(resting, NOW + 29_999).withdrawn, [at(5)], 'rests');
+  const gone = byHand(resting, NOW + 30_000);
+  assert.deepEqual(gone.withdrawn, [at(4), at(5)]);
+  assert.deepEqual([planned(resting, NOW + 30_000), planned(gone.pool, NOW + 30_000)], [[], []]);
 });
 
 test('uncordoning a block frees those within it, and none that reaches beyond', () => {

@@ -148,13 +148,28 @@ export function isCordoned<A extends Ip>({ cordoned }: Pool<A>, address: A): boo
 }
 
 export function isFree<A extends Ip>(pool: Pool<A>, address: A, now: number): boolean {
-  const idle = !pool.allocations.has(address) && coolingUntil(pool, address, now) === undefined;
-  return idle && !isCordoned(pool, address);
+  return isIdle(pool, address, now) && !isCordoned(pool, address);
 }
+
+const isIdle = <A extends Ip>(pool: Pool<A>, address: A, now: number): boolean =>
+  !pool.allocations.has(address) && coolingUntil(pool, address, now) === undefined;
 
 /** Whether nobody holds an address of the slot, and none of them rests or is cordoned: only then can EC2 have it back. */
 export function isFreeSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): boolean {
   return addressesIn(slot).every((address) => isFree(pool, address, now));
+}
+
+/**
+ * Whether all of the slot is cordoned, nobody holds an address of it, and none rests: then an operator may give it back. The
+ * pool has long done without it.
+ */
+export function isPutAside<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): boolean {
+  return isCordonedSlot(pool, slot) && addressesIn(slot).every((address) => isIdle(pool, address, now));
+}
+
+/** Whether an operator has put all of the slot aside. */
+export function isCordonedSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>): boolean {
+  return addressesIn(slot).every((address) => isCordoned(pool, address));
 }
 
 /** Whether the pool counts on the slot: it is of the pool's kind, on an ENI that stays. Others drain. */
@@ -338,8 +353,8 @@ export function addAddresses<A extends Ip>(pool: Pool<A>, id: string, addresses:
 
 /**
  * Takes slots off the ENI before EC2 is asked to unassign them, so that nobody gets an address of them meanwhile.
- * Those of which an address is assigned or rests stay.
  * @param keys addresses and blocks.
+ * @param mayGo which of them do; others, of which an address is assigned or rests, stay.
  * @returns the pool and what may be unassigned.
  */
 export function withdraw<A extends Ip>(
@@ -347,12 +362,13 @@ export function withdraw<A extends Ip>(
   id: string,
   keys: readonly SlotKey<A>[],
   now: number,
+  mayGo: typeof isFreeSlot<A> = isFreeSlot,
 ): { pool: Pool<A>; withdrawn: SlotKey<A>[] } {
   const eni = pool.enis.find((candidate) => candidate.id === id);
   const slots = new Map(eni?.slots.map((slot) => [slotKey(slot), slot]));
   const withdrawn = keys.filter((key) => {
     const slot = slots.get(key);
-    return slot !== undefined && isFreeSlot(pool, slot, now);
+    return slot !== undefined && mayGo(pool, slot, now);
   });
   const gone = new Set(withdrawn);
   const unassigned = new Map(pool.unassigned);

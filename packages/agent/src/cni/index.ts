@@ -68,6 +68,6 @@ export async function serveCni(options: CniOptions): Promise<AsyncDisposable> {
     return sandboxes && new Set(sandboxes.map(({ id }) => id));
   };
   stack.use(new SandboxUpkeep({ pool, plugin, runtime, clock, log }).start());
-  stack.use(await serveControl(sockets.control, { ...control, plugin, runtime }));
+  stack.use(await serveControl(sockets.control, { ...control, plugin, clock, runtime }));
   return stack.move();
 }

@@ -19,7 +19,7 @@ export class PoolEvents {
   }
 
   /** Runs a piece of work, counted while it lasts and when it fails. */
-  async track(kind: string, work: () => Promise<void>): Promise<void> {
+  async track(kind: string, work: () => Promise<unknown>): Promise<void> {
     add(this.inProgress, kind, 1);
     try {
       await work();

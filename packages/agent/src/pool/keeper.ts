@@ -194,7 +194,7 @@ export class PoolKeeper {
   }
 
   /** @returns whether it was done. */
-  async #decrease(shrink: () => Promise<void>): Promise<boolean> {
+  async #decrease(shrink: () => Promise<unknown>): Promise<boolean> {
     const { log } = this.#options;
     const { node, reconciler } = this.#hands;
     if (this.#unfit || this.#decreaseBackoff.pending(node.now)) return false;

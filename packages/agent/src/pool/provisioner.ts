@@ -4,6 +4,7 @@ import {
   addressesIn,
   addSlots,
   dropEni,
+  isFreeSlot,
   markLeaving,
   prefixSlotOf,
   type Slot,
@@ -129,13 +130,13 @@ export class Provisioner {
     }
   }
 
-  /** Gives addresses and prefixes back, those of them that nobody has by now. */
-  async unassign(id: string, keys: readonly SlotKey[]): Promise<void> {
+  /** Gives addresses and prefixes back, those of them that may go by now. @returns which did. */
+  async unassign(id: string, keys: readonly SlotKey[], mayGo = isFreeSlot): Promise<SlotKey[]> {
     const { ec2, log } = this.#options;
-    const { pool, withdrawn } = withdraw(this.#node.pool, id, keys, this.#node.now);
+    const { pool, withdrawn } = withdraw(this.#node.pool, id, keys, this.#node.now, mayGo);
     this.#node.pool = pool;
     this.#lastDecrease = this.#node.now;
-    if (withdrawn.length === 0) return;
+    if (withdrawn.length === 0) return [];
     faultPoint('slots-withdrawn');
     // When it fails they are still there: the next comparison with EC2 finds them.
     const prefixes = withdrawn.filter((key): key is Ipv4Cidr => key.includes('/'));
@@ -144,6 +145,7 @@ export class Provisioner {
     if (addresses.length > 0) await ec2.unassignAddresses(id, addresses);
     faultPoint('slots-unassigned');
     log.info({ eni: id, removed: withdrawn }, 'addresses unassigned from ENI');
+    return withdrawn;
   }
 
   /** Frees an ENI, or goes on with that where it came to a halt. */

@@ -12,10 +12,12 @@ import {
   assign,
   cordon,
   explainRefusal,
+  isPutAside,
   type Pool,
   type Refusal,
   release,
   revert,
+  type SlotKey,
   uncordon,
 } from '@enid/ipam';
 import { atMost } from '../clock.ts';
@@ -49,6 +51,8 @@ export class WarmPool implements AddressPool {
   readonly #node: NodePool;
   readonly #reconciler: Reconciler;
   readonly #keeper: PoolKeeper;
+  /** Absent without EC2. */
+  readonly #provisioner: Provisioner | undefined;
   readonly #checkpoint: CheckpointWriter;
   readonly #stop = new AbortController();
   #loop: Promise<void> = Promise.resolve();
@@ -67,6 +71,7 @@ export class WarmPool implements AddressPool {
     const hands = provisioner && housekeeping && { provisioner, housekeeping };
     this.#keeper = new PoolKeeper(options, { node, reconciler, ec2: hands }, signal);
     this.#node = node;
+    this.#provisioner = provisioner;
     this.#reconciler = reconciler;
     this.#checkpoint = new CheckpointWriter(store, () => encodeCheckpoint(node.pool));
   }
@@ -173,6 +178,24 @@ export class WarmPool implements AddressPool {
   /** Undoes {@link cordon} for all within the block. */
   uncordon(block: Ipv4Cidr): Promise<void> {
     return this.#putAside((pool) => uncordon(pool, block));
+  }
+
+  /**
+   * Gives EC2 back what is cordoned, and has been replaced by others when it was: the pool does not grow by it.
+   * @returns the addresses and prefixes that went: those that nobody holds, and that do not rest.
+   * @throws {AwsError} when EC2 refuses; then the pool finds them again later.
+   */
+  async giveBack(keys: readonly SlotKey[]): Promise<SlotKey[]> {
+    const { growth } = this.#keeper;
+    if (!this.#provisioner || growth.kind === 'disabled') {
+      const by = growth.kind === 'disabled' ? growth.by : 'ENABLE_IMDS_ONLY_MODE';
+      throw new Error(`${by} leaves it to others what ENIs carry: have EC2 unassign ${keys.join(', ')}`);
+    }
+    const gone: SlotKey[] = [];
+    for (const { id, leaving } of this.#node.pool.enis)
+      if (!leaving) gone.push(...(await this.#provisioner.unassign(id, keys, isPutAside)));
+    this.#node.notify();
+    return gone;
   }
 
   async #putAside(change: (pool: Pool) => Pool): Promise<void> {

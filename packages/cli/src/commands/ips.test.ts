@@ -150,7 +150,16 @@ test('what is done by hand goes to the socket, and a refusal is an error', async
   await serve(t, { path }, (url, body) => {
     calls.push([url, JSON.parse(body)]);
     if (url === '/v1/cordon') return { block: '10.0.0.16/28', addresses: 16, held: 1 };
-    return { status: 409, error: '10.0.0.16 is held by shop/web' };
+    if (JSON.parse(body).block === '10.0.0.16')
+      return { status: 409, error: '10.0.0.16 is held by shop/web' };
+    const released = {
+      address: '10.0.0.17',
+      namespace: 'shop',
+      pod: 'web',
+      containerId: 'c1',
+      wasAlive: true,
+    };
+    return { released: [released], givenBack: ['10.0.0.32/28'], restsUntil: '2026-01-01T12:00:30.000Z' };
   });
   const env = { ENID_CONTROL_SOCKET: path };
   const cordoned = await enid(['cordon', '10.0.0.16/28'], env);
@@ -162,7 +171,15 @@ test('what is done by hand goes to the socket, and a refusal is an error', async
   assert.deepEqual([refused.code, refused.stderr], [1, 'enid: 10.0.0.16 is held by shop/web\n']);
   assert.deepEqual(calls, [
     ['/v1/cordon', { block: '10.0.0.16/28' }],
-    ['/v1/release', { address: '10.0.0.16', force: false }],
+    ['/v1/release', { block: '10.0.0.16', force: false }],
+  ]);
+  const released = await enid(['release', '10.0.0.0/24', '--force'], env);
+  assert.deepEqual(calls.at(-1), ['/v1/release', { block: '10.0.0.0/24', force: true }]);
+  assert.match(released.stderr, /^enid: warning: shop\/web may still run, and has no network now/);
+  assert.deepEqual(released.stdout.trim().split('\n'), [
+    '10.0.0.17 is released: shop/web held it',
+    '10.0.0.32/28 is given back to EC2',
+    'what rests can go back to EC2 at 2026-01-01T12:00:30.000Z: release it again then',
   ]);
   const nobody = await enid(['uncordon', '10.0.0.16'], { ENID_CONTROL_SOCKET: join(folder, 'none.sock') });
   assert.match(nobody.stderr, /no agent listens on .*none.sock: run this on the node/);

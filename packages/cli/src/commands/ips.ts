@@ -31,7 +31,7 @@ socket, which is for root alone.
   enid ips --watch
   enid ips --pod shop/web
   enid ips --node ip-10-0-1-4.ec2.internal --json
-  enid ips cordon 10.0.1.16/28
+  enid ips cordon 10.0.1.16/28 && enid ips release 10.0.1.16/28
   enid lab exec node-1 -- enid ips`,
     )
     .action(show);
@@ -55,18 +55,41 @@ socket, which is for root alone.
       console.log(`uncordoned ${(done.uncordoned as string[]).join(', ')}${still}`);
     });
   group
-    .command('release <address>')
-    .description('take an address from a pod whose sandbox is gone; it cools down before another gets it')
-    .option('--force', 'from one that may still run, too: it loses its network')
-    .action(async (address: string, { force = false }: { force?: boolean }) => {
+    .command('release <address|cidr>')
+    .description(
+      'take addresses from pods whose sandboxes are gone; they cool down before others get them. What is cordoned, and ' +
+        'held by nobody, goes back to EC2',
+    )
+    .option('--force', 'from pods that may still run, too: they lose their network')
+    .action(async (block: string, { force = false }: { force?: boolean }) => {
       const { command } = await import('../agent-client.ts');
-      const done = await command('/v1/release', { address, force });
-      const who = done.pod ? `${done.namespace}/${done.pod}` : `the sandbox ${done.containerId}`;
-      if (done.wasAlive)
-        console.error(`enid: warning: ${who} may still run, and has no network now: delete the pod`);
-      console.log(`${done.address} is released: ${who} held it`);
+      const { released, givenBack, restsUntil } = (await command('/v1/release', {
+        block,
+        force,
+      })) as Released;
+      for (const { address, namespace, pod, containerId, wasAlive } of released) {
+        const who = pod ? `${namespace}/${pod}` : `the sandbox ${containerId}`;
+        if (wasAlive)
+          console.error(`enid: warning: ${who} may still run, and has no network now: delete the pod`);
+        console.log(`${address} is released: ${who} held it`);
+      }
+      for (const each of givenBack) console.log(`${each} is given back to EC2`);
+      if (restsUntil) console.log(`what rests can go back to EC2 at ${restsUntil}: release it again then`);
     });
 }
+
+/** What the agent answers. */
+type Released = {
+  readonly released: readonly {
+    readonly address: string;
+    readonly namespace: string;
+    readonly pod: string;
+    readonly containerId: string;
+    readonly wasAlive: boolean;
+  }[];
+  readonly givenBack: readonly string[];
+  readonly restsUntil?: string;
+};
 
 async function show(options: Options): Promise<void> {
   const fetch = await source(options);
