@@ -6,6 +6,7 @@ export { parseElf } from './elf/elf.ts';
 export { BpfError, MalformedObjectError, VerifierError } from './errors.ts';
 export { type FeatureName, features, hasFeature, requireFeature } from './features.ts';
 export { disassemble, formatInstructions } from './inspect/disassemble.ts';
+export { type FilterInfo, listFilters } from './inspect/filters.ts';
 export {
   dumpMap,
   enableStats,

@@ -14,6 +14,7 @@ export { nftGeneration } from './nft-generation.ts';
 export { Nftables, type NftCommand, NftError, type NftObject, type NftTransaction } from './nftables.ts';
 export { type Address, type AddressSpec, addAddress, deleteAddress } from './rtnetlink/address.ts';
 export { type Answer, BackgroundRtnetlink } from './rtnetlink/background.ts';
+export type { BpfFilter } from './rtnetlink/bpf-filter.ts';
 export {
   addLink,
   deleteLink,

@@ -8,7 +8,8 @@ import { test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { loadObject } from '@enid/ebpf';
+import { attachClsact, loadObject } from '@enid/ebpf';
+import { addLink, NetNamespace, Rtnetlink } from '@enid/linux';
 
 const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const ebpf = (...args: string[]) =>
@@ -42,6 +43,29 @@ test('what is loaded is shown, by whom, what it holds, what it does and how ofte
   const ofMap = (id: number) => maps.find((one) => one.id === id);
   assert.equal(ofMap(places.info.id).maxEntries, 4096);
   assert.equal(ofMap(flows.info.id).owners.at(-1).path, join(pinDirectory, 'flows'));
+
+  const ns = NetNamespace.create(`ebc${process.pid}`);
+  t.after(() => {
+    ns.close();
+    NetNamespace.delete(`ebc${process.pid}`);
+  });
+  using rtnetlink = Rtnetlink.open(ns);
+  rtnetlink.execute([addLink({ kind: 'veth', name: 'pod', peer: { name: 'eth0' } })]);
+  const ifindex = rtnetlink.link('pod')!.index;
+  attachClsact(program, { ifindex, ns, direction: 'egress', priority: 69, handle: 1 });
+  const there = (command: string) =>
+    ns
+      .run(() => execFileSync(process.execPath, [file('../main.ts'), 'ebpf', command], { encoding: 'utf8' }))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+  const [attached] = there('links').filter(({ type }) => type === 'clsact');
+  assert.deepEqual(
+    [attached.interface, attached.direction, attached.name, attached.programId],
+    ['pod', 'egress', 'to_pod', program.id],
+  );
+  const { owners } = there('progs').find(({ id }) => id === program.id);
+  assert.deepEqual(owners.at(-1), { interface: 'pod', direction: 'egress' });
 
   places.update(7, 3);
   assert.deepEqual(await lines('dump', String(places.info.id)), [{ key: 7, value: 3 }]);

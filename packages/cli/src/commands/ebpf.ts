@@ -4,6 +4,7 @@ import {
   dumpMap,
   enableStats,
   features,
+  listFilters,
   listLinks,
   listMaps,
   listPrograms,
@@ -26,8 +27,8 @@ export default function register(program: Command): void {
     .action(() => print(owned('map', listMaps())));
   ebpf
     .command('links')
-    .description('list the links')
-    .action(() => print(owned('link', listLinks())));
+    .description('list the links, and the programs that interfaces run by clsact')
+    .action(() => print([...owned('link', listLinks()), ...listFilters()]));
   ebpf
     .command('dump')
     .argument('<map>', 'id of the map, or its name')

@@ -6,11 +6,13 @@ import { test } from 'node:test';
 import { addLink, NetNamespace, Rtnetlink } from '@enid/linux';
 import { debianProgram } from '../../../../test/debian-program.ts';
 import {
+  attachClsact,
   attachTcx,
   attachTracepoint,
   attachXdp,
   disassemble,
   dumpMap,
+  listFilters,
   listLinks,
   listMaps,
   listPrograms,
@@ -103,6 +105,54 @@ test('bpftool agrees on programs, maps, entries, instructions and links', async 
   }
 });
 
+test('what interfaces run by clsact is told as tc and bpftool tell it, also when whoever attached it has ended', async (t) => {
+  const bpftool = await debianProgram('bpftool', 'bpftool', 'usr/sbin/bpftool');
+  const ns = NetNamespace.create(`ebf${process.pid}`);
+  t.after(() => {
+    ns.close();
+    NetNamespace.delete(`ebf${process.pid}`);
+  });
+  using route = Rtnetlink.open(ns);
+  for (const name of ['a', 'b']) route.execute([addLink({ kind: 'veth', name, peer: { name: `${name}p` } })]);
+  const ifindex = route.link('a')!.index;
+  let id: number;
+  {
+    using object = loadObject(compile('kit.c'), {
+      programs: ['count', 'drop'],
+      pinDirectory: mounted(t, 'bpf'),
+    });
+    const at = { ifindex, ns, priority: 69, handle: 1 };
+    attachClsact(object.program('count'), { ...at, direction: 'ingress' });
+    attachClsact(object.program('drop'), { ...at, direction: 'egress', priority: 7, handle: 3 });
+    id = object.program('count').id;
+  }
+  const filters = listFilters(ns);
+  assert.deepEqual(
+    filters.map(({ direction, priority, handle, name }) => [direction, priority, handle, name]),
+    [
+      ['ingress', 69, 1, 'count'],
+      ['egress', 7, 3, 'drop'],
+    ],
+  );
+  assert.deepEqual([filters[0]!.programId, filters[0]!.ifindex, filters[0]!.interface], [id, ifindex, 'a']);
+  // biome-ignore lint/suspicious/noExplicitAny: whatever they print
+  const ask = (command: string, ...args: string[]): any =>
+    JSON.parse(ns.run(() => execFileSync(command, args, { encoding: 'utf8' })));
+  for (const { direction, priority, handle, programId } of filters) {
+    const shown = ask('tc', '-j', 'filter', 'show', 'dev', 'a', direction);
+    const [told] = shown.filter(({ options }: { options?: object }) => options && 'prog' in options);
+    assert.deepEqual([told.pref, told.kind, told.options.prog.id], [priority, 'bpf', programId]);
+    assert.equal(Number(told.options.handle), handle);
+  }
+  const [{ tc }] = ask(bpftool, '-j', 'net', 'show');
+  assert.deepEqual(
+    new Set(tc.map((one: { id: number }) => one.id)),
+    new Set(filters.map((one) => one.programId)),
+  );
+  const owners = ns.run(() => Owners.read().of('program', id));
+  assert.deepEqual(owners, [{ interface: 'a', direction: 'ingress' }]);
+});
+
 test('whoever keeps an object is told: processes that have it open, and files', (t) => {
   const directory = mounted(t, 'bpf');
   const object = loadObject(compile('kit.c'), { pinDirectory: directory });
@@ -114,7 +164,7 @@ test('whoever keeps an object is told: processes that have it open, and files', 
     const { pid } = process;
     return Owners.read()
       .of('link', id)
-      .map((one) => ('pid' in one ? one.pid === pid : one.path));
+      .map((one) => ('pid' in one ? one.pid === pid : 'path' in one && one.path));
   };
   assert.deepEqual(seen(), [true, join(directory, 'exec')]);
   link.close();

@@ -1,9 +1,13 @@
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Handle, openPinned } from '../syscalls.ts';
+import { listFilters } from './filters.ts';
 
-/** What keeps an object of eBPF loaded: a process that has it open, or a file that it is pinned at. */
-export type Owner = { readonly pid: number; readonly command: string } | { readonly path: string };
+/** What keeps an object of eBPF loaded: a process that has it open, a file that it is pinned at, or a network interface that runs it. */
+export type Owner =
+  | { readonly pid: number; readonly command: string }
+  | { readonly path: string }
+  | { readonly interface: string; readonly direction: 'ingress' | 'egress' };
 export type ObjectKind = 'program' | 'map' | 'link';
 
 /** What a descriptor refers to, as its fdinfo says (proc(5)). A link names its program too. */
@@ -20,11 +24,13 @@ const IDS: readonly (readonly [ObjectKind, RegExp])[] = [
 export class Owners {
   readonly #owners = new Map<string, Owner[]>();
 
-  /** Looks at all processes, and at all bpf file systems of this mount namespace. */
+  /** Looks at all processes, at all bpf file systems of this mount namespace, and at the interfaces of this network namespace. */
   static read(): Owners {
     const owners = new Owners();
     for (const pid of list('/proc').map(Number).filter(Number.isInteger)) owners.#addProcess(pid);
     for (const mount of bpfMounts()) owners.#addPins(mount);
+    for (const { programId, interface: name, direction } of listFilters())
+      owners.#add(`prog_id:\t${programId}\n`, { interface: name, direction });
     return owners;
   }
 

@@ -2,6 +2,7 @@ import { NetlinkError, type Request } from '../netlink/message.ts';
 import { NETLINK_ROUTE, NetlinkSocket } from '../netlink/socket.ts';
 import type { NetNamespace } from '../netns.ts';
 import { type Address, decodeAddress, dumpAddresses } from './address.ts';
+import { type BpfFilter, decodeBpfFilter, dumpBpfFilters } from './bpf-filter.ts';
 import { decodeLink, dumpLinks, getLink, type Link } from './link.ts';
 import { decodeNeighbour, dumpNeighbours, type Neighbour } from './neighbour.ts';
 import { decodeQdisc, dumpQdiscs, type Qdisc } from './qdisc.ts';
@@ -81,6 +82,15 @@ export class Rtnetlink implements Disposable {
     return this.#socket
       .dump(dumpQdiscs(), decodeQdisc)
       .filter(({ index }) => filter.index === undefined || index === filter.index);
+  }
+
+  /** The filters of a link that run eBPF programs from its clsact qdisc; none when it has no such qdisc, or is gone. */
+  bpfFilters(index: number): BpfFilter[] {
+    return (['ingress', 'egress'] as const).flatMap((direction) =>
+      unless(['ENODEV', 'EINVAL', 'ENOENT'], [], () =>
+        this.#socket.dump(dumpBpfFilters(index, direction), decodeBpfFilter),
+      ),
+    );
   }
 
   close(): void {
