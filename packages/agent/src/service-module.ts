@@ -2,7 +2,6 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cidr, parseCidr } from '@enid/ip';
 import {
   type ApiAccess,
@@ -36,8 +35,6 @@ const ZONE = 'topology.kubernetes.io/zone';
 const TO_BE_DELETED = 'ToBeDeletedByClusterAutoscaler';
 /** Where kube-proxy serves its metrics: on loopback. */
 const METRICS = { host: '127.0.0.1', port: 10_249 };
-/** How long the start waits for the VPC's blocks, in milliseconds. */
-const BLOCKS_PATIENCE = 2000;
 
 /**
  * Runs the service proxy of a node in the network namespace of the node until SIGTERM or SIGINT, but for the time in which kube-proxy
@@ -135,12 +132,9 @@ async function followCluster(access: ApiAccess, { node, log }: Options): Promise
   const endpointSlices = follow<EndpointSlice>('/apis/discovery.k8s.io/v1/endpointslices');
   const nodes = follow<Node>('/api/v1/nodes', { fieldSelector: `metadata.name=${node}` });
   const vpc = stack.use(new VpcBlocks(log));
-  await Promise.all([
-    services.synced,
-    endpointSlices.synced,
-    nodes.synced,
-    Promise.race([vpc.read(), sleep(BLOCKS_PATIENCE)]),
-  ]);
+  // Services do not wait for it: which endpoints lie outside can be told later.
+  void vpc.read();
+  await Promise.all([services.synced, endpointSlices.synced, nodes.synced]);
   const report = ({ service, reason, message }: Problem) => {
     log.warn({ service, reason }, message);
     const kind = service === undefined ? 'Node' : 'Service';
