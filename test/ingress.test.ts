@@ -1,7 +1,7 @@
 /** Ingresses on the wire: application load balancers that the controller makes, asked from the internet or, on a given cluster, from a pod. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { KubeObject } from '@enid/kube';
+import type { KubeObject, List, Node } from '@enid/kube';
 import { WITHOUT_AWS } from './given.ts';
 import { type Asked, IngressBed, NAME } from './ingress-bed.ts';
 
@@ -184,6 +184,31 @@ test('requests go where the rules of a group say, in the order that Kubernetes m
     warning!,
     /Ingress ingresstest\/actions: its backend Service ingresstest\/gone does not exist/,
   );
+});
+
+test('nodes are targets by the NodePort of a Service, and send on from their own addresses', async () => {
+  await bed.apply(
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'by-nodes', namespace: NAME },
+      spec: { type: 'NodePort', selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] },
+    } as KubeObject,
+    ingress(
+      'by-nodes',
+      { 'group.name': 'front', 'target-type': 'instance' },
+      { 'nodes.test': [['Prefix', '/', 'by-nodes:80']] },
+    ),
+  );
+  const at = await bed.nameOf('by-nodes');
+  const { seen } = await bed.served(at, 'http://nodes.test/x');
+  const { items } = await bed.site.stations.client.get<List<Node>>('/api/v1/nodes');
+  const nodes = items.flatMap(({ status }) =>
+    status?.addresses?.flatMap(({ type, address }) => (type === 'InternalIP' ? address : [])),
+  );
+  assert.match(seen!.pod, /^web-[12]$/);
+  assert.deepEqual([seen!.url, seen!.headers['x-forwarded-for']], ['/x', bed.site.address]);
+  assert.ok(nodes.includes(seen!.client), `${seen!.client} is one of ${nodes}`);
 });
 
 test('a client stays with its pod where target-group-attributes say so, and else meets all', async () => {
