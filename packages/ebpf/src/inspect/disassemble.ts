@@ -6,6 +6,17 @@ import { Attr, addressOf, bpf, Handle, objectInfo } from '../syscalls.ts';
 const operations = ['+=', '-=', '*=', '/=', '|=', '&=', '<<=', '>>=', 'neg', '%=', '^=', '=', 's>>='];
 const comparisons = ['', '==', '>', '>=', '&', '!=', 's>', 's>=', '', '', '<', '<=', 's<', 's<='];
 const widths: Record<number, string> = { 0: 'u32', 1: 'u16', 2: 'u8', 3: 'u64' };
+/** Of atomic operations that give what was there before, by their numbers without BPF_FETCH. */
+const fetching: Record<number, string> = {
+  0: 'fetch_add',
+  64: 'fetch_or',
+  80: 'fetch_and',
+  160: 'fetch_xor',
+};
+const [BPF_FETCH, XCHG, CMPXCHG] = [0x01, 0xe1, 0xf1];
+/** Of the way in which an instruction reaches memory. */
+const [MEMSX, ATOMIC] = [4, 6];
+const [DIV, MOD, MOV, JCOND] = [3, 9, 11, 14];
 
 /** What an instruction refers to, in words. */
 export type Names = { readonly map: (id: number) => string; readonly helper: (offset: number) => string };
@@ -57,26 +68,38 @@ function format(view: DataView, at: number, names: Names): string {
   const place = (register: string) =>
     `*(${widths[(opcode >> 3) & 3]} *)(${register} ${offset < 0 ? '-' : '+'} ${Math.abs(offset)})`;
   const source = opcode & 8 ? from : String(value);
-  if (group === 1) return `${to} = ${place(from)}`;
+  const mode = opcode >> 5;
+  if (group === 1) return `${to} = ${mode === MEMSX ? place(from).replace('u', 's') : place(from)}`;
   if (group === 2) return `${place(to)} = ${value}`;
-  if (group === 3)
-    return opcode >> 5 === 6
-      ? `lock ${place(to)} ${operations[(value & 0xf0) >> 4] ?? 'op'} ${from}`
-      : `${place(to)} = ${from}`;
+  if (group === 3) return mode === ATOMIC ? atomic(value, place(to), from) : `${place(to)} = ${from}`;
   if (group === 4 || group === 7) {
     const narrow = group === 4 ? ' (32 bits)' : '';
     if (operation === 8) return `${to} = -${to}${narrow}`;
     if (operation === 13) return `${to} = ${opcode & 8 ? 'be' : group === 7 ? 'bswap' : 'le'}${value} ${to}`;
-    return `${to} ${operations[operation] ?? `op${operation}`} ${source}${narrow}`;
+    // The offset tells of signed forms, and of a move how many bits are extended by their sign.
+    if (operation === MOV && offset !== 0) return `${to} = (s${offset})${from}${narrow}`;
+    const signed = (operation === DIV || operation === MOD) && offset === 1 ? 's' : '';
+    return `${to} ${signed}${operations[operation] ?? `op${operation}`} ${source}${narrow}`;
   }
   if (group !== 5 && group !== 6) return `unknown instruction 0x${opcode.toString(16)}`;
   const target = at / 8 + 1 + offset;
+  if (operation === JCOND) return `may_goto ${target}`;
   if (operation === 9) return 'exit';
   if (operation === 0) return `goto ${group === 6 ? at / 8 + 1 + value : target}`;
   // Of a call within the program, the kernel puts the distance where jumps have theirs.
   if (operation === 8)
     return registers >> 4 === 1 ? `call function at ${target}` : `call ${names.helper(value)}`;
   return `if ${to} ${comparisons[operation] ?? '?'} ${source} goto ${target}${group === 6 ? ' (32 bits)' : ''}`;
+}
+
+function atomic(operation: number, place: string, register: string): string {
+  const width = place.startsWith('*(u64') ? 'atomic64' : 'atomic';
+  const pointer = place.slice(1);
+  if (operation === XCHG) return `${register} = ${width}_xchg(${pointer}, ${register})`;
+  if (operation === CMPXCHG) return `r0 = ${width}_cmpxchg(${pointer}, r0, ${register})`;
+  const fetches = fetching[operation & ~BPF_FETCH];
+  if (operation & BPF_FETCH && fetches) return `${register} = ${width}_${fetches}(${pointer}, ${register})`;
+  return `lock ${place} ${operations[operation >> 4] ?? `op${operation}`} ${register}`;
 }
 
 function mapName(id: number): string {
