@@ -35,6 +35,8 @@ const SETTINGS = [
   'ENI_CONFIG_LABEL_DEF=topology.kubernetes.io/zone',
   'ENABLE_PREFIX_DELEGATION=true',
   'WARM_IP_TARGET=1',
+  // The agents get ready all the same.
+  'DISABLE_METRICS=true',
 ];
 
 let kubectl: Kubectl;
