@@ -7,6 +7,7 @@
 import ipaddr from 'ipaddr.js';
 
 declare const family: unique symbol;
+declare const block: unique symbol;
 
 /** A canonical IPv4 address in dotted decimal, such as `10.0.1.5`. */
 export type Ipv4 = string & { readonly [family]: 4 };
@@ -14,12 +15,14 @@ export type Ipv4 = string & { readonly [family]: 4 };
 export type Ipv6 = string & { readonly [family]: 6 };
 /** A canonical address of either family. */
 export type Ip = Ipv4 | Ipv6;
+/** A canonical CIDR block of addresses of this family, whose host bits are zero. */
+export type CidrOf<A extends Ip> = string & { readonly [block]: A };
 /** A canonical IPv4 CIDR block whose host bits are zero, such as `10.0.1.0/24`. */
-export type Ipv4Cidr = string & { readonly [family]: '4/' };
+export type Ipv4Cidr = CidrOf<Ipv4>;
 /** A canonical IPv6 CIDR block whose host bits are zero. */
-export type Ipv6Cidr = string & { readonly [family]: '6/' };
+export type Ipv6Cidr = CidrOf<Ipv6>;
 /** A canonical CIDR block of either family. */
-export type Cidr = Ipv4Cidr | Ipv6Cidr;
+export type Cidr = CidrOf<Ip>;
 
 /** Text that is not an address or a CIDR block of the family that was asked for. */
 export class AddressError extends Error {
@@ -84,7 +87,19 @@ export function fromBytes(bytes: Uint8Array): Ip {
 
 /** The IPv4 address as an unsigned 32-bit number: `10.0.0.1` is 167772161. */
 export function toNumber(address: Ipv4): number {
-  return address.split('.').reduce((value, part) => value * 256 + Number(part), 0);
+  // Digit by digit: it is asked for every address of a pool, time and again.
+  let value = 0;
+  let part = 0;
+  for (let at = 0; at < address.length; at++) {
+    const digit = address.charCodeAt(at) - 48;
+    if (digit >= 0) {
+      part = part * 10 + digit;
+      continue;
+    }
+    value = value * 256 + part;
+    part = 0;
+  }
+  return value * 256 + part;
 }
 
 /**
@@ -99,10 +114,8 @@ export function fromNumber(value: number): Ipv4 {
 }
 
 /** The address block of a CIDR without its length: `10.0.1.0` of `10.0.1.0/24`. */
-export function networkOf(cidr: Ipv4Cidr): Ipv4;
-export function networkOf(cidr: Cidr): Ip;
-export function networkOf(cidr: Cidr): Ip {
-  return cidr.slice(0, cidr.indexOf('/')) as Ip;
+export function networkOf<A extends Ip>(cidr: CidrOf<A>): A {
+  return cidr.slice(0, cidr.indexOf('/')) as string as A;
 }
 
 /** The prefix length in bits: 24 of `10.0.1.0/24`. */
@@ -136,14 +149,17 @@ export function parseCidr(text: string): Cidr {
 }
 
 /** The block of `length` bits that holds `address`. */
-export function cidrOf(address: Ipv4, length: number): Ipv4Cidr {
-  const mask = length === 0 ? 0 : (0xffffffff << (32 - length)) >>> 0;
-  return `${fromNumber((toNumber(address) & mask) >>> 0)}/${length}` as Ipv4Cidr;
+export function cidrOf<A extends Ip>(address: A, length: number): CidrOf<A> {
+  const hostBits = widthOf(address) - length;
+  const network = isIpv4Text(address)
+    ? fromNumber(toNumber(address) - (toNumber(address) % 2 ** hostBits))
+    : fromBigInt((toBigInt(address) >> BigInt(hostBits)) << BigInt(hostBits));
+  return `${network}/${length}` as CidrOf<A>;
 }
 
-/** How many addresses the block holds: 256 for a /24. */
-export function sizeOf(cidr: Ipv4Cidr): number {
-  return 2 ** (32 - prefixLength(cidr));
+/** How many addresses the block holds: 256 for a /24, 2^48 for a /80 of IPv6. */
+export function sizeOf(cidr: Cidr): number {
+  return 2 ** (widthOf(cidr) - prefixLength(cidr));
 }
 
 /** True when the block holds the address; false across families. */
@@ -152,20 +168,41 @@ export function contains(cidr: Cidr, address: Ip): boolean {
   return ipaddr.parse(address).match(ipaddr.parseCIDR(cidr));
 }
 
-/** True when the two blocks share an address. */
-export function overlaps(a: Ipv4Cidr, b: Ipv4Cidr): boolean {
-  return contains(a, networkOf(b)) || contains(b, networkOf(a));
+/** True when all of the inner block lies within the outer one; false across families. */
+export function covers(outer: Cidr, inner: Cidr): boolean {
+  return prefixLength(outer) <= prefixLength(inner) && contains(outer, networkOf(inner));
 }
 
-/** The address at an offset in the block: `addressAt('10.0.1.0/24', 1)` is `10.0.1.1`. */
-export function addressAt(cidr: Ipv4Cidr, offset: number): Ipv4 {
+/** True when the two blocks share an address. */
+export function overlaps(a: Cidr, b: Cidr): boolean {
+  return covers(a, b) || covers(b, a);
+}
+
+/**
+ * The address at an offset in the block: `addressAt('10.0.1.0/24', 1)` is `10.0.1.1`.
+ * @param offset a safe integer, whatever the block holds.
+ */
+export function addressAt<A extends Ip>(cidr: CidrOf<A>, offset: number): A {
   if (offset < 0 || offset >= sizeOf(cidr))
     throw new AddressError(`${cidr} has no address at offset ${offset}`);
-  return fromNumber(toNumber(networkOf(cidr)) + offset);
+  const first: Ip = networkOf(cidr);
+  const address: Ip = isIpv4Text(first)
+    ? fromNumber(toNumber(first) + offset)
+    : fromBigInt(toBigInt(first) + BigInt(offset));
+  return address as A;
 }
 
-/** Every address of the block, in order. */
-export function* addressesOf(cidr: Ipv4Cidr): Generator<Ipv4> {
-  const first = toNumber(networkOf(cidr));
-  for (let offset = 0; offset < sizeOf(cidr); offset++) yield fromNumber(first + offset);
+/** Every address of the block, in order, made as it is asked for. */
+export function* addressesOf<A extends Ip>(cidr: CidrOf<A>): Generator<A> {
+  const size = sizeOf(cidr);
+  for (let offset = 0; offset < size; offset++) yield addressAt(cidr, offset);
 }
+
+/** The bits of an address of the family. */
+const widthOf = (text: Ip | Cidr): number => (familyOf(text) === 4 ? 32 : 128);
+
+const isIpv4Text = (address: Ip): address is Ipv4 => familyOf(address) === 4;
+
+const toBigInt = (address: Ip): bigint => BigInt(`0x${Buffer.from(toBytes(address)).toString('hex')}`);
+
+const fromBigInt = (value: bigint): Ip => fromBytes(Buffer.from(value.toString(16).padStart(32, '0'), 'hex'));

@@ -5,10 +5,13 @@ import {
   AddressError,
   addressAt,
   addressesOf,
+  type Cidr,
   cidrOf,
   contains,
+  covers,
   fromBytes,
   fromNumber,
+  type Ipv6,
   overlaps,
   parseCidr,
   parseIp,
@@ -48,6 +51,41 @@ test('lists a block in order', () => {
     [...addressesOf(parseIpv4Cidr('10.0.0.6/30'))],
     ['10.0.0.4', '10.0.0.5', '10.0.0.6', '10.0.0.7'],
   );
+});
+
+test('a block of IPv6 holds what is at its offsets, which lies in it, and no more', () => {
+  const anyBytes = fc.uint8Array({ minLength: 16, maxLength: 16 });
+  fc.assert(
+    fc.property(anyBytes, fc.integer({ min: 0, max: 128 }), fc.maxSafeNat(), (bytes, length, any) => {
+      const address = fromBytes(bytes) as Ipv6;
+      const cidr = cidrOf(address, length);
+      assert.equal(cidr, parseCidr(`${address}/${length}`));
+      assert.equal(sizeOf(cidr), 2 ** (128 - length));
+      assert.ok(contains(cidr, address));
+      const offset = any % sizeOf(cidr);
+      const there = addressAt(cidr, offset);
+      assert.equal(cidrOf(there, length), cidr);
+      assert.equal(there === addressAt(cidr, 0), offset === 0);
+      if (length > 75) assert.throws(() => addressAt(cidr, sizeOf(cidr)), AddressError);
+    }),
+  );
+  const block = parseCidr('2001:db8::/80');
+  assert.equal(addressAt(block, 2 ** 48 - 1), '2001:db8::ffff:ffff:ffff');
+  assert.deepEqual(addressesOf(block).take(2).toArray(), ['2001:db8::', '2001:db8::1']);
+});
+
+test('a block covers those that lie within it, of its own family', () => {
+  const [wide, inner, other] = ['2001:db8::/64', '2001:db8::/80', '2001:db8:1::/80'].map(parseCidr) as [
+    Cidr,
+    Cidr,
+    Cidr,
+  ];
+  assert.deepEqual(
+    [covers(wide, inner), covers(wide, wide), covers(inner, wide), covers(wide, other)],
+    [true, true, false, false],
+  );
+  assert.ok(overlaps(inner, wide) && !overlaps(inner, other));
+  assert.ok(!covers(parseCidr('::/0'), parseCidr('10.0.0.0/8')));
 });
 
 test('IPv6 is canonical', () => {
