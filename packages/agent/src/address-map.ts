@@ -1,6 +1,7 @@
 /** The address map: every ENI of the node, and of every address whose it is. */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
 import {
+  addressesIn,
   coolingUntil,
   countsOf,
   givenKind,
@@ -164,7 +165,7 @@ function described(
 
 function mapped(slot: Slot, entry: (address: Ipv4) => MappedAddress): MappedSlot {
   if (slot.kind === 'address') return { kind: 'address', ...entry(slot.address) };
-  return { kind: 'prefix', cidr: slot.cidr, addresses: slot.addresses.map(entry) };
+  return { kind: 'prefix', cidr: slot.cidr, addresses: [...addressesIn(slot)].map(entry) };
 }
 
 /** The addresses of a slot of the map. */

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { contains, type Ipv4Cidr, networkOf, parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import { contains, covers, type Ipv4Cidr, networkOf, overlaps, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import {
   addressesIn,
   addressesOf,
@@ -13,6 +13,7 @@ import {
   isCordonedSlot,
   isPutAside,
   type Slot,
+  slotBlock,
   slotKey,
 } from '@enid/ipam';
 import { z } from 'zod';
@@ -191,10 +192,12 @@ async function release({ block: text, force }: { block: string; force: boolean }
   const { pool, log } = seams;
   const slots = pool.view.pool.enis
     .flatMap((eni) => (eni.leaving ? [] : eni.slots))
-    .filter((slot) => isWithin(block, slot));
+    .filter((slot) => covers(block, slotBlock(slot)));
   const cordoned = slots.filter((slot) => isCordonedSlot(pool.view.pool, slot));
   const now = seams.clock.now();
-  const rest = cordoned.flatMap(addressesIn).map((address) => coolingUntil(pool.view.pool, address, now));
+  const rest = cordoned
+    .flatMap((slot) => [...addressesIn(slot)])
+    .map((address) => coolingUntil(pool.view.pool, address, now));
   const until = Math.max(...rest.map((time) => time ?? 0), 0);
   const idle = cordoned.filter((slot) => isPutAside(pool.view.pool, slot, now));
   const givenBack = idle.length > 0 ? await pool.giveBack(idle.map(slotKey)) : [];
@@ -213,8 +216,8 @@ function whyKept(
 ): Refusal {
   const what = block.endsWith('/32') ? networkOf(block) : block;
   const kept = (status: number, why: string) => new Refusal(status, `${what} cannot be released: ${why}`);
-  const overlaps = (slot: Slot) => addressesIn(slot).some((address) => contains(block, address));
-  const eni = pool.view.pool.enis.find((each) => each.slots.some(overlaps));
+  const isIn = (slot: Slot) => overlaps(block, slotBlock(slot));
+  const eni = pool.view.pool.enis.find((each) => each.slots.some(isIn));
   if (!eni) return kept(404, 'it is no pod address of this node');
   if (eni.leaving) return kept(409, `it is on its way back to EC2, with ${eni.id}`);
   if (restsUntil)
@@ -222,16 +225,13 @@ function whyKept(
   if (slots.length === 0)
     return kept(
       409,
-      `no pod holds it, and it goes back to EC2 only with all of ${slotKey(eni.slots.find(overlaps)!)}: cordon and release that`,
+      `no pod holds it, and it goes back to EC2 only with all of ${slotKey(eni.slots.find(isIn)!)}: cordon and release that`,
     );
   return kept(
     409,
     'no pod holds it, and the pool counts on it: cordon it first, so that others come in its place, then release it',
   );
 }
-
-const isWithin = (block: Ipv4Cidr, slot: Slot): boolean =>
-  addressesIn(slot).every((address) => contains(block, address));
 
 /** Takes the addresses of the block from their holders: from all or from none. */
 async function takeBack(block: Ipv4Cidr, force: boolean, seams: ControlSeams): Promise<object[]> {

@@ -1,5 +1,5 @@
 /** Prometheus metrics under Amazon's names, so that dashboards and alarms keep working. */
-import { addressesIn, addressesOf, addressesPerSlot, countsOf } from '@enid/ipam';
+import { addressesPerSlot, countsOf, heldIn } from '@enid/ipam';
 import { Counter, Gauge, Registry, Summary } from 'prom-client';
 import type { CallObserver } from './aws/ec2.ts';
 import type { Clock } from './clock.ts';
@@ -28,7 +28,7 @@ const FAMILIES: readonly Family[] = [
     kind: 'gauge',
     name: 'ip_max',
     help: 'Addresses that this node may have for pods',
-    samples: ({ pool, bounds }) => one(bounds.enis * bounds.slotsPerEni * addressesPerSlot(pool.mode)),
+    samples: ({ pool, bounds }) => one(bounds.enis * bounds.slotsPerEni * addressesPerSlot(pool)),
   },
   {
     kind: 'gauge',
@@ -65,7 +65,7 @@ const FAMILIES: readonly Family[] = [
         .flatMap(({ slots }) => slots)
         .map((slot) => [
           slot.kind === 'prefix' ? slot.cidr : `${slot.address}/32`,
-          addressesIn(slot).filter((address) => pool.allocations.has(address)).length,
+          heldIn(pool, slot).length,
         ]),
   },
   {
@@ -74,10 +74,7 @@ const FAMILIES: readonly Family[] = [
     help: 'Addresses held by pods, by ENI',
     label: 'eni',
     samples: ({ pool }) =>
-      pool.enis.map((eni) => [
-        eni.id,
-        addressesOf(eni).reduce((sum, address) => sum + (pool.allocations.has(address) ? 1 : 0), 0),
-      ]),
+      pool.enis.map((eni) => [eni.id, eni.slots.reduce((sum, slot) => sum + heldIn(pool, slot).length, 0)]),
   },
   {
     kind: 'gauge',

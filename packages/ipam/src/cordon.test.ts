@@ -1,16 +1,19 @@
 /** Addresses that an operator has put aside. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseIpv4, parseIpv4Cidr } from '@enid/ip';
+import { type Ipv6, type Ipv6Cidr, parseCidr, parseIpv4, parseIpv4Cidr } from '@enid/ip';
 import { plan } from './plan.ts';
 import {
   addAddresses,
+  addSlots,
   assign,
   cordon,
   countsOf,
   emptyPool,
   isFree,
   isPutAside,
+  type Pool,
+  prefixSlotOf,
   putEni,
   release,
   uncordon,
@@ -65,6 +68,34 @@ test('uncordoning a block frees those within it, and none that reaches beyond', 
   const pool = ['10.0.0.4/32', '10.0.0.6/31', '10.0.0.0/24'].map(block).reduce(cordon, four);
   assert.deepEqual(uncordon(pool, block('10.0.0.4/30')).cordoned, ['10.0.0.0/24']);
   assert.equal(countsOf(uncordon(pool, block('10.0.0.0/16')), NOW).free, 4);
+});
+
+test('a prefix of IPv6 is counted and put aside in parts, without its addresses being listed', () => {
+  const six = (text: string) => parseCidr(text) as Ipv6Cidr;
+  const [slot, eniOfSix] = [prefixSlotOf(six('2001:db8::/80')), { ...eni, slots: [] }];
+  const empty = putEni<Ipv6>(emptyPool(30_000, 'prefix', 6), eniOfSix);
+  const all = 2 ** 48;
+  const bounds = { enis: 1, slotsPerEni: 1 };
+  const want = { ...targets, minimumIps: 40 };
+  const next = (pool: Pool<Ipv6>) => plan({ pool, targets: want, bounds, waiting: 0, now: NOW });
+  assert.deepEqual(next(empty), [{ kind: 'assign-prefixes', eniId: 'eni-0', count: 1 }]);
+  const full = addSlots(empty, 'eni-0', [slot]);
+  assert.deepEqual([next(full), countsOf(full, NOW).free], [[], all]);
+
+  const parts = ['2001:db8::/81', '2001:db8::/120', '2001:db8::8000:0:0/112']
+    .map(six)
+    .reduce(cordon<Ipv6>, full);
+  const { pool, allocation } = assign(parts, keyOf('a'), {}, NOW)!;
+  assert.equal(allocation.address, '2001:db8::8000:1:0');
+  const { total, assigned, cordoned, free } = countsOf(pool, NOW);
+  assert.deepEqual([total, assigned, cordoned, free], [all, 1, all / 2 + 2 ** 16, all / 2 - 2 ** 16 - 1]);
+  const aside = cordon(pool, six('2001:db8::8000:0:0/81'));
+  assert.equal(assign(aside, keyOf('b'), {}, NOW), undefined);
+  assert.equal(countsOf(aside, NOW).cordoned, all - 1);
+  assert.ok(!isPutAside(aside, slot, NOW));
+  const released = release(aside, keyOf('a'), NOW).pool;
+  assert.ok(!isPutAside(released, slot, NOW) && isPutAside(released, slot, NOW + 30_000));
+  assert.equal(countsOf(uncordon(released, six('2001:db8::/64')), NOW + 30_000).free, all);
 });
 
 test('a node that has nothing but cordoned addresses left says so', () => {

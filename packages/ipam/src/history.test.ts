@@ -4,12 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cidrOf, fromNumber, type Ipv4 } from '@enid/ip';
+import { addressAt, cidrOf, contains, type Ip, parseCidr, parseIpv4Cidr } from '@enid/ip';
 import fc from 'fast-check';
 import { type Action, type Bounds, MINIMUM_ENI_AGE, plan, type Targets } from './plan.ts';
 import {
-  addressesIn,
-  addressesOf,
+  addressesPerSlot,
   addSlots,
   assign,
   countsOf,
@@ -18,15 +17,19 @@ import {
   eniOf,
   expire,
   type HolderKey,
+  heldIn,
   isFreeSlot,
   type Pool,
+  PREFIX_LENGTH,
   prefixSlotOf,
   putEni,
   release,
   type Slot,
   type SlotKind,
+  slotBlock,
   slotKey,
   slotOf,
+  slotSize,
   withdraw,
 } from './pool.ts';
 import { reconcile } from './reconcile.ts';
@@ -34,24 +37,28 @@ import { reconcile } from './reconcile.ts';
 const COOLDOWN = 30_000;
 const keyOf = (pod: number): HolderKey => ({ network: 'aws-cni', containerId: `c${pod}`, ifName: 'eth0' });
 
+/** Where the addresses of each family begin. */
+const FIRST = { 4: parseIpv4Cidr('10.0.0.0/8'), 6: parseCidr('2001:db8::/32') } as const;
+
 /** EC2 and a node: real ENIs with real addresses, and a pool that follows them. */
 class World {
   now = 1_000_000;
-  pool: Pool;
+  pool: Pool<Ip>;
   lastDecrease: number | undefined;
   /** What is really attached, and what it carries. */
-  readonly attached = new Map<string, Slot[]>([['eni-0', []]]);
-  readonly releasedAt = new Map<Ipv4, number>();
-  readonly holders = new Map<number, Ipv4>();
+  readonly attached = new Map<string, Slot<Ip>[]>([['eni-0', []]]);
+  readonly releasedAt = new Map<Ip, number>();
+  readonly holders = new Map<number, Ip>();
   readonly targets: Targets;
   readonly bounds: Bounds;
-  #next = 0x0a000010;
+  /** Of the next address, in prefixes. */
+  #next = 1;
   #enis = 0;
 
-  constructor(targets: Targets, bounds: Bounds, mode: SlotKind) {
+  constructor({ targets, bounds, mode, family }: Shape) {
     this.targets = targets;
     this.bounds = bounds;
-    this.pool = emptyPool(COOLDOWN, mode);
+    this.pool = emptyPool<Ip>(COOLDOWN, mode, family);
     this.take('eni-0', 0);
   }
 
@@ -61,25 +68,21 @@ class World {
     this.pool = putEni(this.pool, { id, deviceNumber, primary, since: this.now, leaving: false, slots });
   }
 
-  fresh(kind: SlotKind, count: number): Slot[] {
+  fresh(kind: SlotKind, count: number): Slot<Ip>[] {
+    const { family } = this.pool;
+    const size = addressesPerSlot({ mode: 'prefix', family });
     return Array.from({ length: count }, () => {
-      if (kind === 'address') return slotOf(fromNumber(this.#next++));
-      this.#next = Math.ceil(this.#next / 16) * 16 + 16;
-      return prefixSlotOf(cidrOf(fromNumber(this.#next - 16), 28));
+      const first = addressAt<Ip>(FIRST[family], this.#next++ * size);
+      return kind === 'address' ? slotOf(first) : prefixSlotOf(cidrOf(first, PREFIX_LENGTH[family]));
     });
   }
 
-  /** Every address of the node. */
-  all(): Ipv4[] {
-    return [...this.attached.values()].flat().flatMap(addressesIn);
-  }
-
-  plan(waiting = 0): Action[] {
+  plan(waiting = 0): Action<Ip>[] {
     const { pool, targets, bounds, lastDecrease, now } = this;
     return plan({ pool, targets, bounds, waiting, lastDecrease, now });
   }
 
-  carryOut(action: Action): void {
+  carryOut(action: Action<Ip>): void {
     switch (action.kind) {
       case 'assign-addresses':
       case 'assign-prefixes': {
@@ -108,13 +111,9 @@ class World {
       case 'unassign-addresses':
       case 'unassign-prefixes': {
         const keys = action.kind === 'unassign-prefixes' ? action.prefixes : action.addresses;
-        for (const address of this.addressesAt(action.eniId, keys)) {
-          assert.ok(
-            ![...this.holders.values()].includes(address),
-            `${address} was unassigned while it is held`,
-          );
-          assert.ok(!this.rests(address), `${address} was unassigned while it rests`);
-        }
+        for (const slot of this.attached.get(action.eniId)!)
+          if (keys.some((key) => key === slotKey(slot)))
+            assert.deepEqual(this.busyIn(slot), [], `${slotKey(slot)} was unassigned`);
         const { pool, withdrawn } = withdraw(this.pool, action.eniId, keys, this.now);
         this.pool = pool;
         this.lastDecrease = this.now;
@@ -129,32 +128,31 @@ class World {
       case 'free-eni': {
         const eni = this.pool.enis.find(({ id }) => id === action.eniId)!;
         assert.ok(!eni.primary, 'the primary ENI was freed');
-        for (const address of addressesOf(eni)) {
-          assert.ok(![...this.holders.values()].includes(address), `an ENI in use was freed: ${eni.id}`);
-          assert.ok(!this.rests(address), `an ENI with a resting address was freed: ${eni.id}`);
-        }
+        for (const slot of eni.slots) assert.deepEqual(this.busyIn(slot), [], `${eni.id} was freed`);
         this.attached.delete(action.eniId);
         this.pool = dropEni(this.pool, action.eniId);
       }
     }
   }
 
-  addressesAt(eniId: string, keys: readonly string[]): Ipv4[] {
-    return this.attached
-      .get(eniId)!
-      .filter((slot) => keys.includes(slotKey(slot)))
-      .flatMap(addressesIn);
+  /** The addresses of a slot that are held or rest. */
+  busyIn(slot: Slot<Ip>): Ip[] {
+    const block = slotBlock(slot);
+    const busy = new Set([
+      ...this.holders.values(),
+      ...this.releasedAt.keys().filter((each) => this.rests(each)),
+    ]);
+    return [...busy].filter((address) => contains(block, address));
   }
 
-  rests(address: Ipv4): boolean {
+  rests(address: Ip): boolean {
     return this.now < (this.releasedAt.get(address) ?? -Infinity) + COOLDOWN;
   }
 
   add(pod: number): boolean {
     const given = assign(this.pool, keyOf(pod), {}, this.now);
     if (!given) {
-      const free = this.all().filter((address) => this.canBeGiven(address));
-      assert.deepEqual(free, [], 'a pod was refused although an address was free');
+      assert.ok(!this.canGive(), 'a pod was refused although an address was free');
       return false;
     }
     const { address } = given.allocation;
@@ -169,15 +167,13 @@ class World {
     return true;
   }
 
-  canBeGiven(address: Ipv4): boolean {
-    const held = [...this.holders.values()].includes(address);
-    const slot = [...this.attached.values()].flat().find((each) => addressesIn(each).includes(address))!;
-    return (
-      !held &&
-      !this.rests(address) &&
-      slot.kind === this.pool.mode &&
-      eniOf(this.pool, address)?.leaving === false
-    );
+  /** Whether an address of the pool's kind is neither held nor rests. */
+  canGive(): boolean {
+    const { enis, mode } = this.pool;
+    return enis.some(({ id, leaving }) => {
+      const slots = leaving ? [] : (this.attached.get(id) ?? []);
+      return slots.some((slot) => slot.kind === mode && this.busyIn(slot).length < slotSize(slot));
+    });
   }
 
   delete(pod: number): void {
@@ -219,8 +215,16 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+type Shape = {
+  readonly family: 4 | 6;
+  readonly mode: SlotKind;
+  readonly targets: Targets;
+  readonly bounds: Bounds;
+};
+
 const anyWorld = fc
   .record({
+    family: fc.constantFrom(4 as const, 6 as const),
     mode: fc.constantFrom<SlotKind>('address', 'prefix'),
     targets: fc.record({
       warmEnis: fc.nat(2),
@@ -271,68 +275,61 @@ function take(world: World, step: Step): void {
 
 test('no history gives an address to two pods, gives out a resting one, or frees an ENI in use', () => {
   fc.assert(
-    fc.property(
-      anyWorld,
-      fc.array(anyStep, { maxLength: 150, size: 'max' }),
-      ({ targets, bounds, mode }, steps) => {
-        const world = new World(targets, bounds, mode);
-        for (const step of steps) take(world, step);
-        const counts = countsOf(world.pool, world.now);
-        assert.equal(counts.assigned + counts.cooling + counts.free + counts.draining, counts.total);
-      },
-    ),
+    fc.property(anyWorld, fc.array(anyStep, { maxLength: 150, size: 'max' }), (shape, steps) => {
+      const world = new World(shape);
+      for (const step of steps) take(world, step);
+      const counts = countsOf(world.pool, world.now);
+      assert.equal(counts.assigned + counts.cooling + counts.free + counts.draining, counts.total);
+    }),
     { numRuns: 600 },
   );
 });
 
 test('after any history the pool comes to rest at its target', () => {
   fc.assert(
-    fc.property(
-      anyWorld,
-      fc.array(anyStep, { maxLength: 80, size: 'max' }),
-      ({ targets, bounds, mode }, steps) => {
-        const world = new World(targets, bounds, mode);
-        for (const step of steps) take(world, step);
-        world.reconcile();
-        for (let round = 0; round < 60; round++) {
-          for (const action of world.plan()) world.carryOut(action);
-          world.pass(MINIMUM_ENI_AGE / 2 + 1);
-        }
-        assert.deepEqual(world.plan(), [], 'it still acts');
-        const { pool } = world;
-        const { available, assigned } = countsOf(pool, world.now);
-        const size = pool.mode === 'prefix' ? 16 : 1;
-        const all = pool.enis.flatMap(({ slots }) => slots);
-        const full = all.length === bounds.enis * bounds.slotsPerEni;
-        const current = all.filter(({ kind }) => kind === pool.mode);
-        const free = current.filter((slot) => isFreeSlot(pool, slot, world.now)).length;
-        const left = all.filter(({ kind }) => kind !== pool.mode);
-        if (current.length > 0) {
-          assert.ok(!left.some((slot) => isFreeSlot(pool, slot, world.now)), 'what drains is kept');
-        }
-        if (targets.warmIps > 0 || targets.minimumIps > 0) {
-          assert.ok(
-            full || (available >= targets.warmIps && available + assigned >= targets.minimumIps),
-            'it is short',
-          );
-          const over = Math.min(available - targets.warmIps, available + assigned - targets.minimumIps);
-          assert.ok(over < size || free === 0, `it is ${over} over`);
-        } else if (pool.mode === 'prefix') {
-          assert.ok(full || available >= 16 * targets.warmPrefixes!, 'it is short');
-          assert.ok(free <= targets.warmPrefixes!, 'it keeps a prefix that nothing needs');
-        } else {
-          const warm = Math.max(targets.warmEnis * bounds.slotsPerEni, 1);
-          assert.ok(full || available >= warm, 'it is short');
-          const surplus = available >= (targets.warmEnis + 1) * bounds.slotsPerEni;
-          const idle = pool.enis.some((eni) => {
-            const addresses = [...addressesOf(eni)];
-            const unused = addresses.every((address) => !pool.allocations.has(address));
-            return !eni.primary && unused && available - addresses.length >= warm;
-          });
-          assert.ok(!(surplus && idle), 'it keeps an ENI that nothing needs');
-        }
-      },
-    ),
+    fc.property(anyWorld, fc.array(anyStep, { maxLength: 80, size: 'max' }), (shape, steps) => {
+      const { targets, bounds } = shape;
+      const world = new World(shape);
+      for (const step of steps) take(world, step);
+      world.reconcile();
+      for (let round = 0; round < 60; round++) {
+        for (const action of world.plan()) world.carryOut(action);
+        world.pass(MINIMUM_ENI_AGE / 2 + 1);
+      }
+      assert.deepEqual(world.plan(), [], 'it still acts');
+      const { pool } = world;
+      const { available, assigned } = countsOf(pool, world.now);
+      const size = addressesPerSlot(pool);
+      const all = pool.enis.flatMap(({ slots }) => slots);
+      const full = all.length === bounds.enis * bounds.slotsPerEni;
+      const current = all.filter(({ kind }) => kind === pool.mode);
+      const free = current.filter((slot) => isFreeSlot(pool, slot, world.now)).length;
+      const left = all.filter(({ kind }) => kind !== pool.mode);
+      if (current.length > 0) {
+        assert.ok(!left.some((slot) => isFreeSlot(pool, slot, world.now)), 'what drains is kept');
+      }
+      if (targets.warmIps > 0 || targets.minimumIps > 0) {
+        assert.ok(
+          full || (available >= targets.warmIps && available + assigned >= targets.minimumIps),
+          'it is short',
+        );
+        const over = Math.min(available - targets.warmIps, available + assigned - targets.minimumIps);
+        assert.ok(over < size || free === 0, `it is ${over} over`);
+      } else if (pool.mode === 'prefix') {
+        assert.ok(full || available >= size * targets.warmPrefixes!, 'it is short');
+        assert.ok(free <= targets.warmPrefixes!, 'it keeps a prefix that nothing needs');
+      } else {
+        const warm = Math.max(targets.warmEnis * bounds.slotsPerEni, 1);
+        assert.ok(full || available >= warm, 'it is short');
+        const surplus = available >= (targets.warmEnis + 1) * bounds.slotsPerEni;
+        const idle = pool.enis.some((eni) => {
+          const unused = eni.slots.every((slot) => heldIn(pool, slot).length === 0);
+          const size = eni.slots.reduce((sum, slot) => sum + slotSize(slot), 0);
+          return !eni.primary && unused && available - size >= warm;
+        });
+        assert.ok(!(surplus && idle), 'it keeps an ENI that nothing needs');
+      }
+    }),
     { numRuns: 400 },
   );
 });

@@ -4,7 +4,6 @@ import { addressAt, type Ipv4, type Ipv4Cidr, parseIpv4Cidr } from '@enid/ip';
 import { instanceLimits } from './instance-limits.ts';
 import { type Action, type PlanInput, plan } from './plan.ts';
 import {
-  addressesIn,
   addressesOf,
   assign,
   countsOf,
@@ -15,6 +14,7 @@ import {
   putEni,
   release,
   type Slot,
+  slotKey,
   slotOf,
 } from './pool.ts';
 
@@ -72,7 +72,7 @@ test('an ENI is freed when the others hold the target without it, and nothing on
   assert.deepEqual(planned(poolOf(5, 5)), free);
   assert.deepEqual(planned(withPods(poolOf(5, 5), 1)), []);
   const [first] = poolOf(5, 5).enis[1]!.slots;
-  const resting = { ...poolOf(5, 5), released: new Map([[addressesIn(first!)[0]!, NOW - 29_999]]) };
+  const resting = { ...poolOf(5, 5), released: new Map([[slotKey(first!) as Ipv4, NOW - 29_999]]) };
   assert.deepEqual(planned(resting), []);
   assert.deepEqual(planned(resting, { now: NOW + 1 }), free);
 });

@@ -5,18 +5,16 @@
  */
 import type { Ip, Ipv4 } from '@enid/ip';
 import {
-  addressesIn,
-  addressesOf,
   addressesPerSlot,
   type CidrOf,
   countsOf,
   isCurrent,
-  isFree,
   isFreeSlot,
   type Pool,
   type PoolCounts,
   type PoolEni,
   type Slot,
+  slotSize,
 } from './pool.ts';
 
 /** How large a pool is wanted. */
@@ -113,7 +111,7 @@ type State = {
 function stateOf<A extends Ip>({ pool, targets, bounds, waiting, now }: PlanInput<A>): State {
   const counts = countsOf(pool, now);
   const { available, assigned, free } = counts;
-  const size = addressesPerSlot(pool.mode);
+  const size = addressesPerSlot(pool);
   const inSlots = (addresses: number) => Math.ceil(Math.max(addresses, 0) / size);
   const unmet = inSlots(waiting - free);
   const current = currentSlots(pool);
@@ -146,9 +144,9 @@ function stateOf<A extends Ip>({ pool, targets, bounds, waiting, now }: PlanInpu
 const warmPrefixesOf = ({ warmPrefixes = 1 }: Targets): number => warmPrefixes;
 
 /** What to keep available without IP targets: ENIs' or prefixes' worth; with a target of none, one address all the same. */
-function warmAddresses({ mode }: Pool<Ip>, targets: Targets, { slotsPerEni }: Bounds): number {
-  const warm =
-    mode === 'prefix' ? warmPrefixesOf(targets) * addressesPerSlot(mode) : targets.warmEnis * slotsPerEni;
+function warmAddresses<A extends Ip>(pool: Pool<A>, targets: Targets, { slotsPerEni }: Bounds): number {
+  const slots = pool.mode === 'prefix' ? warmPrefixesOf(targets) : targets.warmEnis * slotsPerEni;
+  const warm = slots * addressesPerSlot(pool);
   return Math.max(warm, 1);
 }
 
@@ -226,10 +224,10 @@ function surplusEni<A extends Ip>(
   const plenty = !byEnis || counts.available >= (targets.warmEnis + 1) * bounds.slotsPerEni;
   return pool.enis.findLast((eni) => {
     if (eni.primary || eni.leaving || now - eni.since < MINIMUM_ENI_AGE) return false;
-    if (!addressesOf(eni).every((address) => isFree(pool, address, now))) return false;
+    if (!eni.slots.every((slot) => isFreeSlot(pool, slot, now))) return false;
     const counted = eni.slots
       .filter((slot) => isCurrent(pool, eni, slot))
-      .reduce((sum, slot) => sum + addressesIn(slot).length, 0);
+      .reduce((sum, slot) => sum + slotSize(slot), 0);
     if (counted > 0 && !plenty) return false;
     const { available, assigned } = counts;
     return (

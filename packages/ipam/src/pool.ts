@@ -7,35 +7,33 @@
  * milliseconds.
  */
 import {
+  addressAt,
+  type Cidr,
+  type CidrOf,
+  cidrOf,
   contains,
+  covers,
+  familyOf,
   type Ip,
   type Ipv4,
-  type Ipv4Cidr,
-  type Ipv6Cidr,
   addressesOf as listed,
-  networkOf,
   prefixLength,
   sizeOf,
 } from '@enid/ip';
 
-/** A block of the addresses' family. */
-export type CidrOf<A extends Ip> = A extends Ipv4 ? Ipv4Cidr : Ipv6Cidr;
+export type { CidrOf } from '@enid/ip';
 
 /** One of the places of an ENI that EC2 fills: with one address, or with a delegated prefix. */
 export type Slot<A extends Ip = Ipv4> =
   | { readonly kind: 'address'; readonly address: A }
-  | {
-      readonly kind: 'prefix';
-      readonly cidr: CidrOf<A>;
-      /** All of the block, lowest first: pods may have each of them. */
-      readonly addresses: readonly A[];
-    };
+  /** Pods may have each address of the block: of IPv6 there are too many to be listed. */
+  | { readonly kind: 'prefix'; readonly cidr: CidrOf<A> };
 export type SlotKind = Slot['kind'];
 /** What names a slot among all of a node: its address, or its block. */
 export type SlotKey<A extends Ip = Ipv4> = NoInfer<A | CidrOf<A>>;
 
-/** The block that EC2 delegates is a /28. */
-export const PREFIX_LENGTH = 28;
+/** The blocks that EC2 delegates, by family: a /28, and a /80 of IPv6. */
+export const PREFIX_LENGTH = { 4: 28, 6: 80 } as const;
 
 /** An ENI whose addresses go to pods. */
 export type PoolEni<A extends Ip = Ipv4> = {
@@ -67,6 +65,8 @@ export type Allocation<A extends Ip = Ipv4> = {
 };
 
 export type Pool<A extends Ip = Ipv4> = {
+  /** That of all its addresses. */
+  readonly family: 4 | 6;
   /** What the pool is made of. Slots of the other kind are left from an earlier setting and drain. */
   readonly mode: SlotKind;
   /** How long a released address rests before it is given out again. */
@@ -103,19 +103,35 @@ export type PoolCounts = {
 };
 
 /** A pool without ENIs. @param cooldown how long a released address rests. */
-export function emptyPool<A extends Ip = Ipv4>(cooldown: number, mode: SlotKind = 'address'): Pool<A> {
+export function emptyPool<A extends Ip = Ipv4>(
+  cooldown: number,
+  mode: SlotKind = 'address',
+  family: A extends Ipv4 ? 4 : 6 = 4 as A extends Ipv4 ? 4 : 6,
+): Pool<A> {
   const none = { allocations: new Map(), released: new Map(), unassigned: new Map() };
-  return { mode, cooldown, enis: [], ...none, cordoned: [] };
+  return { family, mode, cooldown, enis: [], ...none, cordoned: [] };
 }
 
-/** How many addresses a slot of the kind carries. */
-export const addressesPerSlot = (kind: SlotKind): number =>
-  kind === 'prefix' ? 2 ** (32 - PREFIX_LENGTH) : 1;
+/** How many addresses a slot of the pool's kind carries. */
+export const addressesPerSlot = ({ mode, family }: Pick<Pool<Ip>, 'mode' | 'family'>): number =>
+  mode === 'prefix' ? 2 ** ((family === 4 ? 32 : 128) - PREFIX_LENGTH[family]) : 1;
 
-/** The addresses that a slot carries. */
-export function addressesIn<A extends Ip>(slot: Slot<A>): readonly A[] {
-  return slot.kind === 'prefix' ? slot.addresses : [slot.address];
+/** The addresses that a slot carries, lowest first, made as they are asked for. */
+export function* addressesIn<A extends Ip>(slot: Slot<A>): Generator<A> {
+  if (slot.kind === 'prefix') yield* listed(slot.cidr);
+  else yield slot.address;
 }
+
+/** How many addresses a slot carries. */
+export const slotSize = <A extends Ip>(slot: Slot<A>): number =>
+  slot.kind === 'prefix' ? sizeOf(slot.cidr) : 1;
+
+/** The block of a slot's addresses. */
+export const slotBlock = <A extends Ip>(slot: Slot<A>): CidrOf<A> =>
+  slot.kind === 'prefix' ? slot.cidr : cidrOf(slot.address, familyOf(slot.address) === 4 ? 32 : 128);
+
+/** The block in which an address would be delegated. */
+const prefixOf = <A extends Ip>(address: A): CidrOf<A> => cidrOf(address, PREFIX_LENGTH[familyOf(address)]);
 
 /** The slot's {@link SlotKey}. */
 export function slotKey<A extends Ip>(slot: Slot<A>): SlotKey<A> {
@@ -129,11 +145,50 @@ export function* addressesOf<A extends Ip>(eni: PoolEni<A>): Generator<A> {
 
 /** The ENI that carries the address. */
 export function eniOf<A extends Ip>(pool: Pool<A>, address: A): PoolEni<A> | undefined {
-  return pool.enis.find((eni) => eni.slots.some((slot) => carries(slot, address)));
+  let prefix: CidrOf<A> | undefined;
+  const carries = (slot: Slot<A>) => {
+    if (slot.kind === 'address') return slot.address === address;
+    prefix ??= prefixOf(address);
+    return slot.cidr === prefix;
+  };
+  return pool.enis.find((eni) => eni.slots.some(carries));
 }
 
-const carries = <A extends Ip>(slot: Slot<A>, address: A): boolean =>
-  slot.kind === 'prefix' ? slot.addresses.includes(address) : slot.address === address;
+/** The addresses of each map by the block in which they would be delegated: as long as the map is, since none is changed. */
+const blocks = new WeakMap<ReadonlyMap<Ip, unknown>, ReadonlyMap<Cidr, Ip[]>>();
+
+/** The keys of the map that the slot carries. */
+function within<A extends Ip>(map: ReadonlyMap<A, unknown>, slot: Slot<A>): readonly A[] {
+  if (slot.kind === 'address') return map.has(slot.address) ? [slot.address] : [];
+  let byBlock = blocks.get(map);
+  if (!byBlock) {
+    byBlock = Map.groupBy<Cidr, Ip>(map.keys(), prefixOf);
+    blocks.set(map, byBlock);
+  }
+  return (byBlock.get(slot.cidr) ?? []) as A[];
+}
+
+/** The addresses of the slot that are held. */
+export function heldIn<A extends Ip>(pool: Pool<A>, slot: Slot<A>): readonly A[] {
+  return within(pool.allocations, slot);
+}
+
+/** The addresses of the slot that nobody holds, and that rest. */
+function restingIn<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): A[] {
+  return within(pool.released, slot).filter(
+    (address) => !pool.allocations.has(address) && coolingUntil(pool, address, now) !== undefined,
+  );
+}
+
+/** How many addresses of the slot an operator has put aside. */
+function cordonedSize<A extends Ip>({ cordoned }: Pool<A>, slot: Slot<A>): number {
+  if (cordoned.length === 0) return 0;
+  const all = slotBlock(slot);
+  if (cordoned.some((block) => covers(block, all))) return slotSize(slot);
+  const parts = cordoned.filter((block) => covers(all, block));
+  const isPartOfOther = (block: CidrOf<A>) => parts.some((other) => other !== block && covers(other, block));
+  return parts.reduce((sum, block) => sum + (isPartOfOther(block) ? 0 : sizeOf(block)), 0);
+}
 
 /** When the address may be given out again, or undefined when it does not rest. */
 export function coolingUntil<A extends Ip>(pool: Pool<A>, address: A, now: number): number | undefined {
@@ -156,7 +211,7 @@ const isIdle = <A extends Ip>(pool: Pool<A>, address: A, now: number): boolean =
 
 /** Whether nobody holds an address of the slot, and none of them rests or is cordoned: only then can EC2 have it back. */
 export function isFreeSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): boolean {
-  return addressesIn(slot).every((address) => isFree(pool, address, now));
+  return isIdleSlot(pool, slot, now) && cordonedSize(pool, slot) === 0;
 }
 
 /**
@@ -164,12 +219,17 @@ export function isFreeSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: numb
  * pool has long done without it.
  */
 export function isPutAside<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): boolean {
-  return isCordonedSlot(pool, slot) && addressesIn(slot).every((address) => isIdle(pool, address, now));
+  return isCordonedSlot(pool, slot) && isIdleSlot(pool, slot, now);
 }
 
 /** Whether an operator has put all of the slot aside. */
 export function isCordonedSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>): boolean {
-  return addressesIn(slot).every((address) => isCordoned(pool, address));
+  return cordonedSize(pool, slot) === slotSize(slot);
+}
+
+function isIdleSlot<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): boolean {
+  if (slot.kind === 'address') return isIdle(pool, slot.address, now);
+  return heldIn(pool, slot).length === 0 && restingIn(pool, slot, now).length === 0;
 }
 
 /** Whether the pool counts on the slot: it is of the pool's kind, on an ENI that stays. Others drain. */
@@ -186,6 +246,30 @@ export function givenKind<A extends Ip>(pool: Pool<A>): SlotKind {
   return pool.mode === 'prefix' ? 'address' : 'prefix';
 }
 
+type Use = Readonly<Record<'held' | 'cordoned' | 'cooling' | 'rest', number>>;
+
+const NONE: Use = { held: 0, cordoned: 0, cooling: 0, rest: 0 };
+const HELD: Use = { ...NONE, held: 1 };
+const CORDONED: Use = { ...NONE, cordoned: 1 };
+const COOLING: Use = { ...NONE, cooling: 1 };
+const REST: Use = { ...NONE, rest: 1 };
+
+/** How many of the slot's addresses are held; of the others, put aside, at rest, and none of these. */
+function useOf<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): Use {
+  if (slot.kind === 'address') {
+    const { address } = slot;
+    if (pool.allocations.has(address)) return HELD;
+    if (isCordoned(pool, address)) return CORDONED;
+    return coolingUntil(pool, address, now) === undefined ? REST : COOLING;
+  }
+  const held = heldIn(pool, slot);
+  const aside = held.filter((address) => isCordoned(pool, address)).length;
+  const cordoned = cordonedSize(pool, slot) - aside;
+  const cooling = restingIn(pool, slot, now).filter((address) => !isCordoned(pool, address)).length;
+  const rest = slotSize(slot) - held.length - cordoned - cooling;
+  return { held: held.length, cordoned, cooling, rest };
+}
+
 /** Counts over the ENIs that are not leaving. */
 export function countsOf<A extends Ip>(pool: Pool<A>, now: number): PoolCounts {
   const given = givenKind(pool);
@@ -193,19 +277,14 @@ export function countsOf<A extends Ip>(pool: Pool<A>, now: number): PoolCounts {
   for (const eni of pool.enis) {
     if (eni.leaving) continue;
     for (const slot of eni.slots) {
-      const current = isCurrent(pool, eni, slot);
-      const offered = slot.kind === given && !eni.draining;
-      for (const address of addressesIn(slot)) {
-        counts.total++;
-        if (pool.allocations.has(address)) counts.assigned++;
-        else if (isCordoned(pool, address)) counts.cordoned++;
-        else {
-          if (current) counts.available++;
-          if (coolingUntil(pool, address, now) !== undefined) counts.cooling++;
-          else if (offered) counts.free++;
-          else counts.draining++;
-        }
-      }
+      const { held, cordoned, cooling, rest } = useOf(pool, slot, now);
+      counts.total += held + cordoned + cooling + rest;
+      counts.assigned += held;
+      counts.cordoned += cordoned;
+      counts.cooling += cooling;
+      if (slot.kind === given && !eni.draining) counts.free += rest;
+      else counts.draining += rest;
+      if (isCurrent(pool, eni, slot)) counts.available += cooling + rest;
     }
   }
   return { enis: pool.enis.length, ...counts };
@@ -252,13 +331,26 @@ function nextAddress<A extends Ip>(pool: Pool<A>, now: number): A | undefined {
     let best: { readonly address: A; readonly held: number } | undefined;
     for (const slot of slots) {
       if (slot.kind !== kind) continue;
-      const address = addressesIn(slot).find((candidate) => isFree(pool, candidate, now));
+      const address = firstFree(pool, slot, now);
       if (address === undefined) continue;
       if (slot.kind === 'address') return address;
-      const held = slot.addresses.reduce((sum, each) => sum + (pool.allocations.has(each) ? 1 : 0), 0);
+      const held = heldIn(pool, slot).length;
       if (!best || held > best.held) best = { address, held };
     }
     if (best) return best.address;
+  }
+  return undefined;
+}
+
+/** The lowest address of the slot that is free. */
+function firstFree<A extends Ip>(pool: Pool<A>, slot: Slot<A>, now: number): A | undefined {
+  if (slot.kind === 'address') return isFree(pool, slot.address, now) ? slot.address : undefined;
+  for (let offset = 0; offset < sizeOf(slot.cidr); ) {
+    const address = addressAt(slot.cidr, offset);
+    const block = pool.cordoned.find((each) => contains(each, address));
+    if (!block && isIdle(pool, address, now)) return address;
+    // Over all of a block, which begins at a multiple of its size.
+    offset += block ? sizeOf(block) - (offset % sizeOf(block)) : 1;
   }
   return undefined;
 }
@@ -314,10 +406,8 @@ export function cordon<A extends Ip>(pool: Pool<A>, block: CidrOf<A>): Pool<A> {
 }
 
 /** Lets the addresses of cordoned blocks be given out again: of those that lie within this one. */
-export function uncordon(pool: Pool<Ipv4>, block: Ipv4Cidr): Pool<Ipv4> {
-  const outside = (other: Ipv4Cidr) =>
-    !contains(block, networkOf(other)) || prefixLength(other) < prefixLength(block);
-  return { ...pool, cordoned: pool.cordoned.filter(outside) };
+export function uncordon<A extends Ip>(pool: Pool<A>, block: CidrOf<A>): Pool<A> {
+  return { ...pool, cordoned: pool.cordoned.filter((other) => !covers(block, other)) };
 }
 
 /** Takes up an ENI, or replaces what was known of it. */
@@ -402,18 +492,19 @@ export function slotOf<A extends Ip>(address: A): Slot<A> {
 }
 
 /** A slot that carries a delegated prefix. */
-export function prefixSlotOf(cidr: Ipv4Cidr): Slot<Ipv4> {
-  if (sizeOf(cidr) !== addressesPerSlot('prefix'))
-    throw new RangeError(`${cidr} is no prefix that EC2 delegates: those are /${PREFIX_LENGTH}`);
-  return { kind: 'prefix', cidr, addresses: [...listed(cidr)] };
+export function prefixSlotOf<A extends Ip>(cidr: CidrOf<A>): Slot<A> {
+  const length = PREFIX_LENGTH[familyOf(cidr)];
+  if (prefixLength(cidr) !== length)
+    throw new RangeError(`${cidr} is no prefix that EC2 delegates: those are /${length}`);
+  return { kind: 'prefix', cidr };
 }
 
 /** The slots of an ENI as EC2 and metadata show them. */
-export function slotsOf(carrier: {
-  readonly addresses: readonly Ipv4[];
-  readonly prefixes: readonly Ipv4Cidr[];
-}): Slot<Ipv4>[] {
-  return [...carrier.addresses.map(slotOf), ...carrier.prefixes.map(prefixSlotOf)];
+export function slotsOf<A extends Ip = Ipv4>(carrier: {
+  readonly addresses: readonly A[];
+  readonly prefixes: readonly CidrOf<A>[];
+}): Slot<A>[] {
+  return [...carrier.addresses.map(slotOf<A>), ...carrier.prefixes.map(prefixSlotOf<A>)];
 }
 
 /** The ENI with only the slots to be kept. */

@@ -1,5 +1,5 @@
 import type { Ip, Ipv4 } from '@enid/ip';
-import { addressesOf, dropEni, expire, type Pool, putEni, type Slot, slotKey, withSlots } from './pool.ts';
+import { dropEni, eniOf, expire, type Pool, putEni, type Slot, slotKey, withSlots } from './pool.ts';
 
 /** An ENI as metadata or EC2 shows it. */
 export type ObservedEni<A extends Ip = Ipv4> = {
@@ -54,13 +54,11 @@ export function reconcile<A extends Ip>(
     pool = putEni(pool, { ...kept, slots: [...kept.slots, ...added] });
   }
   const knownIds = new Set(before.enis.map(({ id }) => id));
-  const carried = (of: Pool<A>) => new Set(of.enis.flatMap((eni) => [...addressesOf(eni)]));
-  const left = carried(pool);
   return {
     pool,
     appeared: observed.map(({ id }) => id).filter((id) => !knownIds.has(id)),
     vanished,
-    lost: [...carried(before)].filter((address) => before.allocations.has(address) && !left.has(address)),
+    lost: [...before.allocations.keys()].filter((address) => eniOf(before, address) && !eniOf(pool, address)),
     changed,
   };
 }

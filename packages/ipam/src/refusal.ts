@@ -1,7 +1,7 @@
 import type { Ip } from '@enid/ip';
 import { maxPods } from './instance-limits.ts';
 import { type Bounds, canGrow } from './plan.ts';
-import { addressesOf, addressesPerSlot, coolingUntil, countsOf, isCordoned, type Pool } from './pool.ts';
+import { addressesPerSlot, coolingUntil, countsOf, eniOf, isCordoned, type Pool } from './pool.ts';
 
 /** What stands between a pod and an address, beside the pool itself. */
 export type RefusalContext = {
@@ -77,10 +77,9 @@ function prefixes<A extends Ip>({ enis, mode }: Pool<A>): string {
 }
 
 function cooling<A extends Ip>(pool: Pool<A>, now: number): string {
-  const times = pool.enis
-    .filter((eni) => !eni.leaving)
-    .flatMap((eni) => [...addressesOf(eni)])
+  const times = [...pool.released.keys()]
     .filter((address) => !pool.allocations.has(address) && !isCordoned(pool, address))
+    .filter((address) => eniOf(pool, address)?.leaving === false)
     .map((address) => coolingUntil(pool, address, now))
     .filter((until) => until !== undefined)
     .sort((a, b) => a - b);
@@ -117,7 +116,7 @@ function wayOut<A extends Ip>(pool: Pool<A>, context: RefusalContext, now: numbe
     );
   const withoutPrimary = pool.enis.some(({ primary, draining }) => primary && draining);
   const slots = (bounds.enis - (withoutPrimary ? 1 : 0)) * bounds.slotsPerEni;
-  const pods = slots * addressesPerSlot(pool.mode);
+  const pods = slots * addressesPerSlot(pool);
   const without = [
     ...(unmanagedEnis > 0 ? [` on the ENIs that the agent manages (${unmanagedEnis} it does not)`] : []),
     ...(withoutPrimary ? [` without its primary ENI (${context.primaryUnused ?? 'it drains'})`] : []),

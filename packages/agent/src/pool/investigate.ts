@@ -3,6 +3,7 @@ import {
   addressesIn,
   emptyPool,
   expire,
+  heldIn,
   instanceLimits,
   type Pool,
   type Refusal,
@@ -95,9 +96,7 @@ export async function investigate(options: WarmPoolOptions): Promise<Findings> {
   const { allocations, released, cordoned } = data;
   let pool = restore(emptyPool(settings.cooldown, settings.mode), allocations, released, cordoned);
   const usesEni = (eni: MetadataEni) =>
-    eni.deviceNumber === 0 ||
-    !ec2 ||
-    slotsOf(eni).some((slot) => addressesIn(slot).some((address) => pool.allocations.has(address)));
+    eni.deviceNumber === 0 || !ec2 || slotsOf(eni).some((slot) => heldIn(pool, slot).length > 0);
   const { managed, foreign } = described
     ? divide(described, options)
     : { managed: cardZero.filter(usesEni), foreign: new Set<string>() };
@@ -108,7 +107,7 @@ export async function investigate(options: WarmPoolOptions): Promise<Findings> {
   const { othersReleasedAt } = data;
   if (othersReleasedAt !== undefined) {
     const others = enis
-      .flatMap(({ slots }) => slots.flatMap(addressesIn))
+      .flatMap(({ slots }) => slots.flatMap((slot) => [...addressesIn(slot)]))
       .filter((address) => !pool.allocations.has(address));
     pool = { ...pool, released: new Map(others.map((address) => [address, othersReleasedAt])) };
   }

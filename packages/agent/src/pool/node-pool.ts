@@ -2,11 +2,11 @@
 import type { Ipv4 } from '@enid/ip';
 import {
   type Allocation,
-  addressesIn,
   type Bounds,
   countsOf,
   eniOf,
   expire,
+  heldIn,
   type Pool,
   putEni,
   type Slot,
@@ -181,9 +181,8 @@ export class NodePool {
     const fresh = { id, deviceNumber, primary, since: this.now, leaving: false, slots };
     this.pool = putEni(this.pool, { ...fresh, draining: this.places.drains(fresh) });
     faultPoint('eni-offered');
-    for (const address of slots.flatMap(addressesIn)) {
-      if (this.pool.allocations.has(address)) this.#lastEni.set(address, nodeEni);
-    }
+    for (const slot of slots)
+      for (const address of heldIn(this.pool, slot)) this.#lastEni.set(address, nodeEni);
     this.notify();
   }
 

@@ -1,9 +1,9 @@
 /** Makes the pool larger and smaller at EC2: one of the actions that `@enid/ipam` plans, a call. */
 import type { Ipv4, Ipv4Cidr } from '@enid/ip';
 import {
-  addressesIn,
   addSlots,
   dropEni,
+  heldIn,
   isFreeSlot,
   markLeaving,
   prefixSlotOf,
@@ -35,10 +35,7 @@ export class Provisioner {
     this.#options = options;
     this.#node = node;
     this.#stop = stop;
-    const inUse = (eni: Ec2Eni) =>
-      slotsOf(eni)
-        .flatMap(addressesIn)
-        .some((address) => node.pool.allocations.has(address));
+    const inUse = (eni: Ec2Eni) => slotsOf(eni).some((slot) => heldIn(node.pool, slot).length > 0);
     const excludes = (subnetId: string) => node.places.excludes(subnetId);
     this.lifecycle = new EniLifecycle({ ...options, inUse, excludes, signal: stop });
   }

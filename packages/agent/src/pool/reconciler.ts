@@ -1,6 +1,6 @@
 /** Keeps the pool as metadata and EC2 show the node: what others attach is taken up, what they take away is dropped. */
 import type { Ipv4 } from '@enid/ip';
-import { addressesIn, addressesOf, type ObservedEni, reconcile, type Slot, slotsOf } from '@enid/ipam';
+import { addressesOf, type ObservedEni, reconcile, type Slot, slotSize, slotsOf } from '@enid/ipam';
 import type { Ec2, Ec2Eni } from '../aws/ec2.ts';
 import type { MetadataEni } from '../aws/metadata.ts';
 import type { Housekeeping } from './housekeeping.ts';
@@ -122,7 +122,7 @@ export class Reconciler {
     const { log } = this.#options;
     try {
       await this.#node.bringUp(eni, slots);
-      const addresses = slots.flatMap(addressesIn).length;
+      const addresses = slots.reduce((sum, slot) => sum + slotSize(slot), 0);
       log.info({ eni: eni.id, device: eni.deviceNumber, addresses, when }, 'ENI taken up');
     } catch (error) {
       this.#node.events.fail('setupENI');

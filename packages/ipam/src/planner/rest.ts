@@ -174,7 +174,7 @@ function endless(): SlotSource {
     Array.from({ length: count }, () => {
       next += 16;
       return kind === 'prefix'
-        ? prefixSlotOf(cidrOf(fromNumber(next), PREFIX_LENGTH))
+        ? prefixSlotOf(cidrOf(fromNumber(next), PREFIX_LENGTH[4]))
         : slotOf(fromNumber(next));
     });
   return {

@@ -102,9 +102,12 @@ export class SimulatedNode {
 
   /** Counts the addresses that were idle until now. */
   #count(): void {
-    const { enis, allocations, mode } = this.#known;
+    const { enis, allocations } = this.#known;
     const slots = enis.reduce((sum, eni) => sum + eni.slots.length, 0);
-    this.#world.onIdle(slots * addressesPerSlot(mode) - allocations.size, this.#now - this.#knownSince);
+    this.#world.onIdle(
+      slots * addressesPerSlot(this.#known) - allocations.size,
+      this.#now - this.#knownSince,
+    );
     this.#knownSince = this.#now;
   }
 

@@ -1,9 +1,9 @@
 import { cidrOf, fromNumber, toNumber } from '@enid/ip';
 import type { SlotSource } from '../planner/index.ts';
-import { PREFIX_LENGTH, prefixSlotOf, type Slot, type SlotKind, slotOf } from '../pool.ts';
+import { addressesIn, PREFIX_LENGTH, prefixSlotOf, type Slot, type SlotKind, slotOf } from '../pool.ts';
 import type { Random } from './random.ts';
 
-const BLOCK = 2 ** (32 - PREFIX_LENGTH);
+const BLOCK = 2 ** (32 - PREFIX_LENGTH[4]);
 /** The first four addresses of a subnet and the last are AWS's. */
 const RESERVED_FIRST = 4;
 
@@ -57,7 +57,7 @@ export class Subnet implements SlotSource {
     if ((kind === 'prefix' ? this.#blocks : this.#free).length < count) return undefined;
     const slots = Array.from({ length: count }, () =>
       kind === 'prefix'
-        ? prefixSlotOf(cidrOf(fromNumber(this.#base + this.#takeBlock() * BLOCK), PREFIX_LENGTH))
+        ? prefixSlotOf(cidrOf(fromNumber(this.#base + this.#takeBlock() * BLOCK), PREFIX_LENGTH[4]))
         : slotOf(fromNumber(this.#base + this.#takeAddress())),
     );
     this.leastFree = Math.min(this.leastFree, this.#free.length);
@@ -72,8 +72,7 @@ export class Subnet implements SlotSource {
 
   returnSlots(slots: readonly Slot[]): void {
     for (const slot of slots) {
-      for (const address of slot.kind === 'prefix' ? slot.addresses : [slot.address])
-        this.#put(toNumber(address) - this.#base);
+      for (const address of addressesIn(slot)) this.#put(toNumber(address) - this.#base);
     }
   }
 
