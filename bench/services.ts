@@ -1,27 +1,49 @@
 /**
- * Times the service proxy in network namespaces of its own: how long it takes to bring 10,000 Services into force, how
- * long a new endpoint takes, and what a connection costs with 10,000 Services as against one, in turns.
+ * Times the service module in network namespaces of its own. As a process that an API server tells by lists and watches: how long it takes
+ * from its start until 10,000 Services are in force, and from an event to a connection that reaches the new endpoint. And
+ * what a connection costs with 10,000 Services as against one, in turns.
  */
 
 import { closeSync } from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parseIp } from '@enid/ip';
-import { listenTcp, type NetNamespace, Nftables } from '@enid/linux';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { type Ip, parseIp } from '@enid/ip';
+import {
+  addRoute,
+  LOCAL_TABLE,
+  listenTcp,
+  type NetNamespace,
+  Nftables,
+  nftGeneration,
+  Rtnetlink,
+} from '@enid/linux';
 import koffi from 'koffi';
+import { AgentBed } from '../packages/agent/src/services/agent-testbed.ts';
 import type { EndpointSlice, Service } from '../packages/agent/src/services/kubernetes.ts';
-import type { ServiceProxy } from '../packages/agent/src/services/service-proxy.ts';
 import {
   type Bed,
   bring,
+  call,
   elsewhere,
   makeBed,
-  NODE,
+  NODE_IP,
+  serveTcp,
   service,
   slice,
   startProxy,
 } from '../packages/agent/src/services/testbed.ts';
 
 const POD = '10.0.1.1';
+/** Where all other endpoints are: one pod has all their addresses. */
+const OTHERS = '10.0.1.2';
+const OTHER_ENDPOINTS = '10.64.0.0/10';
+const CLIENT_POD = '10.0.1.3';
+/** As many Services have NodePorts as there are: from this one on. */
+const FIRST_NODE_PORT = 30_000;
+const NODE_PORTS = 2768;
+/** Of so many Services one has sessionAffinity. */
+const STICKY = 5;
+/** For a process that starts, in milliseconds. */
+const PATIENCE = 120_000;
 const CHANGES = 100;
 /** How often the changes are measured at most, until a run meets the promise: the quietest tells what they cost. */
 const CHANGE_RUNS = 3;
@@ -38,21 +60,33 @@ const close = libc.func('int close(int fd)');
 type Percentiles = { p50: number; p99: number };
 
 export type ServicesResult = {
-  /** From the first word of 10,000 Services with 50,000 endpoints to rules in force, in seconds. */
+  /** From the start of the process to 10,000 Services with 50,000 endpoints in force, in seconds. */
   start_s: number;
-  /** The same when the rules are in the kernel already: the proxy was restarted. */
+  /** The same when the rules are in the kernel already, to a change in force that came while no process ran. */
   restart_s: number;
-  /** From a changed EndpointSlice to rules in force, with 1,000 Services and 10,000 endpoints, in milliseconds. */
+  /**
+   * From the watch's event of a changed EndpointSlice to a connection that reaches its endpoint, with 1,000 Services and 10,000
+   * endpoints, in milliseconds; of clients that nobody remembers and of those that sessionAffinity has with another endpoint.
+   */
   endpoint_ms: Percentiles;
+  endpoint_sticky_ms: Percentiles;
   /** What a run of `nft` that changes nothing took meanwhile, in milliseconds: how busy the machine was otherwise. */
   idle_ms: Percentiles;
   /** A connection through a Service, in microseconds, of the quickest fifth of batches: the others tell what else ran. */
-  connect_us: { services_1: number; services_10000: number };
+  connect_us: Record<Way, { services_1: number; services_10000: number }>;
   /** What it costs among 10,000 Services as a fraction of what it costs with one alone. */
-  connect_ratio: number;
+  connect_ratio: Record<Way, number>;
 };
 
-/** A node to connect from, and what listens in its pod. */
+/** How a connection is made. */
+type Way = keyof typeof WAYS;
+const WAYS = {
+  'node to ClusterIP': { from: 'node', address: clusterIp(0), port: 80 },
+  'pod to ClusterIP': { from: 'pod', address: clusterIp(0), port: 80 },
+  'outside to NodePort': { from: 'outside', address: NODE_IP, port: FIRST_NODE_PORT },
+} as const;
+
+/** Where to connect from, and what listens in the pod. */
 type Path = { readonly ns: NetNamespace; readonly listener: number };
 type State = { readonly services: Service[]; readonly slices: EndpointSlice[] };
 
@@ -69,80 +103,187 @@ const percentiles = (samples: readonly number[]): Percentiles => ({
 export async function services(progress: (line: string) => void): Promise<ServicesResult> {
   await using stack = new AsyncDisposableStack();
   const t = { after: (end: () => unknown) => void stack.defer(async () => void (await end())) };
-  const beds = [makeBed(t), makeBed(t), makeBed(t)] as [Bed, Bed, Bed];
-  const states = [stateOf(1, 5), stateOf(10_000, 5), stateOf(1000, 10)] as const;
-  const start = (bed: Bed) => startProxy(t as never, bed, { healthPort: null });
-  const [alone, among, changing] = await Promise.all(beds.map(start));
+  const [alone, among, changing] = [makeBed(t), makeBed(t), makeBed(t)];
+  for (const bed of [among, changing]) standForOthers(t, bed);
 
-  progress('bringing 10,000 Services with 50,000 endpoints into force, twice');
-  const began = performance.now();
-  await bring(among!, states[1].services, states[1].slices);
-  const started = performance.now();
-  await among!.stop();
-  const again = await start(beds[1]);
-  const restarting = performance.now();
-  await bring(again, states[1].services, states[1].slices);
-  const restarted = performance.now();
+  progress('starting with 10,000 Services and 50,000 endpoints, twice');
+  const pod = among.pod(POD);
+  const starts = await timesOfStarts(among, pod, stateOf(10_000, 5));
 
   progress(`changing the endpoints of one of 1,000 Services, ${CHANGES} times`);
-  let changes = await timesOfChanges(beds[2], changing!, states[2]);
-  for (let run = 1; run < CHANGE_RUNS && at(changes.times, 0.99) > 100; run++) {
-    progress('again, as the machine may have been busy otherwise');
-    const others = await timesOfChanges(beds[2], changing!, states[2]);
-    if (at(others.times, 0.99) < at(changes.times, 0.99)) changes = others;
-  }
+  serveTcp(t, changing.pod(POD), POD, 8080, 'pod');
+  const changes = await timesOfChanges(changing, stateOf(1000, 10), progress);
 
-  progress(`connecting ${BATCHES * BATCH} times with one Service and with 10,000, in turns`);
-  await bring(alone!, states[0].services, states[0].slices);
-  const nodes = beds.slice(0, 2).map((bed) => {
-    const listener = listenTcp(bed.pod(POD), parseIp(POD), 8080, { backlog: 2 * BATCH });
-    stack.defer(() => closeSync(listener));
-    return { ns: bed.node, listener };
-  });
-  const times: [number[], number[]] = [[], []];
-  for (let batch = -2; batch < BATCHES; batch++) {
-    // Who is first changes, too.
-    for (const which of (batch & 1 ? [0, 1] : [1, 0]) as (0 | 1)[]) {
-      const took = connections(nodes[which]!, clusterIp(0), 80);
-      // The first ones warm up.
-      if (batch >= 0) times[which].push((1000 * took) / BATCH);
-      await nextTurn();
+  progress(
+    `connecting ${BATCHES * BATCH} times with one Service and with 10,000, in turns, from three places`,
+  );
+  const { services, slices } = stateOf(1, 5);
+  await bring(await startProxy(t, alone, { healthPort: null }), services, slices);
+  const connects = await timesOfConnections(stack, [
+    { ...alone, listening: alone.pod(POD) },
+    { ...among, listening: pod },
+  ]);
+  return { ...starts, ...changes, ...connects };
+}
+
+/** Wires a pod that has the addresses of all endpoints but one. */
+function standForOthers(t: Parameters<typeof makeBed>[0], bed: Bed): void {
+  const ns = bed.pod(OTHERS);
+  using inside = Rtnetlink.open(ns);
+  const destination = OTHER_ENDPOINTS as never;
+  const { index } = inside.link('lo')!;
+  inside.execute([addRoute({ destination, type: 'local', table: LOCAL_TABLE, oif: index, scope: 'host' })]);
+  using netlink = Rtnetlink.open(bed.node);
+  netlink.execute([addRoute({ destination, gateway: OTHERS as Ip })]);
+  serveTcp(t, ns, '0.0.0.0', 8080, 'others');
+}
+
+/** Starts the process with nothing in the kernel, and anew, after which the Services are left without it. */
+async function timesOfStarts(
+  bed: Bed,
+  pod: NetNamespace,
+  { services, slices }: State,
+): Promise<Pick<ServicesResult, 'start_s' | 'restart_s'>> {
+  const { node } = bed;
+  await using stack = new AsyncDisposableStack();
+  const agent = stack.use(await AgentBed.open(bed));
+  serveTcp({ after: (end: () => void) => stack.defer(end) } as never, pod, POD, 8080, 'pod');
+  agent.putServices(services);
+  agent.putSlices(slices);
+  const timed = async (index: number) => {
+    const began = performance.now();
+    agent.start();
+    await reached(node, clusterIp(index), 'pod', agent);
+    return rounded((performance.now() - began) / 1000);
+  };
+  const start_s = await timed(0);
+  const listed = await new Nftables(node).list({ family: 'ip', name: 'enid-services' }, 'frontends');
+  const { length } = listed!.find(({ map }) => map)!.map!.elem as unknown[];
+  if (length !== services.length + NODE_PORTS) throw new Error(`${length} frontends are in force`);
+  await agent.stop();
+  agent.putSlices([moved(slices, services.length - 2)]);
+  return { start_s, restart_s: await timed(services.length - 2) };
+}
+
+/** Waits until a connection to a Service reaches the pod, or one of the other endpoints. */
+async function reached(
+  ns: NetNamespace,
+  address: string,
+  whom: 'pod' | 'others',
+  agent: AgentBed,
+): Promise<void> {
+  const deadline = performance.now() + PATIENCE;
+  // Nothing changes without a transaction, and to look for one costs next to nothing.
+  for (let known = -1; performance.now() < deadline; ) {
+    const generation = nftGeneration(ns);
+    if (generation === known) {
+      await sleep(1);
+      continue;
     }
+    known = generation;
+    const outcome = await call(ns, address, 80, { timeout: 500 });
+    if (typeof outcome === 'object' && outcome.by === whom) return;
   }
-  const [one, many] = times.map((samples) => at(samples, 0.2)) as [number, number];
+  throw new Error(`${address} does not lead to ${whom} within ${PATIENCE} ms: ${agent.log}`);
+}
+
+/** The slice of a Service that has moved to the pod. */
+function moved(slices: readonly EndpointSlice[], index: number): EndpointSlice {
+  const { metadata } = slices[index]!;
+  return { ...slice(`s${index}`, 8080, [POD]), metadata };
+}
+
+type Changes = Pick<ServicesResult, 'endpoint_ms' | 'endpoint_sticky_ms' | 'idle_ms'>;
+
+/** Gives another endpoint to one Service after the other, until a run of that is quiet enough for the promise. */
+async function timesOfChanges(bed: Bed, state: State, progress: (line: string) => void): Promise<Changes> {
+  await using agent = await AgentBed.open(bed);
+  agent.putServices(state.services);
+  agent.putSlices(state.slices);
+  agent.start();
+  await reached(bed.node, clusterIp(0), 'pod', agent);
+  const worst = ({ endpoint_ms, endpoint_sticky_ms }: Changes) =>
+    Math.max(endpoint_ms.p99, endpoint_sticky_ms.p99);
+  let quietest = await someChanges(bed, agent, state);
+  for (let run = 1; run < CHANGE_RUNS && worst(quietest) > 100; run++) {
+    progress('again, as the machine may have been busy otherwise');
+    agent.putSlices(state.slices);
+    const others = await someChanges(bed, agent, state);
+    if (worst(others) < worst(quietest)) quietest = others;
+  }
+  return quietest;
+}
+
+async function someChanges({ node }: Bed, agent: AgentBed, { slices }: State): Promise<Changes> {
+  const numbers = slices.map((_, index) => index).slice(1);
+  const kinds = { sticky: numbers.filter(isSticky), others: numbers.filter((index) => !isSticky(index)) };
+  const times = { sticky: [] as number[], others: [] as number[] };
+  const idle: number[] = [];
+  const nftables = new Nftables(node);
+  for (let round = 0; round < 2 * CHANGES; round++) {
+    const kind = round % 2 ? 'sticky' : 'others';
+    const index = kinds[kind][round >> 1]!;
+    // From now on it is remembered where it was.
+    await reached(node, clusterIp(index), 'others', agent);
+    // While another change is being done, at any stage of it.
+    agent.putSlices([moved(slices, kinds.others.at(-1 - round)!)]);
+    await sleep((round * 7) % 50);
+    const changed = performance.now();
+    agent.putSlices([moved(slices, index)]);
+    await reached(node, clusterIp(index), 'pod', agent);
+    const inForce = performance.now();
+    await nftables.list({ family: 'ip', name: 'nothing' });
+    times[kind].push(inForce - changed);
+    idle.push(performance.now() - inForce);
+  }
   return {
-    start_s: rounded((started - began) / 1000),
-    restart_s: rounded((restarted - restarting) / 1000),
-    endpoint_ms: percentiles(changes.times),
-    idle_ms: percentiles(changes.idle),
-    connect_us: { services_1: rounded(one, 1), services_10000: rounded(many, 1) },
-    connect_ratio: rounded(many / one, 3),
+    endpoint_ms: percentiles(times.others),
+    endpoint_sticky_ms: percentiles(times.sticky),
+    idle_ms: percentiles(idle),
   };
 }
 
-/**
- * Gives another endpoint to one Service after the other.
- * @returns milliseconds until each was in force, and those that a run of `nft` took in between, which changes nothing.
- */
-async function timesOfChanges({ node }: Bed, proxy: ServiceProxy, { services, slices }: State) {
-  const times: number[] = [];
-  const idle: number[] = [];
-  const nftables = new Nftables(node);
-  let current = slices;
-  await bring(proxy, services, current);
-  for (let round = 0; round < CHANGES; round++) {
-    current = current.with(round + 1, slice(`s${round + 1}`, 8080, [POD]));
-    // One that comes while another is being done, at any stage of it.
-    await new Promise((resolve) => setTimeout(resolve, (round * 7) % 50));
-    const changed = performance.now();
-    proxy.update({ services, endpointSlices: current, node: NODE });
-    await proxy.settled();
-    const settled = performance.now();
-    await nftables.list({ family: 'ip', name: 'nothing' });
-    times.push(settled - changed);
-    idle.push(performance.now() - settled);
+/** Connects from each place in turns with one Service and with many. */
+async function timesOfConnections(
+  stack: AsyncDisposableStack,
+  beds: readonly (Bed & { readonly listening: NetNamespace })[],
+): Promise<Pick<ServicesResult, 'connect_us' | 'connect_ratio'>> {
+  const places = beds.map((bed) => {
+    const listener = listenTcp(bed.listening, parseIp(POD), 8080, { backlog: 2 * BATCH });
+    stack.defer(() => closeSync(listener));
+    return { listener, node: bed.node, pod: bed.pod(CLIENT_POD), outside: bed.outside };
+  });
+  const ways = Object.entries(WAYS) as [Way, (typeof WAYS)[Way]][];
+  const results = [];
+  for (const [way, { from, address, port }] of ways) {
+    const times: [number[], number[]] = [[], []];
+    for (let batch = -2; batch < BATCHES; batch++) {
+      // Who is first changes, too.
+      for (const which of (batch & 1 ? [0, 1] : [1, 0]) as (0 | 1)[]) {
+        const { listener, [from]: ns } = places[which]!;
+        const took = connections({ ns, listener }, address, port);
+        // The first ones warm up.
+        if (batch >= 0) times[which].push((1000 * took) / BATCH);
+        await nextTurn();
+      }
+    }
+    const [one, many] = times.map((samples) => at(samples, 0.2)) as [number, number];
+    results.push({
+      way,
+      us: { services_1: rounded(one, 1), services_10000: rounded(many, 1) },
+      ratio: rounded(many / one, 3),
+    });
   }
-  return { times, idle };
+  return {
+    connect_us: Object.fromEntries(results.map(({ way, us }) => [way, us])) as ServicesResult['connect_us'],
+    connect_ratio: Object.fromEntries(
+      results.map(({ way, ratio }) => [way, ratio]),
+    ) as ServicesResult['connect_ratio'],
+  };
+}
+
+function isSticky(index: number): boolean {
+  return index % STICKY === STICKY - 1;
 }
 
 /** Services with so many endpoints each; the first leads to the pod alone. */
@@ -151,7 +292,12 @@ function stateOf(count: number, endpoints: number): State {
   const address = (index: number) => `10.${64 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`;
   return {
     services: numbers.map((index) =>
-      service(`s${index}`, { clusterIP: clusterIp(index), ports: [{ port: 80 }] }),
+      service(`s${index}`, {
+        type: index < NODE_PORTS ? 'NodePort' : 'ClusterIP',
+        clusterIP: clusterIp(index),
+        sessionAffinity: isSticky(index) ? 'ClientIP' : 'None',
+        ports: [{ port: 80, ...(index < NODE_PORTS && { nodePort: FIRST_NODE_PORT + index }) }],
+      }),
     ),
     slices: numbers.map((index) => {
       const addresses = Array.from({ length: endpoints }, (_, n) =>
