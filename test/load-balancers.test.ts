@@ -10,6 +10,7 @@ import {
 import type { CoreEvent, Ingress, KubeClient, List, Pod, Service } from '@enid/kube';
 import { machineNetwork, run, tracesOf } from './enid.ts';
 import { GIVEN, WITHOUT_AWS } from './given.ts';
+import { applicationLoadBalancer, LoadBalancersBed, networkLoadBalancer } from './load-balancers-bed.ts';
 import { openSite, type Site } from './site.ts';
 import { until } from './until.ts';
 
@@ -27,6 +28,7 @@ let machine: string;
 let report: Report;
 let site: Site;
 let client: KubeClient;
+let bed: LoadBalancersBed;
 let aws: { ec2: EC2Client; elb: ElasticLoadBalancingV2Client };
 /** What was in AWS before. */
 let strangers: Set<string>;
@@ -41,6 +43,7 @@ before(async () => {
   ({ client } = site.stations);
   aws = { ec2: new EC2Client(site.aws), elb: new ElasticLoadBalancingV2Client(site.aws) };
   strangers = new Set(GIVEN && !WITHOUT_AWS ? await inAws() : []);
+  bed = await LoadBalancersBed.open(site);
 });
 
 after(async () => {
@@ -104,30 +107,15 @@ async function warningOf(name: string, message: RegExp): Promise<CoreEvent> {
 test('a rolling update behind targets by ip loses no request: gates and the deregistration delay together', async (t) => {
   const metadata = { labels: { 'elbv2.k8s.aws/pod-readiness-gate-inject': 'enabled' } };
   await client.patch(`/api/v1/namespaces/${NAMESPACE}`, { metadata });
-  await client.create(SERVICES, {
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: {
-      name: 'rolled',
-      annotations: {
-        [`${LB}scheme`]: site.scheme,
-        [`${LB}nlb-target-type`]: 'ip',
-        [`${LB}attributes`]: 'load_balancing.cross_zone.enabled=true',
-        [`${LB}target-group-attributes`]: 'deregistration_delay.timeout_seconds=5',
-      },
-    },
-    spec: {
-      type: 'LoadBalancer',
-      loadBalancerClass: 'service.k8s.aws/nlb',
-      selector: { app: 'rolled' },
-      ports: [{ port: 80, targetPort: 8080 }],
-    },
-  } as object);
-  // The gate's name is that of the binding: pods that come before it would have none.
-  await until(async () => {
-    const { status } = await client.get<Service>(`${SERVICES}/rolled`);
-    assert.ok(status?.loadBalancer?.ingress?.[0]?.hostname);
-  }, 2 * site.patience);
+  const delay = 'deregistration_delay.timeout_seconds=5';
+  const scheme = { scheme: site.scheme, 'target-group-attributes': delay };
+  await bed.apply(
+    networkLoadBalancer('rolled', { ...TO_PODS, ...scheme }, { selector: { app: 'rolled' } }),
+    applicationLoadBalancer('rolled', 'rolled', scheme),
+  );
+  // Gates are named by the bindings: pods that come before them would have none.
+  const network = await bed.nameOf('services', 'rolled');
+  const application = await bed.nameOf('ingresses', 'rolled');
   const deployment = (revision: string) => ({
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -163,15 +151,19 @@ test('a rolling update behind targets by ip loses no request: gates and the dere
       status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'),
     );
     assert.equal(ready.length, 2);
-    for (const { spec, metadata } of ready)
-      assert.match(
-        spec?.readinessGates?.[0]?.conditionType ?? '',
-        /^target-health\.elbv2\.k8s\.aws\/k8s-/,
-        metadata?.name,
-      );
+    for (const { spec: { readinessGates = [] } = {}, metadata } of ready) {
+      assert.equal(readinessGates.length, 2, metadata?.name);
+      for (const { conditionType } of readinessGates)
+        assert.match(conditionType, /^target-health\.elbv2\.k8s\.aws\/k8s-/, metadata?.name);
+    }
   }, 2 * site.patience);
 
-  const requests = await load(addresses);
+  const requests = await load([
+    ...addresses.map((address): Way => ({ host: address, connection: 'close' })),
+    { host: network, connection: 'keep-alive' },
+    { host: application, connection: 'close' },
+    { host: application, connection: 'keep-alive' },
+  ]);
   t.after(() => requests.stop());
   const before = (await podsOf('one')).map(({ metadata }) => metadata!.name!);
   await client.patch(`${DEPLOYMENTS}/rolled`, deployment('two'));
@@ -179,22 +171,50 @@ test('a rolling update behind targets by ip loses no request: gates and the dere
     assert.deepEqual([(await podsOf('one')).length, (await podsOf('two')).length], [0, 2]);
   }, 4 * site.patience);
   const after = (await podsOf('two')).map(({ metadata }) => metadata!.name!);
-  const outcomes = await requests.stop();
-  t.diagnostic(`${JSON.stringify(Object.fromEntries(outcomes))}`);
-  assert.deepEqual(new Set(outcomes.keys()), new Set([...before, ...after]));
+  const ways = await requests.stop();
+  for (const { way, outcomes, connections } of ways)
+    t.diagnostic(`${Object.values(way)}: ${JSON.stringify(Object.fromEntries(outcomes))} ${connections}`);
+  const pods = [...before, ...after];
+  for (const { way, outcomes } of ways) {
+    const told = Object.values(way).join();
+    assert.deepEqual(
+      [...outcomes.keys()].filter((outcome) => !pods.includes(outcome)),
+      [],
+      told,
+    );
+    for (const some of [before, after])
+      assert.ok(
+        some.some((pod) => outcomes.has(pod)),
+        told,
+      );
+  }
+  assert.deepEqual(new Set(ways.flatMap(({ outcomes }) => [...outcomes.keys()])), new Set(pods));
+  // Its clients' connections are an application load balancer's own: none ends with a target.
+  const { outcomes, connections } = ways.at(-1)!;
+  assert.equal(
+    connections * PER_CONNECTION,
+    [...outcomes.values()].reduce((sum, count) => sum + count),
+  );
 });
 
-/** A loop for each URL, until it is told to stop, or for 10 minutes. What has come of it is in a file each when it has ended. */
+/** Whom requests ask, and whether each has a connection of its own. */
+type Way = { readonly host: string; readonly connection: 'close' | 'keep-alive' };
+
+/** How many requests a client makes by a connection that it keeps. */
+const PER_CONNECTION = 100;
+
+/** A loop for each `<connection> <URL>`, until it is told to stop, or for 10 minutes. What has come of it is in a file each when it has ended. */
 const BEGIN = `
 directory=$(mktemp -d); touch "$directory/go"; echo "$directory"
-for url; do
-  n=$((n + 1))
+end=$(($(date +%s) + 600))
+while [ $# -gt 0 ]; do
+  n=$((n + 1)) connection=$1 url=$2
+  shift 2
   (
     # The shell would keep what it redirects otherwise, and whoever runs it wait for the end of that.
     exec >"$directory/running.$n" 2>&1
-    for second in $(seq 600); do
-      [ -e "$directory/go" ] || break
-      curl -s --rate 20/s -m 5 -H 'Connection: close' -w ' %{http_code} %{errormsg}\\n' "$url"
+    while [ -e "$directory/go" ] && [ "$(date +%s)" -lt $end ]; do
+      curl -s --rate 20/s -m 5 -H "Connection: $connection" -w ' %{http_code} %{num_connects} %{errormsg}\\n' "$url"
     done
     mv "$directory/running.$n" "$directory/ended.$n"
   ) &
@@ -202,19 +222,27 @@ done`;
 const END = `
 rm "$0/go"
 while ls "$0"/running.* >/dev/null 2>&1; do sleep 0.1; done
-cat "$0"/ended.*; rm -r "$0"`;
+for file in "$0"/ended.*; do sed "s/^/$(($\{file##*.} - 1)) /" "$file"; done
+rm -r "$0"`;
 
-/** Asks each address 20 times a second, on a connection of its own, until told to stop. @returns how often which pod answered, or what failed how. */
-async function load(addresses: readonly string[]) {
-  const urls = addresses.map((address) => `http://${address}/hostname#[1-20]`);
-  const directory = (await site.run('sh', '-c', BEGIN, 'sh', ...urls)).trim();
+/** Asks on each way 20 times a second until told to stop. @returns how often which pod answered there, or what failed how, and by how many connections. */
+async function load(ways: readonly Way[]) {
+  const asked = ways.flatMap(({ host, connection }) => {
+    const count = connection === 'close' ? 20 : PER_CONNECTION;
+    return [connection, `http://${host}/hostname#[1-${count}]`];
+  });
+  const directory = (await site.run('sh', '-c', BEGIN, 'sh', ...asked)).trim();
   const end = async () => {
-    const outcomes = new Map<string, number>();
+    const found = ways.map((way) => ({ way, outcomes: new Map<string, number>(), connections: 0 }));
     for (const line of (await site.run('sh', '-c', END, directory)).split('\n').filter(Boolean)) {
-      const key = /^(\S+) 200 $/.exec(line)?.[1] ?? `failed: ${line}`;
-      outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
+      const [, index, told] = /^(\d+) (.*)$/.exec(line)!;
+      const one = found[Number(index)]!;
+      const [, pod, connects] = /^(\S+) 200 (\d) $/.exec(told!) ?? [];
+      const key = pod ?? `failed: ${told}`;
+      one.outcomes.set(key, (one.outcomes.get(key) ?? 0) + 1);
+      one.connections += Number(connects ?? 0);
     }
-    return outcomes;
+    return found;
   };
   let ended: ReturnType<typeof end> | undefined;
   return {
@@ -224,6 +252,8 @@ async function load(addresses: readonly string[]) {
     },
   };
 }
+
+const TO_PODS = { 'nlb-target-type': 'ip' };
 
 test('an annotation that cannot be is an event of its Service, whose load balancer stays, as do the others', async (t) => {
   const addresses = await addressesOf('rolled');
