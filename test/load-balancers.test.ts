@@ -1,7 +1,13 @@
 /** Load balancers of Services on the wire: what pods see of their clients, and that nothing is lost while pods and Services change. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { DescribeSecurityGroupsCommand, EC2Client } from '@aws-sdk/client-ec2';
+import {
+  AllocateAddressCommand,
+  DescribeNatGatewaysCommand,
+  DescribeNetworkInterfacesCommand,
+  DescribeSecurityGroupsCommand,
+  EC2Client,
+} from '@aws-sdk/client-ec2';
 import {
   DescribeLoadBalancersCommand,
   DescribeTargetGroupsCommand,
@@ -12,6 +18,7 @@ import { machineNetwork, run, tracesOf } from './enid.ts';
 import { GIVEN, WITHOUT_AWS } from './given.ts';
 import { applicationLoadBalancer, LoadBalancersBed, networkLoadBalancer } from './load-balancers-bed.ts';
 import { openSite, type Site } from './site.ts';
+import type { Station } from './stations.ts';
 import { until } from './until.ts';
 
 const LAB = 'demo';
@@ -44,6 +51,8 @@ before(async () => {
   aws = { ec2: new EC2Client(site.aws), elb: new ElasticLoadBalancingV2Client(site.aws) };
   strangers = new Set(GIVEN && !WITHOUT_AWS ? await inAws() : []);
   bed = await LoadBalancersBed.open(site);
+  await bed.apply(...asked());
+  if (!GIVEN) await bed.apply(...(await withAddresses()));
 });
 
 after(async () => {
@@ -254,6 +263,159 @@ async function load(ways: readonly Way[]) {
 }
 
 const TO_PODS = { 'nlb-target-type': 'ip' };
+const PRESERVED = { ...TO_PODS, 'target-group-attributes': 'preserve_client_ip.enabled=true' };
+const SOURCE_RANGES = 'service.beta.kubernetes.io/load-balancer-source-ranges';
+
+/** Load balancers that pods ask, all internal. They come to be while other tests run. */
+const asked = () => [
+  networkLoadBalancer('instances', {}, { externalTrafficPolicy: 'Local' }),
+  networkLoadBalancer('pods', TO_PODS),
+  networkLoadBalancer('preserved', PRESERVED),
+  applicationLoadBalancer('requests', 'pods', {}),
+  networkLoadBalancer('both', TO_PODS, {
+    ports: ['TCP', 'UDP'].map((protocol) => ({
+      name: protocol.toLowerCase(),
+      protocol,
+      port: 80,
+      targetPort: 8080,
+    })),
+  }),
+  ...fenced(bed.far),
+];
+
+/** Load balancers that let in one pod, by each way to say so. */
+const fenced = ({ address }: Station) => [
+  networkLoadBalancer('ranges', TO_PODS, { loadBalancerSourceRanges: [`${address}/32`] }),
+  networkLoadBalancer('ranges-of-old', { ...TO_PODS, [SOURCE_RANGES]: `${address}/32` }),
+  applicationLoadBalancer('ranges', 'pods', { 'inbound-cidrs': `${address}/32` }),
+];
+
+test('pods ask by name and are seen as AWS documents; who is led back to its own node with its address kept hears nothing', async () => {
+  const { target, neighbour, far } = bed;
+  const ways = [
+    ['services', 'instances', '/clientip'],
+    ['services', 'pods', '/clientip'],
+    ['services', 'preserved', '/clientip'],
+    ['ingresses', 'requests', '/header?key=X-Forwarded-For'],
+    ['ingresses', 'requests', '/clientip'],
+  ] as const;
+  const rows = await Promise.all(
+    ways.map(async ([kind, name, question]) => {
+      const host = await bed.nameOf(kind, name);
+      const seen = async (from: Station) => {
+        const [address = ''] = (await bed.ask(from, host, question)).split(':');
+        if (address === from.address) return 'itself';
+        return (await bed.addressesOf(host)).includes(address) ? 'the load balancer' : address;
+      };
+      await until(async () => assert.notEqual(await seen(far), ''), 2 * site.patience);
+      return [name, ...(await Promise.all([far, neighbour, target].map(seen)))];
+    }),
+  );
+  // https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-troubleshooting.html#loopback-timeout
+  assert.deepEqual(rows, [
+    ['instances', 'itself', '', ''],
+    ['pods', 'the load balancer', 'the load balancer', 'the load balancer'],
+    ['preserved', 'itself', '', ''],
+    ['requests', 'itself', 'itself', 'itself'],
+    ['requests', 'the load balancer', 'the load balancer', 'the load balancer'],
+  ]);
+});
+
+test('what is internet-facing sees a pod as the NAT gateway of its subnet, or as its node where that has a public address', {
+  skip: GIVEN && 'needs the lab of "enid demo --services", and its subnets',
+}, async () => {
+  const { NatGateways = [] } = await aws.ec2.send(new DescribeNatGatewaysCommand({}));
+  const gateways = NatGateways.flatMap(({ NatGatewayAddresses = [] }) => NatGatewayAddresses);
+  const sources = await Promise.all(
+    [bed.far, bed.target].map(async ({ pod }) => {
+      const Filters = [{ Name: 'addresses.private-ip-address', Values: [pod.status!.hostIP!] }];
+      const { NetworkInterfaces = [] } = await aws.ec2.send(
+        new DescribeNetworkInterfacesCommand({ Filters }),
+      );
+      return NetworkInterfaces[0]!.Association?.PublicIp ?? gateways[0]!.PublicIp!;
+    }),
+  );
+  assert.ok(sources.includes(gateways[0]!.PublicIp!), 'one of the nodes is in a private subnet');
+  assert.equal(new Set(sources).size, 2);
+  for (const [kind, name, question] of [
+    ['services', 'nlb-preserve', '/clientip'],
+    ['ingresses', 'alb', '/header?key=X-Forwarded-For'],
+  ] as const) {
+    const host = await bed.nameOf(kind, name, 'default');
+    const answers = await Promise.all([bed.far, bed.target].map((from) => bed.ask(from, host, question)));
+    assert.deepEqual(
+      answers.map((answer) => answer.split(':')[0]),
+      sources,
+      name,
+    );
+  }
+});
+
+test('one port of TCP and UDP answers both', async () => {
+  const host = await bed.nameOf('services', 'both');
+  await until(async () => {
+    const answers = [
+      await bed.ask(bed.far, host, '/clientip'),
+      await bed.askByUdp(bed.far, host, 'clientip'),
+    ];
+    // Targets of UDP see their clients, and so do those of both.
+    assert.deepEqual(
+      answers.map((answer) => answer.split(':')[0]),
+      [bed.far.address, bed.far.address],
+    );
+  }, 2 * site.patience);
+});
+
+test('who may come is served, and nobody else', async () => {
+  const { far, neighbour } = bed;
+  const hosts = await Promise.all([
+    bed.nameOf('services', 'ranges'),
+    bed.nameOf('services', 'ranges-of-old'),
+    bed.nameOf('ingresses', 'ranges'),
+  ]);
+  const served = (from: Station) =>
+    Promise.all(hosts.map(async (host) => (await bed.ask(from, host, '/hostname')) === 'target'));
+  const all = hosts.map(() => true);
+  const none = hosts.map(() => false);
+  await until(async () => assert.deepEqual(await served(far), all), 2 * site.patience);
+  assert.deepEqual(await served(neighbour), none);
+  await bed.apply(...fenced(neighbour));
+  await until(async () => assert.deepEqual(await served(neighbour), all), site.patience);
+  await until(async () => assert.deepEqual(await served(far), none), site.patience);
+});
+
+/** Addresses that load balancers are to have: Elastic IP addresses, and of two private subnets the last but 5. */
+const addresses = { elastic: [] as string[], own: ['10.0.11.250', '10.0.12.250'] };
+
+/** Load balancers that have them. */
+async function withAddresses() {
+  const allocated = await Promise.all(
+    addresses.own.map(() => aws.ec2.send(new AllocateAddressCommand({ Domain: 'vpc' }))),
+  );
+  addresses.elastic = allocated.map(({ PublicIp }) => PublicIp!).sort();
+  const ids = allocated.map(({ AllocationId }) => AllocationId!);
+  return [
+    networkLoadBalancer('elastic', {
+      ...TO_PODS,
+      scheme: 'internet-facing',
+      'eip-allocations': `${ids}`,
+    }),
+    networkLoadBalancer('own', { ...TO_PODS, 'private-ipv4-addresses': `${addresses.own}` }),
+  ];
+}
+
+test('a load balancer has the addresses that are chosen for it, and answers at each', {
+  skip: GIVEN && 'needs the lab, whose addresses are known to be free',
+}, async () => {
+  const [elastic, own] = await Promise.all(
+    ['elastic', 'own'].map((name) => bed.nameOf('services', name)) as [Promise<string>, Promise<string>],
+  );
+  await until(async () => assert.deepEqual(await bed.addressesOf(elastic), addresses.elastic), site.patience);
+  await until(async () => assert.deepEqual(await bed.addressesOf(own), addresses.own), site.patience);
+  for (const address of addresses.elastic)
+    assert.equal(await site.run('curl', '-s', '-m', '3', `http://${address}/hostname`), 'target');
+  for (const address of addresses.own) assert.equal(await bed.ask(bed.far, address, '/hostname'), 'target');
+});
 
 test('an annotation that cannot be is an event of its Service, whose load balancer stays, as do the others', async (t) => {
   const addresses = await addressesOf('rolled');
