@@ -61,6 +61,8 @@ const apply = async (...objects: object[]): Promise<void> => {
   assert.equal(applied.status, 0, applied.stderr);
 };
 
+type Event = { involvedObject: { kind: string; name: string }; message: string };
+
 /** Pods, one on each node, and their addresses when they run. */
 async function runPods(prefix: string): Promise<Map<string, string>> {
   const nodes = (await kubectl.run('get', 'nodes', '-o', 'name')).trim().split('\n');
@@ -129,14 +131,22 @@ test('a running cluster changes over, and its pods keep what they have', {
   const crd = await kubectl.with(readFileSync('deploy/crds/eniconfigs.yaml', 'utf8'), 'apply', '-f', '-');
   assert.equal(crd.status, 0, crd.stderr);
 
-  await t.test('without an ENIConfig the agent says which is missing', async () => {
+  await t.test('without an ENIConfig each node is told which is missing', async () => {
     await kubectl.run('-n', 'kube-system', 'set', 'env', 'daemonset/aws-node', ...SETTINGS);
     await kubectl.run('-n', 'kube-system', 'rollout', 'status', 'daemonset/aws-node', '--timeout=90s');
-    const logs = () => kubectl.run('-n', 'kube-system', 'logs', 'daemonset/aws-node', '--tail=-1');
+    const missing = /the ENIConfig "us-east-1[ab]" \(the node \S+ has the label topology/;
+    const told = async () => {
+      const found = await kubectl.run('get', 'events', '-A', '-o', 'json');
+      const { items } = JSON.parse(found) as { items: Event[] };
+      return items
+        .filter(({ involvedObject, message }) => involvedObject.kind === 'Node' && missing.test(message))
+        .map(({ involvedObject }) => `node/${involvedObject.name}`);
+    };
+    const nodes = (await kubectl.run('get', 'nodes', '-o', 'name')).trim().split('\n');
     await until(
-      logs,
-      (text) => /the ENIConfig \\"us-east-1[ab]\\" \(the node \S+ has the label topology/.test(text),
-      'the agent to miss its ENIConfig',
+      told,
+      (names) => nodes.every((node) => names.includes(node)),
+      'an event on each node whose ENIConfig is missing',
       30_000,
     );
   });

@@ -46,7 +46,7 @@ export type WarmPoolOptions = {
   readonly maxPods?: (() => number | undefined) | undefined;
   /**
    * Told why the node cannot have more addresses, every few seconds as long as it needs some: no pod is refused on a node
-   * that never had any, since it is not ready. It neither throws nor waits.
+   * that never had any, since it is not ready. Also when its ENIConfig is missing. It neither throws nor waits.
    */
   readonly onShortage?: ((refusal: Refusal) => void) | undefined;
 };

@@ -1,6 +1,6 @@
 /** The loop that keeps the pool at its target: one thing at a time, and slower after failures. */
 import { setImmediate as turn } from 'node:timers/promises';
-import { type Action, canGrow, type Growth, plan } from '@enid/ipam';
+import { type Action, canGrow, type Growth, plan, type RefusalCause } from '@enid/ipam';
 import { AwsError } from '../aws/errors.ts';
 import { atMost } from '../clock.ts';
 import { Backoff } from './backoff.ts';
@@ -108,6 +108,8 @@ export class PoolKeeper {
       if (node.places.due) {
         await node.places.learn(node.primary);
         node.drain();
+        // ENIs of an earlier setting may have room, so that the pool misses nothing: it grows where it should not.
+        if (node.places.missing) this.#tell('FailedAssignIP', `misses its ENIConfig: ${node.places.missing}`);
       }
       for (const id of node.leaving) await this.#decrease(() => ec2.provisioner.free(id));
       const actions = this.#cordoned ? [] : this.#plan(ec2.provisioner);
@@ -171,15 +173,16 @@ export class PoolKeeper {
   }
 
   #tellOfShortage(): void {
-    const { identity, onShortage } = this.#options;
     const { growth } = this;
     if (growth.kind !== 'failed' && growth.kind !== 'impossible') return;
     const cause = (growth.kind === 'failed' && growth.cause) || 'FailedAssignIP';
+    this.#tell(cause, `can have no more addresses: ${growth.reason}`);
+  }
+
+  #tell(cause: RefusalCause, text: string): void {
+    const { identity, onShortage } = this.#options;
     const { instanceId, instanceType } = identity;
-    onShortage?.({
-      cause,
-      sentence: `${instanceId} (${instanceType}) can have no more addresses: ${growth.reason}`,
-    });
+    onShortage?.({ cause, sentence: `${instanceId} (${instanceType}) ${text}` });
   }
 
   /** The ENIs carry more than the pool knows of. */

@@ -153,7 +153,8 @@ test('custom networking: not ready without an ENIConfig, then pods are where it 
   const onShortage = (refusal: Refusal) => told.push(refusal);
   const { clock, cloud, pool } = await node({ prepare, change: { ...change, onShortage } });
   assert.equal(told[0]?.cause, 'FailedAssignIP');
-  assert.match(told[0].sentence, /can have no more addresses: the ENIConfig "us-east-1a" does not exist/);
+  assert.match(told[0].sentence, /misses its ENIConfig: the ENIConfig "us-east-1a" does not exist/);
+  assert.match(told[1]!.sentence, /can have no more addresses: the ENIConfig "us-east-1a" does not exist/);
   const readiness = pool.ready();
   assert.match(
     readiness.ok ? '' : readiness.reason,
@@ -177,6 +178,22 @@ test('custom networking: not ready without an ENIConfig, then pods are where it 
   cloud.change('eni-primary', { securityGroups: ['sg-9'] });
   await clock.advance(130_000);
   assert.ok([...cloud.enis.values()].slice(1).every(({ securityGroups }) => securityGroups[0] === 'sg-pods'));
+});
+
+test('a node with room on ENIs of an earlier setting is told that its ENIConfig is missing, too', async () => {
+  const { clock, cloud, pool } = await node({ prepare: custom().prepare });
+  await during(clock, add(pool, ...Array(6).keys()));
+  await pool.stop();
+  const told: Refusal[] = [];
+  const onShortage = (refusal: Refusal) => told.push(refusal);
+  const { eniConfigs } = custom();
+  await start(cloud.session(), clock, {}, { eniConfigs, onShortage });
+  await clock.advance(10_000);
+  assert.match(told[0]?.sentence ?? '', /misses its ENIConfig: the ENIConfig "us-east-1a" does not exist/);
+  const before = told.length;
+  eniConfigs.set('subnet-pods');
+  await clock.advance(60_000);
+  assert.equal(told.length, before, 'it is there now');
 });
 
 test('a running node changes over to custom networking as its pods go, and follows another ENIConfig', async () => {

@@ -27,6 +27,7 @@ export class EniPlaces {
   /** Subnets whose addresses pods are not to have; undefined as long as they are not known. */
   #excluded: ReadonlySet<string> | undefined;
   #config: EniConfig | undefined;
+  #missing: string | undefined;
   #dueAt = 0;
 
   constructor(options: Options) {
@@ -37,6 +38,11 @@ export class EniPlaces {
   /** What secondary ENIs are made with, under custom networking, as last heard of. */
   get config(): EniConfig | undefined {
     return this.#config;
+  }
+
+  /** Why there is no ENIConfig to go by, when the last look found none. */
+  get missing(): string | undefined {
+    return this.#missing;
   }
 
   /** Whether {@link learn} is to be called again. */
@@ -65,9 +71,13 @@ export class EniPlaces {
       if (eniConfigs) this.#config = await eniConfigs.configFor();
       else this.#excluded = await this.#findExcluded(vpcId);
       this.#backoff.succeed();
+      this.#missing = undefined;
     } catch (error) {
       log.warn({ err: error }, 'where ENIs are to be could not be found out');
-      if (eniConfigs) return; // It will be told.
+      if (eniConfigs) {
+        this.#missing = (error as Error).message;
+        return; // It will be told.
+      }
       if (error instanceof AwsError && error.isDenied) this.#excluded ??= new Set();
       else this.#dueAt = this.#backoff.fail(error as Error, clock.now()).retryAt;
     }
