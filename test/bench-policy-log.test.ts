@@ -10,6 +10,7 @@ import { makePath } from '../bench/policy-path.ts';
 import { Traffic } from '../bench/traffic.ts';
 import { DataPlane, EVENTS_PER_SECOND } from '../packages/agent/src/policy/data-plane/index.ts';
 import { FlowLog } from '../packages/agent/src/policy/flow-log.ts';
+import { NodePolicies } from '../packages/agent/src/policy/node-policies.ts';
 import { unbound } from '../packages/agent/src/policy/rules.ts';
 import { Verdicts } from '../packages/agent/src/policy/verdicts.ts';
 import { labOnly } from './given.ts';
@@ -19,6 +20,28 @@ const { test } = labOnly(
 );
 
 const FLOOD_MS = 6_000;
+const PODS = 10_000;
+
+/** What is known of a cluster with many pods, of which the last one has an address. */
+function clusterWith(address: string): NodePolicies {
+  const policies = new NodePolicies('standard');
+  const pods = Array.from({ length: PODS }, (_, i) => ({
+    hostIP: '10.0.0.4',
+    podIP: i === PODS - 1 ? address : `10.${100 + (i >> 8)}.0.${i & 255}`,
+    namespace: 'default',
+    name: `pod-${i}`,
+  }));
+  for (let from = 0; from < PODS; from += 1000)
+    policies.setEndpoint(undefined, {
+      metadata: { namespace: 'default', name: `part-${from}` },
+      spec: {
+        policyRef: { namespace: 'default', name: 'all' },
+        podIsolation: ['Ingress'],
+        podSelectorEndpoints: pods.slice(from, from + 1000),
+      },
+    });
+  return policies;
+}
 
 test('a flood of denied packets costs at most 3 % of a core to log, and is counted whole', async (t) => {
   await using stack = new AsyncDisposableStack();
@@ -36,9 +59,10 @@ test('a flood of denied packets costs at most 3 % of a core to log, and is count
   const file = join(logs, 'flows.log');
   const log = new FlowLog({ file, onError: assert.ifError });
   stack.use(log);
+  const policies = clusterWith(server.address);
   const verdicts = new Verdicts(plane, {
     podOf: () => 'default/flood',
-    podAt: () => undefined,
+    podAt: (address) => policies.podAt(address),
     log: pino({ level: 'silent' }),
   });
   verdicts.listen((line) => log.write(JSON.stringify(line)));
@@ -58,7 +82,9 @@ test('a flood of denied packets costs at most 3 % of a core to log, and is count
   const rate = await flood;
   await sleep(100);
   await log.written();
-  const lines = readFileSync(file, 'utf8').trim().split('\n').length;
+  const written = readFileSync(file, 'utf8').trim().split('\n');
+  assert.equal(JSON.parse(written[0]!).destination.pod, 'default/pod-9999');
+  const lines = written.length;
   const { packets, lostEvents } = plane.counters();
   t.diagnostic(
     `${rate.toFixed(0)} packets a second, ${lines} logged, ${lostEvents} more counted, ${(100 * share).toFixed(2)} % of a core`,
