@@ -42,10 +42,13 @@ export async function runDemo(
   const started = Date.now();
   const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
   const clean = async () => {
-    if (options.keep) say(`The lab stays: enid lab status --name ${NAME}, enid lab down --name ${NAME}`);
+    if (options.keep && stands)
+      say(`The lab stays: enid lab status --name ${NAME}, enid lab down --name ${NAME}`);
     else await Lab.down(NAME);
   };
   const checks: CheckResult[] = [];
+  /** A lab that did not come up has been taken away. */
+  let stands = false;
   const closing: (() => void)[] = [];
   const build = async () => {
     try {
@@ -60,6 +63,7 @@ export async function runDemo(
         host,
         say,
       );
+      stands = true;
       const ec2 = ec2Client(lab.record);
       const elbv2 = elbClient(lab.record);
       const cluster = lab.cluster!;
