@@ -54,7 +54,7 @@ export async function podAdd(
   pods: number,
   progress: (line: string) => void,
 ): Promise<PodAddResult> {
-  await claimLab(NAME);
+  using _claim = await claimLab(NAME);
   const scratch = mkdtempSync('/dev/shm/enid-bench-');
   try {
     // Enough addresses for a round, the one before that still cools down, and the burst; all warm before the start.
@@ -118,7 +118,8 @@ export async function podAdd(
       },
     };
   } finally {
-    await labCommand(host, 'down');
+    // Not by another process: the lab is claimed by this one.
+    await Lab.down(NAME);
     rmSync(scratch, { recursive: true, force: true });
   }
 }

@@ -59,7 +59,7 @@ export async function policy(
   progress: (line: string) => void,
   rounds = ROUNDS,
 ): Promise<PolicyResult> {
-  await claimLab(LAB);
+  using _claim = await claimLab(LAB);
   const few = await traffic(host, scope, progress, rounds);
   const many = await packets(scope, progress, rounds);
   const enforce_ms = await enforce(LAB, host, progress, 4 * rounds);
