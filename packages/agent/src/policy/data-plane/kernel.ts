@@ -6,7 +6,7 @@ import { UnsupportedKernelError } from './errors.ts';
 import type { DataPlaneOptions } from './types.ts';
 
 /** So that to read, word and log a flood of verdicts takes less than 3 % of a core, of slow ones too. */
-export const EVENTS_PER_SECOND = 250;
+export const EVENTS_PER_SECOND = 100;
 
 const BPF_FS_MAGIC = 0xcafe4a11;
 
