@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { claimLab, type Host, Lab, until } from '@enid/lab';
+import { claimEmptyLab, type Host, Lab, until } from '@enid/lab';
 import type { LabStatus } from '@enid/lab/status';
 import { NetNamespace, Rtnetlink } from '@enid/linux';
 import { prepare } from './launcher.ts';
@@ -54,7 +54,7 @@ export async function podAdd(
   pods: number,
   progress: (line: string) => void,
 ): Promise<PodAddResult> {
-  using _claim = await claimLab(NAME);
+  using _claim = await claimEmptyLab(NAME);
   const scratch = mkdtempSync('/dev/shm/enid-bench-');
   try {
     // Enough addresses for a round, the one before that still cools down, and the burst; all warm before the start.

@@ -9,7 +9,7 @@ import { mkdirSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cidr } from '@enid/ip';
-import { claimLab, type Host } from '@enid/lab';
+import { claimEmptyLab, type Host } from '@enid/lab';
 import { NetNamespace, Nftables } from '@enid/linux';
 import { DataPlane } from '../packages/agent/src/policy/data-plane/index.ts';
 import { type DirectionRules, unbound } from '../packages/agent/src/policy/rules.ts';
@@ -59,7 +59,7 @@ export async function policy(
   progress: (line: string) => void,
   rounds = ROUNDS,
 ): Promise<PolicyResult> {
-  using _claim = await claimLab(LAB);
+  using _claim = await claimEmptyLab(LAB);
   const few = await traffic(host, scope, progress, rounds);
   const many = await packets(scope, progress, rounds);
   const enforce_ms = await enforce(LAB, host, progress, 4 * rounds);

@@ -15,6 +15,6 @@ export type { Pod } from './bare/pod.ts';
 export type { Host, LabRecord } from './base/record.ts';
 export { until } from './base/until.ts';
 export { awsEnvironment } from './lab/aws-environment.ts';
-export { claimLab } from './lab/claim.ts';
+export { claimEmptyLab, claimLab } from './lab/claim.ts';
 export { interruptible } from './lab/interruptible.ts';
 export { Lab, LabError } from './lab/lab.ts';

@@ -1,7 +1,7 @@
 import type { Host } from '../base/record.ts';
 import type { ClusterNode } from '../cluster/node.ts';
 import { ClusterPods } from '../cluster/pods.ts';
-import { claimLab } from '../lab/claim.ts';
+import { claimEmptyLab } from '../lab/claim.ts';
 import { ec2Client } from '../lab/ec2.ts';
 import { interruptible } from '../lab/interruptible.ts';
 import { Lab } from '../lab/lab.ts';
@@ -36,9 +36,7 @@ export async function runDemo(
   options: { json: boolean; keep: boolean; services: boolean },
 ): Promise<boolean> {
   const wanted = options.services ? serviceChecks() : POD_CHECKS;
-  using _claim = await claimLab(NAME);
-  // What an earlier run left, being killed or told to.
-  await Lab.down(NAME);
+  using _claim = await claimEmptyLab(NAME);
   const started = Date.now();
   const say = (text: string) => (options.json ? process.stderr : process.stdout).write(`${text}\n`);
   const clean = async () => {

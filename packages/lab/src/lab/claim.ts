@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { LabDirectory } from '../base/directory.ts';
-import { LabError } from './lab.ts';
+import { Lab, LabError } from './lab.ts';
 
 /**
  * Takes a lab's name for a command that changes the lab, so that no two do at a time.
@@ -22,4 +22,15 @@ export async function claimLab(name: string): Promise<Disposable> {
     throw new LabError(`another process works on lab "${name}": wait until it has ended, or end it`);
   }
   return { [Symbol.dispose]: () => void claim.close() };
+}
+
+/**
+ * The same for a command that builds the lab and takes it away again: what an earlier run left, being killed or told to, goes
+ * first.
+ */
+export async function claimEmptyLab(name: string): Promise<Disposable> {
+  using stack = new DisposableStack();
+  stack.use(await claimLab(name));
+  await Lab.down(name);
+  return stack.move();
 }
