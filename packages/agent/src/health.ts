@@ -9,12 +9,10 @@ const HEALTH = { host: '127.0.0.1', port: 61_680 };
 
 /** Serves {@link healthRoutes}, later if somebody else has the port now: without them the pod would not get ready. */
 export function serveHealth(ready: () => Readiness, log: Logger): Promise<AsyncDisposable> {
-  let failing = false;
   return serveWhenFree(
     () => serveHttp(HEALTH, healthRoutes(ready)),
     (error) => {
-      if (error && !failing) log.error({ err: error, ...HEALTH }, 'health cannot be served: free the port');
-      failing = error !== undefined;
+      if (error) log.error({ err: error, ...HEALTH }, 'health cannot be served: free the port');
     },
   );
 }

@@ -46,3 +46,24 @@ test('who ends it while it waits does not wait', async () => {
   await service[Symbol.asyncDispose]();
   assert.equal(attempts, 1);
 });
+
+test('what is wrong is told once, and what is wrong otherwise then', async () => {
+  const causes = ['taken', 'taken', 'taken', 'not allowed', 'taken'];
+  const told: (string | undefined)[] = [];
+  const { promise: served, resolve: serves } = Promise.withResolvers<void>();
+  const service = await serveWhenFree(
+    async () => {
+      const cause = causes.shift();
+      if (cause) throw new Error(cause);
+      return { async [Symbol.asyncDispose]() {} };
+    },
+    (error) => {
+      told.push(error?.message);
+      if (!error) serves();
+    },
+    { ...systemClock, sleep: async () => {} },
+  );
+  await served;
+  assert.deepEqual(told, ['taken', 'not allowed', 'taken', undefined]);
+  await service[Symbol.asyncDispose]();
+});

@@ -6,7 +6,7 @@ const INTERVAL = 1000;
 /**
  * Serves at an address as soon as it can be had: a predecessor that is about to end may have it for now.
  * @param serve begins to serve, or throws.
- * @param tell told after each attempt what is wrong; undefined: it is served.
+ * @param tell told what is wrong, once for as long as it stays the same, and at last undefined: it is served.
  * @returns after the first attempt, what ends the service or the attempts.
  */
 export async function serveWhenFree(
@@ -16,12 +16,15 @@ export async function serveWhenFree(
 ): Promise<AsyncDisposable> {
   const end = new AbortController();
   let service: AsyncDisposable | undefined;
+  let said: string | undefined;
   const attempt = async () => {
     try {
       service = await serve();
       tell(undefined);
     } catch (error) {
-      tell(error as Error);
+      const { message } = error as Error;
+      if (message !== said) tell(error as Error);
+      said = message;
     }
   };
   await attempt();

@@ -173,11 +173,9 @@ async function serveServices(
   for (const source of [services, endpointSlices, nodes, vpc]) stack.defer(source.onChange(tell));
   tell();
   const answer = async () => ({ type: registry.contentType, body: await registry.metrics() });
-  let known = false;
   const tellOfMetrics = (error: Error | undefined) => {
     const message = `/metrics cannot be served at port ${METRICS.port}, and will be when it is free: ${error?.message}`;
-    if (error && !known) report({ service: undefined, reason: 'MetricsUnavailable', message });
-    known = error !== undefined;
+    if (error) report({ service: undefined, reason: 'MetricsUnavailable', message });
   };
   stack.use(await serveWhenFree(() => serveHttp(METRICS, { '/metrics': answer }), tellOfMetrics));
   return stack.move();
