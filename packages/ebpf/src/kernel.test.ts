@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,6 +24,7 @@ import {
   listMaps,
   listPrograms,
   loadObject,
+  Program,
   parseObject,
   possibleCpus,
   programInfo,
@@ -69,6 +71,33 @@ test('functions are linked, constants and variables set, tail calls and inner ma
 
   const run = object.program('mark').testRun({ data: packet });
   assert.deepEqual([run.returned, run.data[0], run.data.length], [2, 0xee, 64]);
+});
+
+test('signals end neither a run nor a verification', async (t) => {
+  /** Does it again and again, while children end: 60 ms apart, so that what takes less gets to its end. */
+  async function whileChildrenEnd(work: () => void): Promise<void> {
+    const seconds = [0.1, 0.16, 0.22, 0.28, 0.34];
+    const ended = seconds.map((after) => once(spawn('sleep', [String(after)]), 'exit'));
+    for (const until = performance.now() + 400; performance.now() < until; ) work();
+    await Promise.all(ended);
+  }
+  const object = load(t);
+  const program = object.program('calls');
+  const repeat = Math.ceil(10e6 / program.testRun({ data: packet, repeat: 100_000 }).duration);
+  const before = object.read('seen') as bigint;
+  let asked = 0;
+  await whileChildrenEnd(() => {
+    program.testRun({ data: packet, repeat });
+    asked += repeat;
+  });
+  assert.ok((object.read('seen') as bigint) - before > asked, 'none was interrupted');
+
+  // r0 = 0; do r0 += 1; while (r0 < 10,000); exit: the verifier follows every round.
+  const slots = ['b700000000000000', '0700000001000000', 'a500feff10270000', '9500000000000000'];
+  const instructions = Buffer.from(slots.join(''), 'hex');
+  await whileChildrenEnd(() =>
+    Program.load({ name: 'count', type: 'socket_filter', instructions, license: 'GPL' }).close(),
+  );
 });
 
 test('keys and values are typed by BTF, in batches too, and dumped by id with their names', (t) => {

@@ -1,8 +1,10 @@
 /** bpf(2) and its companions, through libc: the only place of this package that calls foreign functions. */
 import { closeSync } from 'node:fs';
-import { arch, release } from 'node:os';
+import { arch, constants, release } from 'node:os';
 import koffi from 'koffi';
 import { BpfError } from './errors.ts';
+
+const { EAGAIN, EINTR } = constants.errno;
 
 const libc = koffi.load(null);
 const c = {
@@ -100,14 +102,23 @@ export function cString(text: string): Uint8Array {
   return Uint8Array.from([...Buffer.from(text), 0]);
 }
 
+/** More signals than this during one call come by a clock that leaves it no time to end. */
+const ATTEMPTS = 16;
+
 /**
- * Makes a bpf(2) call.
+ * Makes a bpf(2) call, again when a signal (as of a child that ends) cut it short: the verifier says EAGAIN then,
+ * runs and batches EINTR. Nothing of such a call is kept, but for the runs that a program has behind it.
  * @returns its result, or the negative error number.
  */
 export function tryBpf(command: Command, attr: Attr): number {
   if (!number) throw new Error(`no BPF system call number is known for ${arch()}`);
-  const result = Number(c.bpf(number.bpf, commands[command], attr.bytes, ATTR_LENGTH));
-  return result < 0 ? -koffi.errno() : result;
+  const interrupted = command === 'BPF_PROG_LOAD' ? EAGAIN : EINTR;
+  for (let attempt = 1; ; attempt++) {
+    const result = Number(c.bpf(number.bpf, commands[command], attr.bytes, ATTR_LENGTH));
+    if (result >= 0) return result;
+    const errno = koffi.errno();
+    if (errno !== interrupted || attempt === ATTEMPTS) return -errno;
+  }
 }
 
 /** Makes a bpf(2) call. @throws {BpfError} */

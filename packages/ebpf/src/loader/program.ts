@@ -79,7 +79,7 @@ export class Program extends Handle {
     return new Program(bpf('BPF_PROG_GET_FD_BY_ID', new Attr().u32(0, id), `program ${id}`));
   }
 
-  /** Runs the program on a packet of the caller's, BPF_PROG_TEST_RUN. */
+  /** Runs the program on a packet of the caller's, BPF_PROG_TEST_RUN; repeated runs begin anew after a signal. */
   testRun({ data, context, repeat = 1, growth = 256 }: TestRun): TestResult {
     const out = new Uint8Array(data ? data.length + growth : 0);
     const contextOut = new Uint8Array(context?.length ?? 0);
