@@ -34,6 +34,7 @@ function specOf(type: string, info: InstanceTypeInfo | undefined): InstanceSpec 
   if (!enis || !ipv4PerEni) throw new Error(`EC2 does not say what network interfaces "${type}" takes`);
   return {
     enis,
+    allEnis: network?.MaximumNetworkInterfaces ?? enis,
     ipv4PerEni,
     hypervisor: info?.Hypervisor === 'xen' ? 'xen' : 'nitro',
     networkCards: network?.MaximumNetworkCards ?? 1,

@@ -189,6 +189,13 @@ test('custom networking and MAX_ENI take ENIs away', () => {
   assert.throws(() => maxPods('m5.large', { customNetworking: true, maxEni: 1 }), /allow 2 ENIs/);
 });
 
+test('network cards but the first count where they are asked for', () => {
+  assert.equal(maxPods('trn1.32xlarge', { multiNic: true }), 40 * 49 + 2);
+  assert.equal(maxPods('p5.48xlarge', { multiNic: true }), 64 * 49 + 2);
+  assert.equal(maxPods('trn1.32xlarge', { multiNic: true, maxEni: 8 }), 8 * 49 + 2);
+  assert.equal(maxPods('m5.large', { multiNic: true }), maxPods('m5.large'));
+});
+
 test('an unknown type has types near it', () => {
   assert.equal(similarTypes('m5.lage')[0], 'm5.large');
   assert.equal(similarTypes('m5large')[0], 'm5.large');

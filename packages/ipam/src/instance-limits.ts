@@ -9,7 +9,7 @@
 
 /** Network limits of one instance type. */
 export type InstanceLimits = {
-  /** ENIs that network card 0 takes, the primary one included. Those of further cards carry no ordinary pods. */
+  /** ENIs that network card 0 takes, the primary one included. */
   readonly enis: number;
   /** IPv4 addresses that one ENI takes, its own included. A delegated prefix takes the place of one address. */
   readonly ipv4PerEni: number;
@@ -19,7 +19,12 @@ export type InstanceLimits = {
 };
 
 /** All that the table knows of an instance type. */
-export type InstanceSpec = InstanceLimits & { readonly vcpus: number; readonly memoryMib: number };
+export type InstanceSpec = InstanceLimits & {
+  /** ENIs that its network cards take together. */
+  readonly allEnis: number;
+  readonly vcpus: number;
+  readonly memoryMib: number;
+};
 
 type Pair = readonly [enis: number, ipv4PerEni: number];
 
@@ -327,7 +332,7 @@ const EXCEPTIONS = new Map<string, Pair>([
   ]),
 ]);
 
-/** Types with more than one network card. */
+/** Types with more than one network card: each takes as many ENIs as card 0. */
 const NETWORK_CARDS = new Map<string, number>([
   ['p4d.24xlarge', 4],
   ['p4de.24xlarge', 4],
@@ -480,7 +485,8 @@ function* table(): Generator<[string, InstanceSpec]> {
           const vcpus = cpusOf(type, size, largest);
           const memoryMib = memoryOf(type, family, vcpus);
           const networkCards = NETWORK_CARDS.get(type) ?? 1;
-          yield [type, { enis, ipv4PerEni, hypervisor, networkCards, vcpus, memoryMib }];
+          const allEnis = enis * networkCards;
+          yield [type, { enis, allEnis, ipv4PerEni, hypervisor, networkCards, vcpus, memoryMib }];
         }
       }
     }
@@ -509,6 +515,8 @@ export type MaxPodsOptions = {
   readonly customNetworking?: boolean;
   /** MAX_ENI: ENIs that the node may have, its primary one included. */
   readonly maxEni?: number;
+  /** The ENIs of every network card count (ENABLE_MULTI_NIC), not those of card 0 alone. */
+  readonly multiNic?: boolean;
 };
 
 /**
@@ -518,7 +526,12 @@ export type MaxPodsOptions = {
  */
 export function maxPods(
   type: string | (Pick<InstanceLimits, 'enis' | 'ipv4PerEni'> & Partial<InstanceSpec>),
-  { prefixDelegation = false, customNetworking = false, maxEni = Infinity }: MaxPodsOptions = {},
+  {
+    prefixDelegation = false,
+    customNetworking = false,
+    maxEni = Infinity,
+    multiNic = false,
+  }: MaxPodsOptions = {},
 ): number {
   const limits = typeof type === 'string' ? instanceLimits(type) : type;
   const name = typeof type === 'string' ? type : 'this type';
@@ -528,7 +541,8 @@ export function maxPods(
       `${name} takes no prefixes, since only Nitro instances do: leave prefix delegation off, or use a Nitro type`,
     );
   }
-  const enis = Math.min(limits.enis, maxEni) - (customNetworking ? 1 : 0);
+  const attachable = (multiNic && limits.allEnis) || limits.enis;
+  const enis = Math.min(attachable, maxEni) - (customNetworking ? 1 : 0);
   if (enis < 1) {
     throw new RangeError(
       `custom networking leaves ${name} no ENI for pods, since the primary one carries none: allow 2 ENIs or more`,

@@ -7,6 +7,7 @@ type Options = {
   prefixDelegation?: boolean;
   customNetworking?: boolean;
   maxEni?: number;
+  multiNic?: boolean;
   fromEc2?: boolean;
   json?: boolean;
 };
@@ -45,6 +46,10 @@ export default function command(program: Command): void {
     .option('--custom-networking', 'pods in other subnets (ENIConfig): the primary ENI carries none')
     .option('--max-eni <n>', 'cap on the ENIs of a node, as MAX_ENI sets it', upTo(1000))
     .option(
+      '--multi-nic',
+      'the ENIs of every network card, as with ENABLE_MULTI_NIC, not those of card 0 alone',
+    )
+    .option(
       '--from-ec2',
       "ask EC2's DescribeInstanceTypes instead of the built-in table (AWS_REGION, credentials)",
     )
@@ -52,8 +57,9 @@ export default function command(program: Command): void {
     .addHelpText(
       'after',
       `
-On types with several network cards only the ENIs of card 0 count. The 2 are pods on the host's network, the agent and
-the service proxy, as in the figures that Amazon publishes.
+On types with several network cards only the ENIs of card 0 count, since the agent attaches to no other; --multi-nic is
+for nodes of Amazon's. The 2 are pods on the host's network, the agent and the service proxy, as in the figures that
+Amazon publishes.
 
   enid max-pods --instance-type m5.large --prefix-delegation
   enid max-pods --instance-type t3.medium,m5.large,trn1.32xlarge`,
@@ -66,7 +72,8 @@ the service proxy, as in the figures that Amazon publishes.
       const rows = options.instanceType.map((instanceType, index) => {
         const spec = specs[index]!;
         try {
-          const { enis, ipv4PerEni } = spec;
+          const { ipv4PerEni } = spec;
+          const enis = options.multiNic ? spec.allEnis : spec.enis;
           return { spec, row: { instanceType, enis, ipv4PerEni, maxPods: maxPods(spec, options) } };
         } catch (error) {
           throw new Error((error as Error).message.replace('this type', instanceType));

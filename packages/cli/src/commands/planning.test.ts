@@ -51,6 +51,12 @@ test('max-pods answers from the table', async () => {
   );
   const options = ['--prefix-delegation', '--custom-networking', '--max-eni', '2'];
   assert.equal((await json('max-pods', '--instance-type', 't3.small', ...options)).maxPods, 50);
+  assert.deepEqual(await json('max-pods', '--instance-type', 'trn1.32xlarge', '--multi-nic'), {
+    instanceType: 'trn1.32xlarge',
+    enis: 40,
+    ipv4PerEni: 50,
+    maxPods: 1962,
+  });
   const { stdout } = await enid(['max-pods', '--instance-type', 'm5.large']);
   assert.match(stdout, /^INSTANCE TYPE .*MAX PODS\nm5\.large +3 +10 +1 +2 +8 GiB +nitro +29\n$/);
 });
@@ -137,10 +143,10 @@ test('max-pods --from-ec2 knows a type that the table does not', async (t) => {
     response.setHeader('content-type', 'text/xml');
     response.end(`<DescribeInstanceTypesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><instanceTypeSet><item>
       <instanceType>z9.huge</instanceType><hypervisor>nitro</hypervisor><vCpuInfo><defaultVCpus>64</defaultVCpus></vCpuInfo>
-      <networkInfo><maximumNetworkInterfaces>14</maximumNetworkInterfaces><maximumNetworkCards>2</maximumNetworkCards>
+      <networkInfo><maximumNetworkInterfaces>13</maximumNetworkInterfaces><maximumNetworkCards>2</maximumNetworkCards>
       <defaultNetworkCardIndex>0</defaultNetworkCardIndex><networkCards>
       <item><networkCardIndex>0</networkCardIndex><maximumNetworkInterfaces>7</maximumNetworkInterfaces></item>
-      <item><networkCardIndex>1</networkCardIndex><maximumNetworkInterfaces>7</maximumNetworkInterfaces></item>
+      <item><networkCardIndex>1</networkCardIndex><maximumNetworkInterfaces>6</maximumNetworkInterfaces></item>
       </networkCards><ipv4AddressesPerInterface>21</ipv4AddressesPerInterface></networkInfo></item></instanceTypeSet>
       </DescribeInstanceTypesResponse>`);
   });
@@ -159,4 +165,9 @@ test('max-pods --from-ec2 knows a type that the table does not', async (t) => {
     env,
   );
   assert.equal(JSON.parse(prefixes.stdout).maxPods, 250);
+  const cards = await enid(
+    ['max-pods', '--from-ec2', '--json', '--multi-nic', '--instance-type', 'z9.huge'],
+    env,
+  );
+  assert.equal(JSON.parse(cards.stdout).maxPods, 13 * 20 + 2);
 });
