@@ -3,6 +3,9 @@ import { fileURLToPath } from 'node:url';
 /** Where this checkout stands. */
 export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
 
+/** Where Node keeps what it has compiled: the checkout's, as in a temporary directory others could lay code there. */
+export const compileCache = `${root}/node_modules/.cache/compiled`;
+
 /** How this machine calls Enid and where its CNI executables are: ours, then Debian's. */
 export const host = {
   root,

@@ -1,7 +1,8 @@
 import { enableCompileCache } from 'node:module';
 import { Command } from 'commander';
+import { compileCache } from './host.ts';
 
-enableCompileCache();
+enableCompileCache(compileCache);
 
 /**
  * The `enid` command. Each command's module is loaded when it runs, so that starting costs what the command needs

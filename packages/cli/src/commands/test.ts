@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 import type { Command } from 'commander';
-import { requireRoot, root } from '../host.ts';
+import { compileCache, requireRoot, root } from '../host.ts';
 
 export default function test(program: Command): void {
   program
@@ -34,7 +34,7 @@ export default function test(program: Command): void {
             ...(options.only ? [`--test-name-pattern=${options.only}`] : []),
             ...paths,
           ],
-          { cwd: root, stdio: 'inherit' },
+          { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_COMPILE_CACHE: compileCache } },
         );
         const status = await new Promise<number>((resolve) =>
           child.once('exit', (code) => resolve(code ?? 1)),
