@@ -230,7 +230,7 @@ while [ $# -gt 0 ]; do
 done`;
 const END = `
 rm "$0/go"
-while ls "$0"/running.* >/dev/null 2>&1; do sleep 0.1; done
+while ls "$0" | grep -q running; do sleep 0.1; done
 for file in "$0"/ended.*; do sed "s/^/$(($\{file##*.} - 1)) /" "$file"; done
 rm -r "$0"`;
 

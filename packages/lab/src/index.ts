@@ -12,6 +12,7 @@ export {
 } from './bare/cni-runtime.ts';
 export { LabNode } from './bare/node.ts';
 export type { Pod } from './bare/pod.ts';
+export { LabProcesses } from './base/processes.ts';
 export type { Host, LabRecord } from './base/record.ts';
 export { until } from './base/until.ts';
 export { awsEnvironment } from './lab/aws-environment.ts';

@@ -109,7 +109,9 @@ test('an agent that is killed while it wires a pod, or takes one down, is put ri
   timeout: 120_000,
 }, async (t) => {
   // In memory, as /var/run is on a node: a disk would lag behind the clock, which runs faster than time.
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'enid-wiring-'));
+  const folder = mkdtempSync(
+    join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `${process.env.ENID_TEST_RUN ?? 'enid'}-wiring-`),
+  );
   t.after(() => rmSync(folder, { recursive: true }));
   const missed: string[] = [];
   const plays = POINTS.flatMap((point) => timesOf(point).map((times) => `${point}:${times}`)).values();

@@ -106,7 +106,9 @@ test('an agent that is killed at any fault point is put right by the next', {
   timeout: 120_000,
 }, async (t) => {
   // In memory, as /var/run is on a node: a disk would lag behind the clock, which runs faster than time.
-  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'enid-mortal-'));
+  const folder = mkdtempSync(
+    join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), `${process.env.ENID_TEST_RUN ?? 'enid'}-mortal-`),
+  );
   t.after(() => rmSync(folder, { recursive: true }));
   const seen = new Set<FaultPoint>();
   const plays = LIVES.flatMap((life) =>

@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { globSync } from 'node:fs';
 import type { Command } from 'commander';
 import { compileCache, requireRoot, root } from '../host.ts';
@@ -22,9 +23,19 @@ export default function test(program: Command): void {
       ].map((stage) => ({ ...stage, paths: stage.paths.filter(wanted).sort() }));
       if (stages.every(({ paths }) => paths.length === 0))
         throw new Error(`no test file matches ${files.join(' ')}`);
+      const { TestRun } = await import('../test-run.ts');
+      const run = new TestRun();
+      const env = { ...process.env, ...run.environment, NODE_COMPILE_CACHE: compileCache };
+      let child: ChildProcess | undefined;
+      let isInterrupted = false;
+      for (const signal of ['SIGINT', 'SIGTERM'] as const)
+        process.on(signal, () => {
+          isInterrupted = true;
+          child?.kill(signal);
+        });
       for (const { paths, concurrency } of stages) {
         if (paths.length === 0) continue;
-        const child = spawn(
+        child = spawn(
           process.execPath,
           [
             '--test',
@@ -34,15 +45,19 @@ export default function test(program: Command): void {
             ...(options.only ? [`--test-name-pattern=${options.only}`] : []),
             ...paths,
           ],
-          { cwd: root, stdio: 'inherit', env: { ...process.env, NODE_COMPILE_CACHE: compileCache } },
+          { cwd: root, stdio: 'inherit', env },
         );
-        const status = await new Promise<number>((resolve) =>
-          child.once('exit', (code) => resolve(code ?? 1)),
-        );
+        const [status] = await once(child, 'exit');
+        if (isInterrupted) {
+          console.error('enid: interrupted: taking away what the tests have made');
+          await run.takeAway();
+          process.exit(130);
+        }
         if (status !== 0) {
-          process.exitCode = status;
-          return;
+          process.exitCode = status ?? 1;
+          break;
         }
       }
+      run.end();
     });
 }

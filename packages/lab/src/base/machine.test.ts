@@ -21,7 +21,7 @@ const mountsOfHost = () =>
     .filter((line) => line.includes(` ${scratch}`) || line.includes(' /opt '));
 
 before(async () => {
-  scratch = mkdtempSync('/dev/shm/enidtest-machine-');
+  scratch = mkdtempSync(`/dev/shm/${process.env.ENID_TEST_RUN ?? 'enid'}-machine-`);
   execFileSync('mount', ['-t', 'tmpfs', 'none', scratch]);
   execFileSync('mount', ['--make-private', scratch]);
   shared = `${scratch}/shared`;

@@ -24,7 +24,7 @@ export class TestContainerd implements AsyncDisposable {
   /** Starts one on a root made of prepared images, or on that of an earlier one. */
   static async start(prepared: PreparedImages, folder?: string): Promise<TestContainerd> {
     // Containers' layers cannot be on an overlay nor, in some places, on what /tmp is.
-    const home = folder ?? (await mkdtemp('/var/tmp/enid-containerd-'));
+    const home = folder ?? (await mkdtemp(`/var/tmp/${process.env.ENID_TEST_RUN ?? 'enid'}-containerd-`));
     const root = join(home, 'root');
     await prepareContainerdRoot({ prepared, root });
     const config = containerdConfig({

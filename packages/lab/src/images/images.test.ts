@@ -15,7 +15,7 @@ import { canonicalReference } from './reference.ts';
 const run = promisify(execFile);
 
 async function scratch(t: TestContext): Promise<string> {
-  const folder = await mkdtemp('/var/tmp/enid-images-');
+  const folder = await mkdtemp(`/var/tmp/${process.env.ENID_TEST_RUN ?? 'enid'}-images-`);
   t.after(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }

@@ -48,7 +48,7 @@ export async function startContainerd(prepared: PreparedImages): Promise<TestCon
   await run('mount', ['--bind', directory, directory]);
   await run('mount', ['--make-shared', directory]);
   // Files that keep a mount namespace can be mounted on nothing that is shared.
-  const kept = mkdtempSync('/dev/shm/enid-containerd-');
+  const kept = mkdtempSync(`/dev/shm/${process.env.ENID_TEST_RUN ?? 'enid'}-containerd-`);
   await run('mount', ['-t', 'tmpfs', 'none', kept]);
   await run('mount', ['--make-private', kept]);
   const mounts = join(kept, 'mounts');
