@@ -46,16 +46,20 @@ function percentiles(samples: readonly number[]): Percentiles {
 }
 
 /**
+ * @param scope takes away what is made here, if nobody else has.
  * @param pods how many pods each plugin wires one after another.
  * @param progress told what is being done.
  */
 export async function podAdd(
   host: Host,
+  scope: AsyncDisposableStack,
   pods: number,
   progress: (line: string) => void,
 ): Promise<PodAddResult> {
   using _claim = await claimEmptyLab(NAME);
+  await using stack = scope.use(new AsyncDisposableStack());
   const scratch = mkdtempSync('/dev/shm/enid-bench-');
+  stack.defer(() => rmSync(scratch, { recursive: true, force: true }));
   try {
     // Enough addresses for a round, the one before that still cools down, and the burst; all warm before the start.
     const addresses = 2 * ROUND + BURST;
@@ -76,7 +80,7 @@ export async function podAdd(
       120_000,
     );
     using namespace = node.openNamespace();
-    const scope = { namespace, scratch };
+    const place = { namespace, scratch };
     const contenders = {
       enid: contender(join(host.cniBin[0]!, 'aws-cni'), { type: 'aws-cni' }, node.cniEnv),
       ptp: contender(join(host.cniBin[1]!, 'ptp'), {
@@ -94,12 +98,12 @@ export async function podAdd(
     );
     for (let done = 0; done < pods; done += ROUND) {
       for (const contender of Object.values(contenders)) {
-        await round(contender, scope, Math.min(ROUND, pods - done));
+        await round(contender, place, Math.min(ROUND, pods - done));
       }
     }
     progress(`wiring ${BURST} pods at once, ${BURSTS} times`);
     for (let n = 0; n < BURSTS; n++) {
-      for (const contender of Object.values(contenders)) await burst(contender, scope);
+      for (const contender of Object.values(contenders)) await burst(contender, place);
     }
     const figures = ({ add, del, burst }: Contender) => ({
       add_ms: percentiles(add),
@@ -120,7 +124,6 @@ export async function podAdd(
   } finally {
     // Not by another process: the lab is claimed by this one.
     await Lab.down(NAME);
-    rmSync(scratch, { recursive: true, force: true });
   }
 }
 

@@ -99,20 +99,23 @@ const percentiles = (samples: readonly number[]): Percentiles => ({
   p99: rounded(at(samples, 0.99), 1),
 });
 
-/** @param progress told what is being done. */
-export async function services(progress: (line: string) => void): Promise<ServicesResult> {
-  await using stack = new AsyncDisposableStack();
+/** @param scope takes away what is made here, if nobody else has. @param progress told what is being done. */
+export async function services(
+  scope: AsyncDisposableStack,
+  progress: (line: string) => void,
+): Promise<ServicesResult> {
+  await using stack = scope.use(new AsyncDisposableStack());
   const t = { after: (end: () => unknown) => void stack.defer(async () => void (await end())) };
   const [alone, among, changing] = [makeBed(t), makeBed(t), makeBed(t)];
   for (const bed of [among, changing]) standForOthers(t, bed);
 
   progress('starting with 10,000 Services and 50,000 endpoints, twice');
   const pod = among.pod(POD);
-  const starts = await timesOfStarts(among, pod, stateOf(10_000, 5));
+  const starts = await timesOfStarts(stack, among, pod, stateOf(10_000, 5));
 
   progress(`changing the endpoints of one of 1,000 Services, ${CHANGES} times`);
   serveTcp(t, changing.pod(POD), POD, 8080, 'pod');
-  const changes = await timesOfChanges(changing, stateOf(1000, 10), progress);
+  const changes = await timesOfChanges(stack, changing, stateOf(1000, 10), progress);
 
   progress(
     `connecting ${BATCHES * BATCH} times with one Service and with 10,000, in turns, from three places`,
@@ -140,12 +143,13 @@ function standForOthers(t: Parameters<typeof makeBed>[0], bed: Bed): void {
 
 /** Starts the process with nothing in the kernel, and anew, after which the Services are left without it. */
 async function timesOfStarts(
+  scope: AsyncDisposableStack,
   bed: Bed,
   pod: NetNamespace,
   { services, slices }: State,
 ): Promise<Pick<ServicesResult, 'start_s' | 'restart_s'>> {
   const { node } = bed;
-  await using stack = new AsyncDisposableStack();
+  await using stack = scope.use(new AsyncDisposableStack());
   const agent = stack.use(await AgentBed.open(bed));
   serveTcp({ after: (end: () => void) => stack.defer(end) } as never, pod, POD, 8080, 'pod');
   agent.putServices(services);
@@ -196,8 +200,14 @@ function moved(slices: readonly EndpointSlice[], index: number): EndpointSlice {
 type Changes = Pick<ServicesResult, 'endpoint_ms' | 'endpoint_sticky_ms' | 'idle_ms'>;
 
 /** Gives another endpoint to one Service after the other, until a run of that is quiet enough for the promise. */
-async function timesOfChanges(bed: Bed, state: State, progress: (line: string) => void): Promise<Changes> {
-  await using agent = await AgentBed.open(bed);
+async function timesOfChanges(
+  scope: AsyncDisposableStack,
+  bed: Bed,
+  state: State,
+  progress: (line: string) => void,
+): Promise<Changes> {
+  await using stack = scope.use(new AsyncDisposableStack());
+  const agent = stack.use(await AgentBed.open(bed));
   agent.putServices(state.services);
   agent.putSlices(state.slices);
   agent.start();

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { LabStatus } from '@enid/lab/status';
 
@@ -15,6 +17,9 @@ export const start = (...args: string[]): Started => startWith({}, ...args);
 
 /** The same with more in the environment. */
 export function startWith(env: NodeJS.ProcessEnv, ...args: string[]): Started {
+  const lab = args[0] === 'demo' ? 'demo' : args[args.indexOf('--name') + 1 || Infinity];
+  // What an interrupted run has made is found by the names of its labs, too.
+  if (lab && process.env.ENID_TEST_RUN) appendFileSync(join(tmpdir(), 'labs'), `${lab}\n`);
   const child = spawn(enid, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   let stdout = '';
   let stderr = '';

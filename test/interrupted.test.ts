@@ -45,7 +45,7 @@ for (const [what, file, isThere] of [
         .groups.flat()
         .some((name) => /^enid-test-\d+$/.test(name)),
   ],
-  ['a lab', 'test/ips.test.ts', () => existsSync('/run/enid/ipstest/processes/kubelet-node-1.json')],
+  ['a lab', 'test/ips.test.ts', () => existsSync('/run/enid/ipstest/lab.json')],
 ] as const) {
   test(`nothing is left of tests with ${what} when they are told to end`, async () => {
     const before = machine();

@@ -11,10 +11,15 @@ const run = promisify(execFile);
 /** Where test files have folders that cannot be in {@link tmpdir}: in memory, or on a disk. */
 const ELSEWHERE = ['/dev/shm', '/var/tmp'];
 
+/** What is in the command line of Enid's commands. */
+const COMMAND = '/packages/cli/src/main.ts';
+/** How long commands may take to clean up before they are killed, in milliseconds. */
+const PATIENCE = 15_000;
+
 /**
- * A run of the tests, and what it has on the machine. All of that is told by its name: the run's, which its processes
- * have in their environment and its folders in their paths, or the id of a test file's process, which that one's
- * namespaces and control groups have in theirs.
+ * A run of the tests, and what it has on the machine. All of that is told by names: the run's, which its processes have in
+ * their environment and its folders in their paths; the id of a test file's process, which that one's namespaces and control
+ * groups have in theirs; and those of labs.
  */
 export class TestRun {
   readonly #folder = mkdtempSync(join(tmpdir(), 'enid-test-'));
@@ -27,7 +32,7 @@ export class TestRun {
 
   /** After tests that came to their end: what one has left is there to be looked at. */
   end(): void {
-    rmSync(this.#ids, { force: true });
+    for (const file of ['processes', 'labs']) rmSync(join(this.#folder, file), { force: true });
     try {
       rmdirSync(this.#folder);
     } catch {
@@ -38,16 +43,16 @@ export class TestRun {
   /** After tests that were interrupted: nothing of them stays. */
   async takeAway(): Promise<void> {
     const { Lab, LabProcesses } = await import('@enid/lab');
-    const commands = this.#processes().map(({ command }) => command);
-    const labs = Lab.list().filter((lab) =>
-      commands.some((text) => text.includes(`/run/enid/${lab}/`) || text.includes(`--name ${lab} `)),
-    );
-    for (let some = this.#processes(); some.length > 0; some = this.#processes()) {
-      for (const { pid } of some) end(pid);
-      await sleep(5);
+    // Commands that make a lab for themselves take it away when they are told to end.
+    const commands = () => this.#processes().filter((pid) => read(`/proc/${pid}/cmdline`).includes(COMMAND));
+    for (const pid of commands()) send('SIGTERM', pid);
+    for (const until = Date.now() + PATIENCE; commands().length > 0 && Date.now() < until; ) await sleep(20);
+    for (let left = this.#processes(); left.length > 0; left = this.#processes()) {
+      for (const pid of left) send('SIGKILL', pid);
+      await sleep(20);
     }
-    for (const lab of labs) await Lab.down(lab);
-    for (const id of read(this.#ids).split('\n').filter(Boolean)) {
+    for (const lab of this.#lines('labs')) await Lab.down(lab);
+    for (const id of this.#lines('processes')) {
       const named = new RegExp(`(^|\\D)${id}(\\D|$)`);
       for (const group of cgroupsNamed('/', id).filter((path) => named.test(basename(path)))) {
         await LabProcesses.endInCgroup(group);
@@ -62,18 +67,16 @@ export class TestRun {
       rmSync(folder, { recursive: true });
   }
 
-  /** Where each test file's process has written its id. */
-  get #ids(): string {
-    return join(this.#folder, 'processes');
+  /** What test files have written: the ids of their processes, or the names of their labs. */
+  #lines(file: 'processes' | 'labs'): Set<string> {
+    return new Set(read(join(this.#folder, file)).split('\n').filter(Boolean));
   }
 
-  #processes(): { pid: number; command: string }[] {
+  /** Their ids. */
+  #processes(): number[] {
     return readdirSync('/proc')
       .filter((entry) => read(`/proc/${entry}/environ`).split('\0').includes(`ENID_TEST_RUN=${this.#name}`))
-      .map((entry) => ({
-        pid: Number(entry),
-        command: `${read(`/proc/${entry}/cmdline`)}\0`.replaceAll('\0', ' '),
-      }));
+      .map(Number);
   }
 
   #foldersIn(place: string): string[] {
@@ -98,9 +101,9 @@ function read(path: string): string {
   }
 }
 
-function end(pid: number): void {
+function send(signal: NodeJS.Signals, pid: number): void {
   try {
-    process.kill(pid, 'SIGKILL');
+    process.kill(pid, signal);
   } catch {
     // It ended meanwhile.
   }

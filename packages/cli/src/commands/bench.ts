@@ -15,9 +15,8 @@ export default function bench(program: Command): void {
       requireRoot('enid bench');
       const { interruptible } = await import('@enid/lab');
       const { podAdd } = await import('../../../../bench/pod-add.ts');
-      const result = await interruptible('bench', () =>
-        podAdd(host, options.pods, (line) => console.error(line)),
-      );
+      const say = (line: string) => console.error(line);
+      const result = await interruptible('bench', (stack) => podAdd(host, stack, options.pods, say));
       if (options.json) {
         console.log(JSON.stringify(result));
         return;
@@ -39,8 +38,10 @@ export default function bench(program: Command): void {
     .option('--json', 'print the figures as JSON and nothing else on stdout')
     .action(async (options: { json?: boolean }) => {
       requireRoot('enid bench');
+      const { interruptible } = await import('@enid/lab');
       const { services } = await import('../../../../bench/services.ts');
-      const result = await services((line) => console.error(line));
+      const say = (line: string) => console.error(line);
+      const result = await interruptible(undefined, (stack) => services(stack, say));
       if (options.json) console.log(JSON.stringify(result));
       else console.table(result);
     });

@@ -47,8 +47,7 @@ export async function runDemo(
   const checks: CheckResult[] = [];
   /** A lab that did not come up has been taken away. */
   let stands = false;
-  const closing: (() => void)[] = [];
-  const build = async () => {
+  const build = async (stack: AsyncDisposableStack) => {
     try {
       const lab = await labUp(
         {
@@ -66,7 +65,7 @@ export async function runDemo(
       const elbv2 = elbClient(lab.record);
       const cluster = lab.cluster!;
       const client = cluster.client();
-      closing.push(() => client.close());
+      stack.defer(() => client.close());
       const pods = new ClusterPods(client);
       const [red, blue] = lab.record.nodes.map((record) => cluster.node(record)) as [
         ClusterNode,
@@ -78,18 +77,20 @@ export async function runDemo(
           () => undefined,
           (error: Error) => error,
         );
+        // The lab was taken from under it.
+        if (stack.disposed) return;
         const ok = failure === undefined;
         const detail = [evidence.toString(), failure?.message].filter(Boolean).join('\n✗ ');
         checks.push({ name, ok, detail });
         say(`\n${checks.length}. ${name}: ${ok ? 'ok' : 'FAILED'}\n${detail.replace(/^/gm, '   ')}`);
       }
     } catch (error) {
+      if (stack.disposed) return;
       const { message } = error as Error;
       checks.push({ name: 'The lab comes up', ok: false, detail: message });
       say(`\nthe lab did not come up: ${message}`);
     } finally {
-      for (const close of closing) close();
-      await clean();
+      if (!stack.disposed) await clean();
     }
   };
   await interruptible(NAME, build, say);

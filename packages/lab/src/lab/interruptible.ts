@@ -1,30 +1,32 @@
 import { Lab } from './lab.ts';
 
 /**
- * Runs work that builds a lab; Ctrl-C takes the lab away, however far it got, with what the work has left to the stack, and ends
- * this process.
+ * Runs work that builds things; Ctrl-C takes away what it has left to the stack, and its lab, however far that got, and ends
+ * this process. Another Ctrl-C changes nothing.
+ * @param lab its lab, if it has one.
  * @param say told so.
  */
 export async function interruptible<T>(
-  lab: string,
+  lab: string | undefined,
   work: (stack: AsyncDisposableStack) => Promise<T>,
   say: (line: string) => void = console.error,
 ): Promise<T> {
   await using stack = new AsyncDisposableStack();
+  let isInterrupted = false;
   const interrupt = async () => {
-    say('interrupted: taking the lab away');
+    if (isInterrupted) return;
+    isInterrupted = true;
+    say(`interrupted: taking ${lab ? 'the lab' : 'what was made'} away`);
     await stack.disposeAsync();
-    await Lab.down(lab);
+    if (lab) await Lab.down(lab);
     process.exit(130);
   };
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   try {
     return await work(stack);
-  } catch (error) {
-    // What was taken from under it is no news; the process ends with the lab.
-    if (stack.disposed) await new Promise(() => {});
-    throw error;
   } finally {
+    // How work ends that everything is taken from is no news; the process ends with it.
+    if (isInterrupted) await new Promise(() => {});
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 }
