@@ -193,17 +193,31 @@ test('an instance type that does not exist is refused with the words of EC2', as
   assert.deepEqual(tracesOf(NAME), []);
 });
 
-test('a lab that was killed half-way is taken away by down', async () => {
-  const { child, result } = start('lab', 'up', '--name', NAME);
+/** Begins a lab. @returns its command, when its second node is about to start. */
+async function half(): Promise<ReturnType<typeof start>> {
+  const started = start('lab', 'up', '--name', NAME);
   await new Promise<void>((resolve) => {
-    child.stderr!.on('data', (text: string) => {
+    started.child.stderr!.on('data', (text: string) => {
       if (text.includes('starting node-2')) resolve();
     });
   });
+  return started;
+}
+
+test('a lab that was killed half-way is taken away by down', async () => {
+  const { child, result } = await half();
   child.kill('SIGKILL');
   await result;
   assert.notDeepEqual(tracesOf(NAME), []);
   assert.equal((await lab('down')).status, 0);
+  assert.deepEqual(tracesOf(NAME), []);
+  assert.equal(machineNetwork(), network);
+});
+
+test('who reads no more of what is said of a lab gets none', async () => {
+  const { child, result } = await half();
+  child.stderr!.destroy();
+  assert.equal((await result).status, 130);
   assert.deepEqual(tracesOf(NAME), []);
   assert.equal(machineNetwork(), network);
 });

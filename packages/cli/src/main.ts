@@ -1,8 +1,19 @@
 import { enableCompileCache } from 'node:module';
+import { constants } from 'node:os';
 import { Command } from 'commander';
 import { compileCache } from './host.ts';
 
 enableCompileCache(compileCache);
+
+// Who reads no more (`| head`, a terminal that is gone) ends the command as SIGTERM does, so that it can clean up.
+let isRead = true;
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    const isFirst = isRead;
+    isRead = false;
+    if (isFirst && !process.emit('SIGTERM', 'SIGTERM')) process.exit(128 + constants.signals.SIGPIPE);
+  });
 
 /**
  * The `enid` command. Each command's module is loaded when it runs, so that starting costs what the command needs

@@ -28,7 +28,7 @@ export default function test(program: Command): void {
       const env = { ...process.env, ...run.environment, NODE_COMPILE_CACHE: compileCache };
       let child: ChildProcess | undefined;
       let isInterrupted = false;
-      for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
         process.on(signal, () => {
           isInterrupted = true;
           child?.kill(signal);

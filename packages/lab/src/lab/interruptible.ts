@@ -21,12 +21,13 @@ export async function interruptible<T>(
     if (lab) await Lab.down(lab);
     process.exit(130);
   };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, interrupt);
   try {
     return await work(stack);
   } finally {
     // How work ends that everything is taken from is no news; the process ends with it.
     if (isInterrupted) await new Promise(() => {});
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    for (const signal of signals) process.off(signal, interrupt);
   }
 }
