@@ -17,13 +17,14 @@ import {
 import { curl, get, InternetAgent } from './http.fixture.ts';
 import { healthy, register, startServing } from './lab.fixture.ts';
 
-const CHUNKS = 30;
 const CHUNK = 'x'.repeat(10_000);
+/** What is sent on `/long`, until it is to end. */
+const long = { chunks: 0, isOver: false };
 
 /** Says which machine it is, or sends something long, slowly. */
 const answer: http.RequestListener = async (request, response) => {
   if (request.url !== '/long') return response.end(request.socket.localAddress);
-  for (let i = 0; i < CHUNKS; i++) {
+  for (; !long.isOver && !response.destroyed; long.chunks++) {
     response.write(CHUNK);
     await sleep(100);
   }
@@ -71,7 +72,7 @@ test('no request and no connection is lost while rules and targets change, and w
   const stop = askSteadily(internet, host);
   const agent = new InternetAgent(internet, true);
   t.after(() => agent.destroy());
-  const long = text(agent, host, '/long');
+  const slow = text(agent, host, '/long');
   const [begun] = processes();
   await sleep(100);
   for (let i = 0; i < 3; i++) {
@@ -96,7 +97,8 @@ test('no request and no connection is lost while rules and targets change, and w
   const count = [...answers.values()].reduce((sum, each) => sum + each);
   assert.ok(count > 100, `${count} requests`);
   assert.ok(processes().includes(begun!), 'the first process is still sending');
-  assert.equal(await long, `200 ${CHUNK.repeat(CHUNKS)}`);
+  long.isOver = true;
+  assert.equal(await slow, `200 ${CHUNK.repeat(long.chunks)}`);
   agent.destroy();
   await until(processes, (found) => found.length === 1, 'the first processes to end');
   t.diagnostic(`${count} requests`);
