@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,7 +63,10 @@ export class TestRun {
       for (const name of namespaces) NetNamespace.delete(name);
     }
     await this.#unmount();
-    for (const folder of [this.#folder, ...ELSEWHERE.flatMap((place) => this.#foldersIn(place))])
+    for (const folder of [
+      this.#folder,
+      ...ELSEWHERE.filter(existsSync).flatMap((place) => this.#foldersIn(place)),
+    ])
       rmSync(folder, { recursive: true });
   }
 
