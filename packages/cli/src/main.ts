@@ -9,7 +9,7 @@ enableCompileCache(compileCache);
 let isRead = true;
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (!['EPIPE', 'ECONNRESET', 'EIO'].includes(error.code ?? '')) throw error;
     const isFirst = isRead;
     isRead = false;
     if (isFirst && !process.emit('SIGTERM', 'SIGTERM')) process.exit(128 + constants.signals.SIGPIPE);
