@@ -1,9 +1,15 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { debianKubectl, installedKubectl } from '../packages/lab/src/base/kubectl.fixture.ts';
 
 const run = promisify(execFile);
+
+/** Where kubectl keeps what an API has told it, as long as this process. */
+const HOME = mkdtempSync(join(tmpdir(), 'enid-kubectl-'));
+process.once('exit', () => rmSync(HOME, { recursive: true, force: true }));
 
 /** A kubectl of this machine, with a cluster to talk to. */
 export class Kubectl {
@@ -22,7 +28,7 @@ export class Kubectl {
   }
 
   get env(): NodeJS.ProcessEnv {
-    return { ...process.env, KUBECONFIG: this.#kubeconfig, HOME: tmpdir() };
+    return { ...process.env, KUBECONFIG: this.#kubeconfig, HOME };
   }
 
   /** Runs a command to its end. @returns what it prints. @throws with what it complains of. */
