@@ -2,6 +2,9 @@ import type { Command } from 'commander';
 import { upTo } from '../arguments.ts';
 import { host, requireRoot } from '../host.ts';
 
+/** What is being done, beside the figures. */
+const say = (line: string) => console.error(line);
+
 export default function bench(program: Command): void {
   const group = program
     .command('bench')
@@ -15,7 +18,6 @@ export default function bench(program: Command): void {
       requireRoot('enid bench');
       const { interruptible } = await import('@enid/lab');
       const { podAdd } = await import('../../../../bench/pod-add.ts');
-      const say = (line: string) => console.error(line);
       const result = await interruptible('bench', (stack) => podAdd(host, stack, options.pods, say));
       if (options.json) {
         console.log(JSON.stringify(result));
@@ -40,7 +42,6 @@ export default function bench(program: Command): void {
       requireRoot('enid bench');
       const { interruptible } = await import('@enid/lab');
       const { services } = await import('../../../../bench/services.ts');
-      const say = (line: string) => console.error(line);
       const result = await interruptible(undefined, (stack) => services(stack, say));
       if (options.json) console.log(JSON.stringify(result));
       else console.table(result);
@@ -56,7 +57,6 @@ export default function bench(program: Command): void {
       requireRoot('enid bench');
       const { interruptible } = await import('@enid/lab');
       const { policy } = await import('../../../../bench/policy.ts');
-      const say = (line: string) => console.error(line);
       const result = await interruptible('bench', (stack) => policy(host, stack, say, rounds));
       if (options.json) {
         console.log(JSON.stringify(result));

@@ -45,11 +45,6 @@ export class Lab {
     return new Lab(directory, host, record);
   }
 
-  /** The labs of this machine, also those that are half built. */
-  static list(): string[] {
-    return LabDirectory.list();
-  }
-
   /**
    * Takes a lab away, also one that is half built or whose processes were killed. Idempotent.
    * @returns false when there was nothing to take away.
