@@ -47,9 +47,9 @@ const PATIENCE = 120_000;
 const CHANGES = 100;
 /** How often the changes are measured at most, until a run meets the promise: the quietest tells what they cost. */
 const CHANGE_RUNS = 3;
-/** Short batches, most of which nothing else on the machine comes between. */
-const BATCHES = 200;
-const BATCH = 40;
+/** So short that nothing else on the machine comes between many of them, and so many that each way meets the same others. */
+const BATCHES = 800;
+const BATCH = 10;
 
 const libc = koffi.load('libc.so.6');
 const socket = libc.func('int socket(int domain, int type, int protocol)');
@@ -72,7 +72,7 @@ export type ServicesResult = {
   endpoint_sticky_ms: Percentiles;
   /** What a run of `nft` that changes nothing took meanwhile, in milliseconds: how busy the machine was otherwise. */
   idle_ms: Percentiles;
-  /** A connection through a Service, in microseconds, of the quickest fifth of batches: the others tell what else ran. */
+  /** A connection through a Service, in microseconds, of the quickest tenth of batches: the others tell what else ran. */
   connect_us: Record<Way, { services_1: number; services_10000: number }>;
   /** What it costs among 10,000 Services as a fraction of what it costs with one alone. */
   connect_ratio: Record<Way, number>;
@@ -253,7 +253,7 @@ async function someChanges({ node }: Bed, agent: AgentBed, { slices }: State): P
   };
 }
 
-/** Connects from each place in turns with one Service and with many. */
+/** Connects from each place in turns, a batch with one Service and a batch with many, and all ways anew each time. */
 async function timesOfConnections(
   stack: AsyncDisposableStack,
   beds: readonly (Bed & { readonly listening: NetNamespace })[],
@@ -263,11 +263,10 @@ async function timesOfConnections(
     stack.defer(() => closeSync(listener));
     return { listener, node: bed.node, pod: bed.pod(CLIENT_POD), outside: bed.outside };
   });
-  const ways = Object.entries(WAYS) as [Way, (typeof WAYS)[Way]][];
-  const results = [];
-  for (const [way, { from, address, port }] of ways) {
-    const times: [number[], number[]] = [[], []];
-    for (let batch = -2; batch < BATCHES; batch++) {
+  const ways = (Object.keys(WAYS) as Way[]).map((way) => ({ way, times: [[], []] as [number[], number[]] }));
+  for (let batch = -2; batch < BATCHES; batch++) {
+    for (const { way, times } of ways) {
+      const { from, address, port } = WAYS[way];
       // Who is first changes, too.
       for (const which of (batch & 1 ? [0, 1] : [1, 0]) as (0 | 1)[]) {
         const { listener, [from]: ns } = places[which]!;
@@ -277,13 +276,15 @@ async function timesOfConnections(
         await nextTurn();
       }
     }
-    const [one, many] = times.map((samples) => at(samples, 0.2)) as [number, number];
-    results.push({
+  }
+  const results = ways.map(({ way, times }) => {
+    const [one, many] = times.map((samples) => at(samples, 0.1)) as [number, number];
+    return {
       way,
       us: { services_1: rounded(one, 1), services_10000: rounded(many, 1) },
       ratio: rounded(many / one, 3),
-    });
-  }
+    };
+  });
   return {
     connect_us: Object.fromEntries(results.map(({ way, us }) => [way, us])) as ServicesResult['connect_us'],
     connect_ratio: Object.fromEntries(
