@@ -135,22 +135,33 @@ export class MessageWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#reserve(1), inRange(value, 0, 0xff));
+    const at = this.#reserve(1);
+    this.#view.setUint8(at, inRange(value, 0, 0xff));
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#reserve(2), inRange(value, 0, 0xffff), true);
+    const at = this.#reserve(2);
+    this.#view.setUint16(at, inRange(value, 0, 0xffff), true);
+    return this;
+  }
+
+  /** A 16-bit number in network byte order. */
+  u16be(value: number): this {
+    const at = this.#reserve(2);
+    this.#view.setUint16(at, inRange(value, 0, 0xffff));
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#reserve(4), inRange(value, 0, 0xffffffff), true);
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, inRange(value, 0, 0xffffffff), true);
     return this;
   }
 
   s32(value: number): this {
-    this.#view.setInt32(this.#reserve(4), inRange(value, -0x80000000, 0x7fffffff), true);
+    const at = this.#reserve(4);
+    this.#view.setInt32(at, inRange(value, -0x80000000, 0x7fffffff), true);
     return this;
   }
 
@@ -181,7 +192,8 @@ export class MessageWriter {
     fill();
     this.patchU16(start, this.#length - start);
     const padding = -this.#length & 3;
-    this.#bytes.fill(0, this.#reserve(padding), this.#length);
+    const at = this.#reserve(padding);
+    this.#bytes.fill(0, at, at + padding);
   }
 
   // The attributes below are left out when the value is undefined.
@@ -199,11 +211,15 @@ export class MessageWriter {
   }
 
   attributeU16be(type: number, value: number | undefined): void {
-    if (value !== undefined) this.attribute(type, () => this.u8(value >> 8).u8(value & 0xff));
+    if (value !== undefined) this.attribute(type, () => this.u16be(value));
   }
 
   attributeU32(type: number, value: number | undefined): void {
     if (value !== undefined) this.attribute(type, () => this.u32(value));
+  }
+
+  attributeU32be(type: number, value: number | undefined): void {
+    if (value !== undefined) this.attribute(type, () => this.u16be(value >>> 16).u16be(value & 0xffff));
   }
 
   attributeS32(type: number, value: number | undefined): void {
@@ -223,7 +239,7 @@ export class MessageWriter {
     if (value !== undefined) this.attribute(type, () => this.raw(macBytes(value)));
   }
 
-  /** Takes `count` bytes at the end and returns where they begin. */
+  /** Takes `count` bytes at the end and returns where they begin. What was looked at before may be another buffer. */
   #reserve(count: number): number {
     const at = this.#length;
     this.#length += count;
