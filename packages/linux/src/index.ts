@@ -7,9 +7,18 @@ export { errnoName, SyscallError } from './errno.ts';
 export { legacyChains } from './legacy-iptables.ts';
 export { MalformedMessageError } from './netlink/attributes.ts';
 export { NetlinkError, type Request } from './netlink/message.ts';
+export type { NetlinkSocket } from './netlink/socket.ts';
 export { NetNamespace } from './netns.ts';
+export { type NetfilterPlace, openNetfilter } from './nfnetlink.ts';
 export { type NftChain, nftChains } from './nft-chains.ts';
-export { type NftElement, nftElements } from './nft-elements.ts';
+export {
+  changeNftElements,
+  type NftElement,
+  type NftElementChange,
+  type NftEntry,
+  type NftKey,
+  nftElements,
+} from './nft-elements.ts';
 export { nftGeneration } from './nft-generation.ts';
 export { Nftables, type NftCommand, NftError, type NftObject, type NftTransaction } from './nftables.ts';
 export { type Address, type AddressSpec, addAddress, deleteAddress } from './rtnetlink/address.ts';

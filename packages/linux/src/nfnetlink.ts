@@ -5,12 +5,27 @@ import { NetlinkSocket } from './netlink/socket.ts';
 import type { NetNamespace } from './netns.ts';
 
 const NETLINK_NETFILTER = 12;
+const NFNL_SUBSYS_NFTABLES = 10;
 /** struct nfgenmsg, whose first byte is a family */
 const NFGENMSG_LENGTH = 4;
 
-/** @param ns the calling thread's own by default. */
+/** Where to ask: in a namespace, by default the calling thread's own, or by a socket that stays open. */
+export type NetfilterPlace = NetNamespace | NetlinkSocket | undefined;
+
+/**
+ * A socket to ask nftables by, again and again. Who asks after changes of their own should keep one: when any of these sockets is
+ * closed, the kernel first cleans up after transactions that are done, for which it waits some 10 to 20 ms.
+ * @param ns the calling thread's own by default.
+ */
 export function openNetfilter(ns?: NetNamespace): NetlinkSocket {
   return NetlinkSocket.open(NETLINK_NETFILTER, ns);
+}
+
+/** Asks by the socket, or by one that is closed again. */
+export function inNetfilter<T>(place: NetfilterPlace, ask: (socket: NetlinkSocket) => T): T {
+  if (place instanceof NetlinkSocket) return ask(place);
+  using socket = openNetfilter(place);
+  return ask(socket);
 }
 
 /**
@@ -24,12 +39,28 @@ export function nftRequest(
   flags = 0,
   { family = 0, fill = () => {} }: { family?: number; fill?: (writer: MessageWriter) => void } = {},
 ): Request {
-  // The upper byte is nftables' subsystem of nfnetlink.
-  return buildRequest(description, (10 << 8) | message, flags, (writer) => {
+  return buildRequest(description, (NFNL_SUBSYS_NFTABLES << 8) | message, flags, (writer) => {
     const header = new Uint8Array(NFGENMSG_LENGTH);
     header[0] = family;
     writer.raw(header);
     fill(writer);
+  });
+}
+
+/**
+ * Does requests in one transaction: all of them or, when it throws, nothing.
+ * @throws {NetlinkError} with the first request that was refused.
+ */
+export function nftTransaction(socket: NetlinkSocket, requests: readonly Request[]): Promise<void> {
+  const [begin, end] = [bracket('NFNL_MSG_BATCH_BEGIN', 0x10), bracket('NFNL_MSG_BATCH_END', 0x11)];
+  return socket.transaction(begin, requests, end);
+}
+
+/** Begins or ends a transaction: a message of nfnetlink itself, whose header names the subsystem. */
+function bracket(description: string, message: number): Request {
+  return buildRequest(description, message, 0, (writer) => {
+    // res_id, in network byte order.
+    writer.raw(new Uint8Array([0, 0, 0, NFNL_SUBSYS_NFTABLES]));
   });
 }
 

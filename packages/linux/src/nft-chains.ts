@@ -1,6 +1,5 @@
 import { NLM_F_DUMP } from './netlink/message.ts';
-import type { NetNamespace } from './netns.ts';
-import { nftRequest, openNetfilter, readNft } from './nfnetlink.ts';
+import { inNetfilter, type NetfilterPlace, nftRequest, readNft } from './nfnetlink.ts';
 
 const NFT_MSG_GETCHAIN = 4;
 const NFTA_CHAIN = { table: 1, name: 3 } as const;
@@ -20,16 +19,18 @@ export type NftChain = { readonly family: string; readonly table: string; readon
 
 /**
  * The chains of all tables of nftables, whoever made them: those of iptables-nft, too.
- * @param ns the calling thread's own by default.
+ * @param place the calling thread's own namespace by default.
  * @throws {NetlinkError} EPERM without CAP_NET_ADMIN.
  */
-export function nftChains(ns?: NetNamespace): NftChain[] {
-  using socket = openNetfilter(ns);
-  return socket.dump(nftRequest('NFT_MSG_GETCHAIN', NFT_MSG_GETCHAIN, NLM_F_DUMP), (payload) => {
-    const { family, attributes } = readNft(payload);
-    const [table = '', name = ''] = [NFTA_CHAIN.table, NFTA_CHAIN.name].map((type) =>
-      attributes.string(type),
-    );
-    return { family: families[family] ?? `${family}`, table, name };
-  });
+export function nftChains(place?: NetfilterPlace): NftChain[] {
+  const request = nftRequest('NFT_MSG_GETCHAIN', NFT_MSG_GETCHAIN, NLM_F_DUMP);
+  return inNetfilter(place, (socket) =>
+    socket.dump(request, (payload) => {
+      const { family, attributes } = readNft(payload);
+      const [table = '', name = ''] = [NFTA_CHAIN.table, NFTA_CHAIN.name].map((type) =>
+        attributes.string(type),
+      );
+      return { family: families[family] ?? `${family}`, table, name };
+    }),
+  );
 }

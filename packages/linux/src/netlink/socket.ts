@@ -25,6 +25,7 @@ export const NETLINK_ROUTE = 0;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVTIMEO = 20;
+const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
@@ -35,6 +36,9 @@ const NETLINK_GET_STRICT_CHK = 12;
 /** The kernel queues an answer for each request while it reads them; this many surely fit the receive buffer. */
 const CHUNK = 128;
 const RECEIVE_BUFFER_SIZE = 1 << 20;
+/** A datagram of so many bytes can be sent whatever net.core.wmem_default is, and the kernel doubles what is asked for. */
+const SEND_BUFFER_SIZE = 1 << 12;
+const MAX_SEND_BUFFER_SIZE = 0x3fffffff;
 /** Answers are there when send(2) returns. The limit is for a kernel that breaks this rule. */
 const ANSWER_TIMEOUT_SECONDS = 10;
 const DUMP_ATTEMPTS = 20;
@@ -126,6 +130,33 @@ export class NetlinkSocket implements Disposable {
     return this.#answers(requests, first, object);
   }
 
+  /**
+   * Sends requests that are done together or not at all: a batch of nfnetlink, between the messages that begin and end it. Waits on
+   * another thread, since somebody else's transaction may be under way.
+   * @throws {NetlinkError} the first of those for which it was refused.
+   */
+  async transaction(begin: Request, requests: readonly Request[], end: Request): Promise<void> {
+    if (requests.length === 0) return;
+    const all = [begin, ...requests, end];
+    // Kernels differ in whether they answer the beginning and the end. The last request between them always is, after all errors.
+    const { bytes, first } = this.#join(all, (at) => at === requests.length);
+    if (bytes.length > SEND_BUFFER_SIZE)
+      sys.setsockopt(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, Math.min(bytes.length, MAX_SEND_BUFFER_SIZE));
+    await sys.sendInBackground(this.fd, bytes);
+    let refused: NetlinkError | null = null;
+    for (;;) {
+      for (const message of this.#receive(first)) {
+        if (message.type !== NLMSG_ERROR) continue;
+        const at = message.sequence - first;
+        refused ??= readAnswer(message, all[at]!.description);
+        // An error of the beginning is one of the whole.
+        if (at !== 0 && at !== requests.length) continue;
+        if (refused) throw refused;
+        return;
+      }
+    }
+  }
+
   /** As {@link NetlinkSocket.batchInBackground} for one request. */
   async requestInBackground(request: Request): Promise<NetlinkError | null> {
     return (await this.batchInBackground([request]))[0] ?? null;
@@ -199,17 +230,20 @@ export class NetlinkSocket implements Disposable {
     return sequence;
   }
 
-  /** The requests in one datagram, each asking for an acknowledgement, numbered from `first`. */
-  #join(requests: readonly Request[]): { bytes: Uint8Array; first: number } {
+  /** The requests in one datagram, numbered from `first`, each or some asking for an acknowledgement. */
+  #join(
+    requests: readonly Request[],
+    acknowledged: (at: number) => boolean = () => true,
+  ): { bytes: Uint8Array; first: number } {
     const bytes = new Uint8Array(requests.reduce((sum, { message }) => sum + ((message.length + 3) & ~3), 0));
     const view = new DataView(bytes.buffer);
     let first = 0;
     let at = 0;
-    for (const { message } of requests) {
+    for (const [index, { message }] of requests.entries()) {
       const sequence = this.#nextSequence();
       first ||= sequence;
       bytes.set(message, at);
-      view.setUint16(at + 6, view.getUint16(at + 6, true) | NLM_F_ACK, true);
+      if (acknowledged(index)) view.setUint16(at + 6, view.getUint16(at + 6, true) | NLM_F_ACK, true);
       view.setUint32(at + 8, sequence, true);
       at += (message.length + 3) & ~3;
     }
