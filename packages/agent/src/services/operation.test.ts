@@ -133,7 +133,12 @@ test('a node that is about to go is not eligible for load balancers, and the pro
   let now = start;
   // Changes after the first wait for their turn, which comes when the test says so.
   let turn = Promise.resolve();
-  const clock = { ...systemClock, now: () => now, sleep: () => turn };
+  let onWait = () => {};
+  const sleep = () => {
+    onWait();
+    return turn;
+  };
+  const clock = { ...systemClock, now: () => now, sleep };
   const proxy = await startProxy(t, bed, { registry, clock });
   const ask = async (path: string) => {
     const answer = await fetchFrom(bed.outside, 10_256, path);
@@ -156,7 +161,11 @@ test('a node that is about to go is not eligible for load balancers, and the pro
   // A change that waits for two minutes.
   const { promise, resolve } = Promise.withResolvers<void>();
   turn = promise;
+  const waits = new Promise<void>((resolve) => {
+    onWait = resolve;
+  });
   proxy.update({ services: [], endpointSlices: [], node: NODE });
+  await waits;
   now += 120_000;
   assert.deepEqual(await ask('/healthz'), [503, { nodeEligible: true }]);
   assert.deepEqual(await ask('/livez'), [503, {}]);

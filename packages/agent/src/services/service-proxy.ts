@@ -156,6 +156,7 @@ export class ServiceProxy implements AsyncDisposable {
     await this.settled();
     await this.#server?.[Symbol.asyncDispose]();
     await this.#checks[Symbol.asyncDispose]();
+    this.#tables[Symbol.dispose]();
     this.#ns.close();
   }
 

@@ -69,7 +69,7 @@ test('what is installed is read back as it was meant, of every kind', async (t) 
   const wanted = await everything();
   const { refused } = await new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] }).restore(wanted);
   assert.deepEqual([...refused], []);
-  const anew = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  using anew = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
   await anew.read();
   const objects = [...wanted.byService()].flatMap(([, keys]) => [...keys]);
   assert.deepEqual([...anew.installed.keys()].sort(), [...new Set(objects)].sort());
@@ -82,7 +82,7 @@ test('what is installed is read back as it was meant, of every kind', async (t) 
 
 test('a change sends what changed, and nothing of others', async (t) => {
   const ns = namespace(t);
-  const tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  using tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
   const wanted = await everything();
   await tables.restore(wanted);
   const generations = tables.isKnown;
@@ -107,7 +107,7 @@ test('a change sends what changed, and nothing of others', async (t) => {
 
 test('what the kernel refuses of one Service keeps no other from its rules', async (t) => {
   const ns = namespace(t);
-  const tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  using tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
   const element = (index: number) => `ip cluster-ips ${index === 5 ? 'nonsense' : `172.20.0.${index}`}`;
   const goal: Goal = {
     get: () => '',
@@ -150,11 +150,11 @@ const keysOf = (...goals: Wanted[]) =>
 
 test('clients of an endpoint that goes are forgotten, also when the first attempt fails', async (t) => {
   const ns = namespace(t);
-  const tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  using tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
   const [both, one] = [await sticky('10.0.0.1', '10.0.0.2'), await sticky('10.0.0.2')];
   await tables.restore(both);
   await remember(ns, everyone);
-  // While it is looked who is remembered, a program goes missing, as it would when memory is short.
+  // When nobody is remembered with it any more, a program goes missing, as it would when memory is short.
   const path = process.env.PATH!;
   t.after(() => {
     process.env.PATH = path;
@@ -164,7 +164,7 @@ test('clients of an endpoint that goes are forgotten, also when the first attemp
     get: (object) => one.get(object),
     byService: () => one.byService(),
     stickyEndpointsOf: (id, family) => {
-      if (++asked === 2) process.env.PATH = '/nowhere';
+      if (++asked === 1) process.env.PATH = '/nowhere';
       return one.stickyEndpointsOf(id, family);
     },
   };
@@ -177,7 +177,7 @@ test('clients of an endpoint that goes are forgotten, also when the first attemp
 
 test('a client that is given another endpoint while its old one goes keeps the new one', async (t) => {
   const ns = namespace(t);
-  const tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  using tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
   const [both, one] = [await sticky('10.0.0.1', '10.0.0.2'), await sticky('10.0.0.2')];
   await tables.restore(both);
   await remember(ns, everyone);
@@ -215,7 +215,7 @@ test('who was left with an endpoint that is gone, by a run that ended in between
   const one = await sticky('10.0.0.2');
   await new Tables(ns, ['ip'], { nodePortCidrs: [] }).restore(one);
   await remember(ns, everyone);
-  const anew = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  using anew = new Tables(ns, ['ip'], { nodePortCidrs: [] });
   await anew.read();
   await anew.restore(one);
   assert.deepEqual(remembered(ns), without1);
@@ -226,11 +226,11 @@ test('a table of another layout is replaced', async (t) => {
   await new Nftables(ns).apply(
     `table ip ${TABLE} {\n map frontends { type ipv4_addr : verdict; }\n chain forward { type filter hook input priority 5; }\n}\n`,
   );
-  const tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: ['10.0.0.0/8'] });
+  using tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: ['10.0.0.0/8'] });
   const wanted = await everything();
   const { refused } = await tables.restore(wanted);
   assert.deepEqual([...refused], []);
-  const anew = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  using anew = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
   await anew.read();
   assert.ok(anew.installed.has('ip frontends 172.20.0.0 . sctp . 132'));
 });

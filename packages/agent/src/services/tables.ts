@@ -1,7 +1,17 @@
 /** The tables of services in the kernel: read once, then changed by differences. */
-import { type NetNamespace, Nftables, NftError, nftGeneration } from '@enid/linux';
+import {
+  changeNftElements,
+  type NetlinkSocket,
+  type NetNamespace,
+  Nftables,
+  type NftElementChange,
+  NftError,
+  nftGeneration,
+  openNetfilter,
+} from '@enid/linux';
+import { elementChanges, forgetting } from './elements.ts';
 import { affinityMaps, baseScript, type Family, type LayoutOptions, TABLE } from './layout.ts';
-import { forgetScript, readMemory } from './memory.ts';
+import { type Forgotten, readMemory } from './memory.ts';
 import {
   type Change,
   changeScript,
@@ -32,9 +42,9 @@ export type Brought = {
 /** Chains that nobody uses any more stay until there are this many of them: they cost nothing but their names. */
 const UNUSED_CHAINS = 64;
 
-export class Tables {
-  readonly #ns: NetNamespace;
+export class Tables implements Disposable {
   readonly #nftables: Nftables;
+  readonly #netfilter: NetlinkSocket;
   readonly #families: readonly Family[];
   readonly #layout: LayoutOptions;
   /** What is in the kernel. */
@@ -49,10 +59,15 @@ export class Tables {
   #generation: number | undefined;
 
   constructor(ns: NetNamespace, families: readonly Family[], layout: LayoutOptions) {
-    this.#ns = ns;
     this.#nftables = new Nftables(ns);
+    this.#netfilter = openNetfilter(ns);
     this.#families = families;
     this.#layout = layout;
+  }
+
+  /** Leaves the tables as they are. */
+  [Symbol.dispose](): void {
+    this.#netfilter.close();
   }
 
   get installed(): ReadonlyMap<string, string> {
@@ -61,13 +76,13 @@ export class Tables {
 
   /** Whether nobody has changed any rules of the node since the last change from here. */
   get isKnown(): boolean {
-    return this.#generation !== undefined && this.#generation === nftGeneration(this.#ns);
+    return this.#generation !== undefined && this.#generation === nftGeneration(this.#netfilter);
   }
 
   /** Reads what is installed. */
   async read(): Promise<void> {
     this.#generation = undefined;
-    const generation = nftGeneration(this.#ns);
+    const generation = nftGeneration(this.#netfilter);
     const installed: Objects = new Map();
     this.#remembered.clear();
     for (const family of this.#families) {
@@ -200,22 +215,28 @@ export class Tables {
   }
 
   /**
-   * Does changes in one transaction, in which those clients are forgotten whose endpoints go: none of them is sent there any more
-   * from then on.
-   * @param before what is done ahead of them in the same transaction.
+   * Makes chains and maps by nft where some are needed, and then changes elements, in one transaction, in which those clients are
+   * forgotten whose endpoints go: none of them is sent there any more from then on.
+   * @param before what is done first.
    */
   async #bring(goal: Goal, changes: readonly Change[], before = ''): Promise<void> {
-    const rest = await this.#closeMemories(goal, changes);
+    const { structures = [], elements = [] } = Object.groupBy(
+      await this.#closeMemories(goal, changes),
+      ({ object }) => (isStructure(object) ? 'structures' : 'elements'),
+    );
+    await this.#apply(before + changeScript(structures), structures);
+    const transaction = elementChanges(elements);
     for (let tried = ''; ; ) {
-      const forgetting = this.#forgetting(goal);
+      const forgotten = this.#forgotten(goal);
       try {
-        await this.#apply(before + changeScript(rest) + forgetting, rest);
+        await this.#apply([...transaction, ...forgotten.flatMap(forgetting)], elements);
         this.#suspects.clear();
         return;
       } catch (error) {
         // A client's time may have ended in between, and it may have been given another endpoint.
-        if (!(error instanceof NftError) || forgetting === tried) throw error;
-        tried = forgetting;
+        const again = JSON.stringify(forgotten);
+        if (!(error instanceof NftError) || again === tried) throw error;
+        tried = again;
       }
     }
   }
@@ -246,7 +267,7 @@ export class Tables {
       closing.push({ object, from, to: undefined });
       if (to !== undefined) rest.push({ object, from: undefined, to });
     }
-    await this.#apply(changeScript(closing), closing);
+    await this.#apply(elementChanges(closing), closing);
     return rest;
   }
 
@@ -261,27 +282,25 @@ export class Tables {
     this.#remembered.clear();
   }
 
-  /** Forgets the clients of endpoints that are gone. */
-  #forgetting(goal: Goal): string {
-    const scripts = [...this.#suspects].map((suspect) => {
+  /** The clients of endpoints that are gone. */
+  #forgotten(goal: Goal): Forgotten[] {
+    return [...this.#suspects].flatMap((suspect) => {
       const [family, memory] = suspect.split(' ') as [Family, string];
-      if (!affinityMaps(memory).every((map) => this.#structures.has(`${family} map ${map}`))) return '';
+      if (!affinityMaps(memory).every((map) => this.#structures.has(`${family} map ${map}`))) return [];
       const endpoints = goal.stickyEndpointsOf(idOfMemory(memory), family);
-      const remembered = readMemory(this.#ns, family, memory);
-      return forgetScript(
-        family,
-        memory,
-        remembered.filter(({ endpoint }) => !endpoints.has(endpoint)),
-      );
+      const remembered = readMemory(this.#netfilter, family, memory);
+      const clients = remembered.filter(({ endpoint }) => !endpoints.has(endpoint));
+      return clients.length > 0 ? [{ family, memory, clients }] : [];
     });
-    return scripts.join('');
   }
 
-  async #apply(script: string, changes: readonly Change[]): Promise<void> {
-    if (script === '') return;
+  /** Does a transaction, as text for nft or of elements alone, and takes note of the changes that it does. */
+  async #apply(transaction: string | readonly NftElementChange[], changes: readonly Change[]): Promise<void> {
+    if (transaction.length === 0) return;
     const undisturbed = this.isKnown;
-    const generation = nftGeneration(this.#ns);
-    await this.#nftables.apply(script);
+    const generation = nftGeneration(this.#netfilter);
+    if (typeof transaction === 'string') await this.#nftables.apply(transaction);
+    else await changeNftElements(this.#netfilter, transaction);
     for (const { object, to } of changes) {
       if (to === undefined) this.#installed.delete(object);
       else this.#installed.set(object, to);
@@ -290,7 +309,7 @@ export class Tables {
       else this.#structures.add(object);
     }
     // One of these transactions is ours. Of any other it is not known what it did.
-    const mine = nftGeneration(this.#ns) === generation + 1;
+    const mine = nftGeneration(this.#netfilter) === generation + 1;
     this.#generation = undisturbed && mine ? generation + 1 : undefined;
   }
 
