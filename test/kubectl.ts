@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { debianKubectl, installedKubectl } from '../packages/lab/src/base/kubectl.fixture.ts';
+import { KUBECTLS } from '../packages/lab/src/base/kubectl.fixture.ts';
 
 const run = promisify(execFile);
 
@@ -11,7 +11,7 @@ const run = promisify(execFile);
 const HOME = mkdtempSync(join(tmpdir(), 'enid-kubectl-'));
 process.once('exit', () => rmSync(HOME, { recursive: true, force: true }));
 
-/** A kubectl of this machine, with a cluster to talk to. */
+/** A kubectl with a cluster to talk to. */
 export class Kubectl {
   readonly path: string;
   /** `1.33`. */
@@ -77,6 +77,6 @@ function collect(child: ChildProcess): Promise<{ status: number | null; stdout: 
 
 /** A client for each kubectl that tests are run with. */
 export async function kubectls(kubeconfig: string): Promise<Kubectl[]> {
-  const own = installedKubectl();
-  return [...(own ? [own] : []), await debianKubectl()].map((path) => new Kubectl(path, kubeconfig));
+  const paths = await Promise.all(Object.values(KUBECTLS).map((find) => find()));
+  return paths.map((path) => new Kubectl(path, kubeconfig));
 }

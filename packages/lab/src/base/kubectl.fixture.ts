@@ -1,13 +1,10 @@
-/** The kubectls that tests are run with: the machine's own, where it has one, and Debian's (1.20), as old as can be met. */
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+/** The kubectls that tests are run with, whatever the machine has: as recent as Debian 13's, and as old as can be met. */
 import { debianProgram } from '../../../../test/debian-program.ts';
 
-export function installedKubectl(): string | undefined {
-  return (process.env.PATH ?? '')
-    .split(delimiter)
-    .map((folder) => join(folder, 'kubectl'))
-    .find(existsSync);
-}
+const PROGRAM = 'usr/bin/kubectl';
 
-export const debianKubectl = () => debianProgram('kubernetes-client', 'kubectl', 'usr/bin/kubectl');
+/** By what they are called in tests. */
+export const KUBECTLS = {
+  'kubectl 1.32': () => debianProgram('kubectl', 'kubectl-trixie', PROGRAM, 'trixie'),
+  'kubectl 1.20': () => debianProgram('kubernetes-client', 'kubectl', PROGRAM, 'bookworm'),
+} as const;

@@ -1,22 +1,19 @@
-/** kubectl against a server of its own: the one on PATH, and the oldest that Debian has (1.20), which asks in other ways. */
+/** kubectl against a server of its own: a recent one, and the oldest that can be met (1.20), which asks in other ways. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { debianKubectl, installedKubectl } from '../../base/kubectl.fixture.ts';
+import { KUBECTLS } from '../../base/kubectl.fixture.ts';
 import { startTestApiServer, type TestApiServer } from '../apiserver.fixture.ts';
 
 type Arguments = string | readonly string[];
 type Ended = { readonly code: number; readonly out: string; readonly error: string };
 
-/** Runs tests with each kubectl that can be had; skips them without. */
+/** Runs tests with each kubectl. */
 export function forEachKubectl(tests: (of: Kubectl) => void): void {
-  for (const [name, find] of [
-    ['kubectl', async () => installedKubectl()],
-    ['kubectl of Debian', debianKubectl],
-  ] as const) {
+  for (const [name, find] of Object.entries(KUBECTLS)) {
     describe(name, () => {
       const kubectl = new Kubectl();
       before(() => kubectl.start(find));
@@ -37,9 +34,8 @@ export class Kubectl {
     return this.#server!;
   }
 
-  async start(find: () => Promise<string | undefined>): Promise<void> {
+  async start(find: () => Promise<string>): Promise<void> {
     this.#binary = await find();
-    if (!this.#binary) return;
     this.#server = await startTestApiServer();
     writeFileSync(join(this.#directory, 'config'), this.server.kubeConfig.exportConfig());
     await this.server.must('POST /api/v1/namespaces/default/serviceaccounts', {
@@ -69,10 +65,9 @@ export class Kubectl {
     rmSync(this.#directory, { recursive: true });
   }
 
-  /** A test, skipped without kubectl. @param least of its minor versions that can do it. */
+  /** A test. @param least of its minor versions that can do it. */
   readonly check = (title: string, body: () => Promise<void>, least = 0): void => {
     test(title, async (t) => {
-      if (!this.#binary) return t.skip('there is no kubectl');
       if (this.minor < least) return t.skip(`kubectl 1.${this.minor} cannot do that`);
       await body();
     });
