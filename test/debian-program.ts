@@ -9,6 +9,8 @@ const CACHE = '/var/cache/enid';
 
 /** Where Debian is, when this machine does not say. */
 const MIRROR = 'http://deb.debian.org/debian/';
+/** The keys of all its releases (package debian-archive-keyring). */
+const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /**
  * A program of a Debian package, downloaded when it is first asked for.
@@ -37,7 +39,8 @@ export async function debianProgram(
       await download();
     });
     const archive = readdirSync(scratch).find((name) => name.endsWith('.deb'));
-    await run('dpkg', ['-x', join(scratch, archive!), join(scratch, 'root')]);
+    if (archive === undefined) throw new Error(`apt-get has downloaded no package ${debianPackage}`);
+    await run('dpkg', ['-x', join(scratch, archive), join(scratch, 'root')]);
     try {
       renameSync(join(scratch, 'root'), home);
     } catch (error) {
@@ -55,9 +58,17 @@ async function optionsOf(release: string, folder: string): Promise<string[]> {
   const sources = join(folder, 'sources.list');
   mkdirSync(join(lists, 'partial'), { recursive: true });
   const which = ['Created-By: Packages', 'Label: Debian', 'Component: main'];
-  const { stdout } = await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', ...which]);
-  const [mirror] = stdout.split('\n');
-  writeFileSync(sources, `deb ${mirror || MIRROR} ${release} main\n`);
+  const mirrorOf = async () => {
+    const { stdout } = await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', ...which]);
+    return stdout.split('\n')[0];
+  };
+  let mirror = await mirrorOf();
+  if (!mirror) {
+    await run('apt-get', ['update', '-q']);
+    mirror = await mirrorOf();
+  }
+  const keys = existsSync(KEYRING) ? `[signed-by=${KEYRING}] ` : '';
+  writeFileSync(sources, `deb ${keys}${mirror || MIRROR} ${release} main\n`);
   const settings = {
     'Dir::Etc::SourceList': sources,
     'Dir::Etc::SourceParts': '/dev/null',

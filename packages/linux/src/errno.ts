@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
-export const { EAGAIN, EINTR, EINVAL, EMSGSIZE, ENOBUFS } = constants.errno;
+export const { EAGAIN, EINTR, EINVAL, EMSGSIZE, ENOBUFS, ENOSYS } = constants.errno;
 
 /** Error numbers that the kernel's netlink code answers but libc, and so Node, has no name for. */
 const kernelOnly: [string, number][] = [['ENOTSUPP', 524]];

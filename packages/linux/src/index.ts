@@ -9,7 +9,7 @@ export { MalformedMessageError } from './netlink/attributes.ts';
 export { NetlinkError, type Request } from './netlink/message.ts';
 export type { NetlinkSocket } from './netlink/socket.ts';
 export { NetNamespace } from './netns.ts';
-export { type NetfilterPlace, openNetfilter } from './nfnetlink.ts';
+export { type NetfilterPlace, openNetfilter, packetsPassed } from './nfnetlink.ts';
 export { type NftChain, nftChains } from './nft-chains.ts';
 export {
   changeNftElements,

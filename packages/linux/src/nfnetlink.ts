@@ -1,8 +1,12 @@
 /** What nftables' own netlink protocol tells (linux/netfilter/nf_tables.h), in microseconds, where nft(8) takes milliseconds. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SyscallError } from './errno.ts';
 import { Attributes, type MessageWriter } from './netlink/attributes.ts';
 import { buildRequest, type Request } from './netlink/message.ts';
 import { NetlinkSocket } from './netlink/socket.ts';
 import type { NetNamespace } from './netns.ts';
+import { membarrier } from './syscalls.ts';
 
 const NETLINK_NETFILTER = 12;
 const NFNL_SUBSYS_NFTABLES = 10;
@@ -67,4 +71,20 @@ function bracket(description: string, message: number): Request {
 /** The family of an answer (NFPROTO_*), and its attributes. */
 export function readNft(payload: Uint8Array): { family: number; attributes: Attributes } {
   return { family: payload[0]!, attributes: new Attributes(payload, NFGENMSG_LENGTH) };
+}
+
+/** Where the kernel cannot be asked, in milliseconds: longer than it takes a packet by far. */
+const PASSING = 50;
+
+/**
+ * Resolves when no packet is left under the rules that were in force before: those of a transaction that is done bind all packets that
+ * come, while some may still be on their way by the former ones, and write to maps by them.
+ */
+export async function packetsPassed(): Promise<void> {
+  try {
+    await membarrier();
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    await sleep(PASSING);
+  }
 }

@@ -92,3 +92,17 @@ test('elements are changed in one transaction, or none of them', async (t) => {
   assert.equal(count('known'), 3);
   await change();
 });
+
+test('however much of a transaction is refused, the next one is answered', async (t) => {
+  const ns = testNamespace(t);
+  new Nftables(ns).applySync('add table ip t\nadd set ip t s { type ipv4_addr; }');
+  using socket = openNetfilter(ns);
+  const of = { family: 'ip', table: 't', map: 's' } as const;
+  const none = { ...of, remove: [{ key: Uint8Array.of(10, 0, 0, 1) }] };
+  await assert.rejects(changeNftElements(socket, Array(6000).fill(none)));
+  const began = performance.now();
+  const generation = nftGeneration(socket);
+  await changeNftElements(socket, [{ ...of, add: none.remove }]);
+  assert.equal(nftGeneration(socket), generation + 1);
+  assert.ok(performance.now() - began < 5000, 'nothing was waited for');
+});

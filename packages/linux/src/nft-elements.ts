@@ -14,6 +14,7 @@ const NFTA_DATA = { value: 1, verdict: 2 } as const;
 const NFTA_VERDICT = { code: 1, chain: 2 } as const;
 const NFT_GOTO = -4;
 const NFPROTO = { ip: 2, ip6: 10 } as const;
+const PASSING = new Set(['EAGAIN', 'EINTR', 'ENOBUFS', 'ENOMEM', 'EPERM']);
 /** Elements of one message. The attribute that has them all has a length of 16 bits, and chains have names of up to 255 bytes. */
 const MESSAGE_ELEMENTS = 128;
 
@@ -47,7 +48,7 @@ export type NftElementChange = {
  * `nft delete element`, most of whose time goes to a process and to what it reads first.
  * @param socket of `openNetfilter`, for one transaction at a time.
  * @throws {NftError} with the kernel's words: ENOENT where one to be removed, a map or a chain is not there, EEXIST or EBUSY where
- *   one is there with another value.
+ *   one is there with another value. {SyscallError} for what has nothing to do with them: ENOMEM, EPERM without CAP_NET_ADMIN.
  */
 export async function changeNftElements(
   socket: NetlinkSocket,
@@ -56,8 +57,9 @@ export async function changeNftElements(
   try {
     await nftTransaction(socket, changes.flatMap(requestsOf));
   } catch (error) {
-    if (error instanceof NetlinkError) throw new NftError(error.message);
-    throw error;
+    // What says nothing of the elements may be otherwise the next time.
+    if (!(error instanceof NetlinkError) || PASSING.has(error.code)) throw error;
+    throw new NftError(error.message);
   }
 }
 
@@ -75,7 +77,7 @@ function requestsOf(change: NftElementChange): Request[] {
       writer.attributeString(NFTA_SET_ELEM_LIST.set, map);
       writer.attribute(NFTA_SET_ELEM_LIST.elements, () => {
         for (const element of elements.slice(at, at + MESSAGE_ELEMENTS))
-          writer.attribute(NFTA_LIST_ELEM, () => writeElement(writer, element));
+          writer.attribute(NFTA_LIST_ELEM, () => writeElement(writer, element, adds));
       });
     };
     const description = `${name} ${family} ${table} ${map}`;
@@ -84,10 +86,10 @@ function requestsOf(change: NftElementChange): Request[] {
   return requests;
 }
 
-function writeElement(writer: MessageWriter, { key, last, value }: NftEntry): void {
+function writeElement(writer: MessageWriter, { key, last, value }: NftEntry, adds: boolean): void {
   writer.attribute(NFTA_SET_ELEM.key, () => writer.attributeBytes(NFTA_DATA.value, key));
   if (last) writer.attribute(NFTA_SET_ELEM.last, () => writer.attributeBytes(NFTA_DATA.value, last));
-  if (value === undefined) return;
+  if (!adds || value === undefined) return;
   writer.attribute(NFTA_SET_ELEM.data, () => {
     if (typeof value !== 'string') return writer.attributeBytes(NFTA_DATA.value, value);
     writer.attribute(NFTA_DATA.verdict, () => {

@@ -6,7 +6,7 @@
  */
 import { endianness } from 'node:os';
 import koffi from 'koffi';
-import { EINTR, EMSGSIZE, SyscallError } from './errno.ts';
+import { EINTR, EMSGSIZE, ENOBUFS, ENOSYS, SyscallError } from './errno.ts';
 
 if (endianness() !== 'LE')
   throw new Error('@enid/linux encodes kernel structures for little-endian machines');
@@ -31,6 +31,9 @@ export const F_SETFL = 4;
 export const F_SETOWN = 8;
 export const F_SETSIG = 10;
 export const MSG_TRUNC = 0x20;
+const MSG_DONTWAIT = 0x40;
+const MEMBARRIER_CMD_GLOBAL = 1;
+const SYS_membarrier = { x64: 324, arm64: 283 }[process.arch as string];
 
 const libc = koffi.load(null);
 const c = {
@@ -53,6 +56,7 @@ const c = {
   send: libc.func('long send(int fd, const void *bytes, ulong length, int flags)'),
   memfdCreate: libc.func('int memfd_create(const char *name, uint flags)'),
   recv: libc.func('long recv(int fd, void *bytes, ulong length, int flags)'),
+  syscall: libc.func('long syscall(long number, int command, uint flags, int cpu)'),
 };
 
 /** The result of a call, or the error that it left in errno. Called straight on the result, before errno moves. */
@@ -157,4 +161,31 @@ export function recv(fd: number, buffer: Uint8Array): Uint8Array {
     const errno = koffi.errno();
     if (errno !== EINTR) throw new SyscallError('recv', errno);
   }
+}
+
+/** Throws away the datagrams that wait at a socket. */
+export function discard(fd: number): void {
+  const bytes = new Uint8Array(1);
+  for (;;) {
+    if (c.recv(fd, bytes, bytes.length, MSG_DONTWAIT) >= 0) continue;
+    const errno = koffi.errno();
+    // ENOBUFS tells of answers that were lost, and not of those that are there.
+    if (errno !== EINTR && errno !== ENOBUFS) return;
+  }
+}
+
+/**
+ * membarrier(2), MEMBARRIER_CMD_GLOBAL, on a thread of libuv's pool: resolves when every part of the kernel that reads what is
+ * protected by RCU has done so anew, as the rules of netfilter for each packet: 5 to 30 ms.
+ * @throws {SyscallError} EINVAL on a kernel with processors that are not interrupted (nohz_full), ENOSYS where it has been left out.
+ */
+export function membarrier(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (SYS_membarrier === undefined) throw new SyscallError('membarrier', ENOSYS);
+    c.syscall.async(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0, (error: Error | null, result: number) => {
+      if (error) reject(error);
+      else if (result < 0) reject(new SyscallError('membarrier', koffi.errno()));
+      else resolve();
+    });
+  });
 }

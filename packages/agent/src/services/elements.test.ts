@@ -12,6 +12,7 @@ const CHANGES: Change[] = Object.entries({
   'ip endpoints-udp 10.0.0.1 . 80 . 300': '10.0.0.9 . 53',
   'ip endpoints-sctp 10.0.0.1 . 65535 . 0': '10.0.0.9 . 1',
   'ip affinity-members 10.0.0.1 . sctp . 80 . 10.0.0.9 . 8080': 'goto random/x',
+  'ip source-ranges 10.0.0.2 . tcp . 80 . 0.0.0.0/0': '',
   'ip source-ranges 10.0.0.1 . tcp . 80 . 192.0.2.0/23': '',
   'ip source-ranges 10.0.0.1 . tcp . 80 . 198.51.100.7': '',
   'ip hairpin 10.0.0.1 . 10.0.0.1': '',
@@ -70,9 +71,21 @@ test('elements are in the kernel as nft would have put them there, and go by bot
       object,
     );
 
+  const moved = CHANGES.filter(({ to }) => to?.includes(' . ')).map(({ object, to }) => ({
+    object,
+    from: to,
+    to: to!.replace(/\d+$/, '77'),
+  }));
+  await text.nft.apply(changeScript(moved));
+  await changeNftElements(netfilter, elementChanges(moved));
+  assert.deepEqual(all(bytes.ns), all(text.ns));
+  assert.notDeepEqual(await listed(bytes), byBytes);
+
+  // What nft has put there goes as well by bytes, and the other way round.
   const removal = CHANGES.map(({ object, to }) => ({ object, from: to, to: undefined }));
-  await text.nft.apply(changeScript(removal));
-  await changeNftElements(netfilter, elementChanges(removal));
+  await bytes.nft.apply(changeScript(removal));
+  using ofText = openNetfilter(text.ns);
+  await changeNftElements(ofText, elementChanges(removal));
   for (const { ns } of beds) assert.deepEqual(all(ns), []);
 });
 
@@ -85,6 +98,8 @@ test('what is not of the layout is refused with its name', () => {
     ['ip frontends 10.0.0.1 . tcp . 80', 'drop', /drop leads to no chain/],
     ['ip frontends 10.0.0.1 . tcp', 'goto random/x', /2 parts where there are 3/],
     ['ip endpoints-tcp 10.0.0.1 . http . 1', '10.0.0.9 . 8080', /http is no port/],
+    ['ip endpoints-tcp 10.0.0.1 . 80 . 1', '10.0.0.9 . 65536', /65536 is no port/],
+    ['ip endpoints-tcp 10.0.0.1 . 80 . -1', '10.0.0.9 . 80', /-1 is no slot/],
     ['ip endpoints-tcp 10.0.0.1 . 80 . 1', '10.0.0.9', /1 parts where there are 2/],
   ] as const) {
     assert.throws(

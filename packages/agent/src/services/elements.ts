@@ -26,6 +26,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
 };
 
 const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
+const HIGHEST = { protocol: 0xff, port: 0xffff, slot: 0xffff_ffff } as const;
 
 /**
  * Changes of elements, none of chains and affinity maps.
@@ -34,13 +35,14 @@ const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sc
 export function elementChanges(changes: readonly Change[]): NftElementChange[] {
   const removed = new Map<string, NftElementChange & { remove: NftKey[] }>();
   const added = new Map<string, NftElementChange & { add: NftEntry[] }>();
+  const words = new Words();
   for (const { object, from, to } of changes) {
     const { family, set } = splitKey(object);
     const of = { family, table: TABLE, map: set };
-    const known = written(object, to);
+    const element = words.element(object, to);
     if (from !== undefined)
-      entry(removed, `${family} ${set}`, () => ({ ...of, remove: [] })).remove.push(known);
-    if (to !== undefined) entry(added, `${family} ${set}`, () => ({ ...of, add: [] })).add.push(known);
+      entry(removed, `${family} ${set}`, () => ({ ...of, remove: [] })).remove.push(element);
+    if (to !== undefined) entry(added, `${family} ${set}`, () => ({ ...of, add: [] })).add.push(element);
   }
   return [...removed.values(), ...added.values()];
 }
@@ -68,49 +70,63 @@ export function forgetting({ family, memory, clients }: Forgotten): NftElementCh
   ];
 }
 
-/** An element to be removed or, with its value, to be added. */
-function written(object: string, to: string | undefined): NftEntry {
-  const { set, key } = splitKey(object);
-  const shape = SHAPES[set];
-  try {
-    if (!shape) throw new RangeError(`there is no set ${set}`);
-    const parts = key.split(' . ');
-    return {
-      key: concatenated(parts, shape.key, 'first'),
-      ...(shape.key.includes('block') && { last: concatenated(parts, shape.key, 'last') }),
-      ...(to && shape.value && { value: value(to, shape.value) }),
-    };
-  } catch (error) {
-    throw new NftError(
-      `"${object}" to "${to ?? ''}" is not of the tables' layout: ${(error as Error).message}`,
-    );
+/** Writes elements by their words, each of which is looked at once: an address is in many of them. */
+class Words {
+  readonly #known = new Map<string, Uint8Array>();
+
+  /** An element to be removed or, with its value, to be added. */
+  element(object: string, to: string | undefined): NftEntry {
+    const { set, key } = splitKey(object);
+    const shape = SHAPES[set];
+    try {
+      if (!shape) throw new RangeError(`there is no set ${set}`);
+      return {
+        key: this.#concatenated(key, shape.key, 'first'),
+        ...(shape.key.includes('block') && { last: this.#concatenated(key, shape.key, 'last') }),
+        ...(to && shape.value && { value: this.#value(to, shape.value) }),
+      };
+    } catch (error) {
+      throw new NftError(
+        `"${object}" to "${to ?? ''}" is not of the tables' layout: ${(error as Error).message}`,
+      );
+    }
+  }
+
+  #value(text: string, shape: Shape['value'] & {}): Uint8Array | string {
+    if (shape !== 'chain') return this.#concatenated(text, shape, 'first');
+    if (!text.startsWith('goto ')) throw new RangeError(`${text} leads to no chain`);
+    return text.slice('goto '.length);
+  }
+
+  /** Parts one after the other, each from a multiple of 4 bytes on. @param end of blocks. */
+  #concatenated(text: string, parts: readonly Part[], end: 'first' | 'last'): Uint8Array {
+    const words = text.split(' . ');
+    if (words.length !== parts.length)
+      throw new RangeError(`${words.length} parts where there are ${parts.length}`);
+    const written = parts.map((part, at) => {
+      const word = words[at]!;
+      return entry(this.#known, `${part === 'block' ? end : part} ${word}`, () => bytesOf(word, part, end));
+    });
+    const bytes = new Uint8Array(written.reduce((length, one) => length + padded(one), 0));
+    let at = 0;
+    for (const one of written) {
+      bytes.set(one, at);
+      at += padded(one);
+    }
+    return bytes;
   }
 }
 
-function value(text: string, shape: Shape['value'] & {}): Uint8Array | string {
-  if (shape !== 'chain') return concatenated(text.split(' . '), shape, 'first');
-  const [, chain] = /^goto (.+)$/.exec(text) ?? [];
-  if (chain === undefined) throw new RangeError(`${text} leads to no chain`);
-  return chain;
+function padded({ length }: Uint8Array): number {
+  return (length + 3) & ~3;
 }
 
-/** Parts one after the other, each from a multiple of 4 bytes on. @param end of blocks. */
-function concatenated(words: readonly string[], parts: readonly Part[], end: 'first' | 'last'): Uint8Array {
-  if (words.length !== parts.length)
-    throw new RangeError(`${words.length} parts where there are ${parts.length}`);
-  const bytes: number[] = [];
-  for (const [at, part] of parts.entries()) {
-    const written = part === 'block' ? endOf(words[at]!, end) : partBytes(words[at]!, part);
-    bytes.push(...written);
-    while (bytes.length & 3) bytes.push(0);
-  }
-  return Uint8Array.from(bytes);
-}
-
-function partBytes(word: string, part: Exclude<Part, 'block'>): Uint8Array {
+function bytesOf(word: string, part: Part, end: 'first' | 'last'): Uint8Array {
   if (part === 'address') return toBytes(parseIp(word));
+  if (part === 'block') return endOf(word, end);
   const number = part === 'protocol' ? PROTOCOL_NUMBERS[word] : Number(word);
-  if (number === undefined || !Number.isInteger(number)) throw new RangeError(`${word} is no ${part}`);
+  if (number === undefined || !Number.isInteger(number) || number < 0 || number > HIGHEST[part])
+    throw new RangeError(`${word} is no ${part}`);
   if (part === 'port') return portBytes(number);
   // As numgen draws it: in the machine's byte order.
   return part === 'slot' ? new Uint8Array(Uint32Array.of(number).buffer) : Uint8Array.of(number);

@@ -249,6 +249,11 @@ export function affinityMaps(id: string): [addresses: string, ports: string] {
   return [`affinity/${id}`, `affinity-port/${id}`];
 }
 
+/** The id of the memory that an affinity map belongs to. */
+export function memoryOfMap(map: string): string {
+  return map.slice(map.indexOf('/') + 1);
+}
+
 /** The declaration of an affinity map. */
 export function affinityDeclaration(family: Family, map: string): string {
   const value = map.startsWith('affinity-port/') ? 'inet_service' : TYPE[family];

@@ -114,14 +114,6 @@ export function listedObjects(listing: readonly NftObject[]): Objects {
   return objects;
 }
 
-/** The elements of a map, of a listing of that map. */
-export function listedElements(listing: readonly NftObject[]): Map<string, string> {
-  const elements = listing.flatMap(
-    ({ map }) => ((map as Listed | undefined)?.elem ?? []) as [unknown, unknown][],
-  );
-  return new Map(elements.map(([key, value]) => [text(key), text(value)]));
-}
-
 /** Sets whose keys have a protocol. */
 const WITH_PROTOCOL = ['frontends', 'affinity-members', 'source-ranges'];
 const PROTOCOL_NAMES: Record<number, string> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };

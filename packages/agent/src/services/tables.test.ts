@@ -67,7 +67,8 @@ async function everything(): Promise<Wanted> {
 test('what is installed is read back as it was meant, of every kind', async (t) => {
   const ns = namespace(t);
   const wanted = await everything();
-  const { refused } = await new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] }).restore(wanted);
+  using tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  const { refused } = await tables.restore(wanted);
   assert.deepEqual([...refused], []);
   using anew = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
   await anew.read();
@@ -105,20 +106,25 @@ test('a change sends what changed, and nothing of others', async (t) => {
   assert.equal(tables.isKnown, false);
 });
 
-test('what the kernel refuses of one Service keeps no other from its rules', async (t) => {
-  const ns = namespace(t);
-  using tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
-  const element = (index: number) => `ip cluster-ips ${index === 5 ? 'nonsense' : `172.20.0.${index}`}`;
-  const goal: Goal = {
-    get: () => '',
-    byService: () => Array.from({ length: 9 }, (_, index) => [`default/s${index}`, [element(index)]]),
-    stickyEndpointsOf: () => new Set(),
-  };
-  const { refused } = await tables.restore(goal);
-  assert.deepEqual([...refused.keys()], ['default/s5']);
-  const listing = await new Nftables(ns).list({ family: 'ip', name: TABLE });
-  assert.equal(listedObjects(listing!).size, 8);
-});
+for (const [who, wrong, value] of [
+  ['the kernel', 'ip frontends 172.20.0.5 . tcp . 80', 'goto nowhere'],
+  ['nobody else', 'ip cluster-ips nonsense', ''],
+] as const) {
+  test(`what ${who} refuses of one Service keeps no other from its rules`, async (t) => {
+    const ns = namespace(t);
+    using tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+    const element = (index: number) => (index === 5 ? wrong : `ip cluster-ips 172.20.0.${index}`);
+    const goal: Goal = {
+      get: (object) => (object === wrong ? value : ''),
+      byService: () => Array.from({ length: 9 }, (_, index) => [`default/s${index}`, [element(index)]]),
+      stickyEndpointsOf: () => new Set(),
+    };
+    const { refused } = await tables.restore(goal);
+    assert.deepEqual([...refused.keys()], ['default/s5']);
+    const listing = await new Nftables(ns).list({ family: 'ip', name: TABLE });
+    assert.equal(listedObjects(listing!).size, 8);
+  });
+}
 
 /** One port with affinity that has these endpoints. */
 async function sticky(...endpoints: string[]): Promise<Wanted> {
@@ -131,10 +137,10 @@ async function sticky(...endpoints: string[]): Promise<Wanted> {
 }
 
 /** Remembers that clients were given endpoints. */
-function remember(ns: NetNamespace, clients: Record<string, string>): Promise<void> {
+function remember(ns: NetNamespace, clients: Record<string, string>, port = 8080): Promise<void> {
   const elements = Object.entries(clients).flatMap(([client, address]) => [
     `add element ip ${TABLE} affinity/default/web { ${client} timeout 1h : ${address} }`,
-    `add element ip ${TABLE} affinity-port/default/web { ${client} timeout 1h : 8080 }`,
+    `add element ip ${TABLE} affinity-port/default/web { ${client} timeout 1h : ${port} }`,
   ]);
   return new Nftables(ns).apply(elements.join('\n'));
 }
@@ -213,12 +219,63 @@ test('a client that is given another endpoint while its old one goes keeps the n
 test('who was left with an endpoint that is gone, by a run that ended in between, is forgotten at the next start', async (t) => {
   const ns = namespace(t);
   const one = await sticky('10.0.0.2');
-  await new Tables(ns, ['ip'], { nodePortCidrs: [] }).restore(one);
+  using tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  await tables.restore(one);
   await remember(ns, everyone);
   using anew = new Tables(ns, ['ip'], { nodePortCidrs: [] });
   await anew.read();
   await anew.restore(one);
   assert.deepEqual(remembered(ns), without1);
+});
+
+test('so is who was left with a port that its endpoint had', async (t) => {
+  const ns = namespace(t);
+  const one = await sticky('10.0.0.2');
+  using tables = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  await tables.restore(one);
+  await remember(ns, { '192.0.2.1': '10.0.0.2' }, 9090);
+  await remember(ns, { '192.0.2.2': '10.0.0.2' });
+  using anew = new Tables(ns, ['ip'], { nodePortCidrs: [] });
+  await anew.restore(one);
+  assert.deepEqual(remembered(ns), without1);
+});
+
+test('clients of both families are forgotten', async (t) => {
+  const ns = namespace(t);
+  using tables = new Tables(ns, ['ip', 'ip6'], { nodePortCidrs: [] });
+  const [address, other] = [v6Of('10.0.0.1'), v6Of('10.0.0.2')];
+  const goalOf = async (...addresses: string[]) => {
+    const wanted = new Wanted({ families: [4, 6], podLinks: 'eni*', endpointCidrs: [] });
+    const clusterIPs = [v6Of('172.20.0.1')];
+    await wanted.update({
+      services: [
+        service('web', {
+          clusterIP: clusterIPs[0]!,
+          clusterIPs,
+          ports: [{ port: 80 }],
+          sessionAffinity: 'ClientIP',
+        }),
+      ],
+      endpointSlices: [slice('web', 8080, addresses, { addressType: 'IPv6' })],
+      node: NODE,
+    });
+    return wanted;
+  };
+  const [both, one] = [await goalOf(address, other), await goalOf(other)];
+  await tables.restore(both);
+  await new Nftables(ns).apply(
+    [address, other]
+      .flatMap((endpoint, at) => [
+        `add element ip6 ${TABLE} affinity/default/web { 2001:db8::${at} timeout 1h : ${endpoint} }`,
+        `add element ip6 ${TABLE} affinity-port/default/web { 2001:db8::${at} timeout 1h : 8080 }`,
+      ])
+      .join('\n'),
+  );
+  await tables.change(one, keysOf(both, one));
+  assert.deepEqual(
+    readMemory(ns, 'ip6', 'default/web').map(({ client, endpoint }) => [client, endpoint]),
+    [['2001:db8::1', `${other} . 8080`]],
+  );
 });
 
 test('a table of another layout is replaced', async (t) => {

@@ -8,15 +8,15 @@ import {
   NftError,
   nftGeneration,
   openNetfilter,
+  packetsPassed,
 } from '@enid/linux';
 import { elementChanges, forgetting } from './elements.ts';
-import { affinityMaps, baseScript, type Family, type LayoutOptions, TABLE } from './layout.ts';
+import { affinityMaps, baseScript, type Family, type LayoutOptions, memoryOfMap, TABLE } from './layout.ts';
 import { type Forgotten, readMemory } from './memory.ts';
 import {
   type Change,
   changeScript,
   entry,
-  listedElements,
   listedObjects,
   type Objects,
   splitKey,
@@ -43,31 +43,35 @@ export type Brought = {
 const UNUSED_CHAINS = 64;
 
 export class Tables implements Disposable {
+  readonly #ns: NetNamespace;
   readonly #nftables: Nftables;
-  readonly #netfilter: NetlinkSocket;
   readonly #families: readonly Family[];
   readonly #layout: LayoutOptions;
   /** What is in the kernel. */
   #installed: Objects = new Map();
   /** The chains and affinity maps among it. */
   #structures = new Set<string>();
-  /** The addresses of endpoints in memories of clients when these were read, by `<family> <memory>`, until they are compared. */
-  readonly #remembered = new Map<string, ReadonlySet<string>>();
   /** Memories, as `<family> <memory>`, that may have clients of endpoints that are gone: until a transaction has forgotten those. */
   readonly #suspects = new Set<string>();
   /** The kernel's count of transactions when that was known; undefined: it has to be read. */
   #generation: number | undefined;
+  #socket: NetlinkSocket | undefined;
 
   constructor(ns: NetNamespace, families: readonly Family[], layout: LayoutOptions) {
+    this.#ns = ns;
     this.#nftables = new Nftables(ns);
-    this.#netfilter = openNetfilter(ns);
     this.#families = families;
     this.#layout = layout;
   }
 
   /** Leaves the tables as they are. */
   [Symbol.dispose](): void {
-    this.#netfilter.close();
+    this.#socket?.close();
+  }
+
+  get #netfilter(): NetlinkSocket {
+    this.#socket ??= openNetfilter(this.#ns);
+    return this.#socket;
   }
 
   get installed(): ReadonlyMap<string, string> {
@@ -84,17 +88,16 @@ export class Tables implements Disposable {
     this.#generation = undefined;
     const generation = nftGeneration(this.#netfilter);
     const installed: Objects = new Map();
-    this.#remembered.clear();
     for (const family of this.#families) {
       const listing = (await this.#nftables.list({ family, name: TABLE })) ?? [];
       for (const [object, value] of listedObjects(listing)) installed.set(object, value);
-      for (const object of listing) {
-        const [kind, memory] = String(object.map?.name).split(/\/(.*)/);
-        if (kind !== 'affinity') continue;
-        this.#remembered.set(`${family} ${memory}`, new Set(listedElements([object]).values()));
-      }
     }
     this.#setInstalled(installed);
+    // A former run may have ended before it had forgotten everybody.
+    for (const structure of this.#structures) {
+      const { family, set, key } = splitKey(structure);
+      if (set === 'map') this.#suspects.add(`${family} ${memoryOfMap(key)}`);
+    }
     this.#generation = generation;
   }
 
@@ -128,7 +131,6 @@ export class Tables implements Disposable {
   async restore(goal: Goal): Promise<Brought> {
     const base = this.#families.map((family) => baseScript(family, this.#layout)).join('');
     if (!this.isKnown) await this.read();
-    this.#suspectRemembered(goal);
     const changes = this.#differences(goal, [...this.#installed.keys(), ...allOf(goal)]);
     try {
       await this.#bring(goal, changes, base);
@@ -164,7 +166,9 @@ export class Tables implements Disposable {
       this.#setInstalled(new Map());
     }
     const stale = this.#differences(goal, [...this.#installed.keys()]);
-    await this.#bring(goal, stale).catch(() => {});
+    await this.#bring(goal, stale).catch((error) => {
+      if (!(error instanceof NftError)) throw error;
+    });
     const done: Change[] = [];
     const refused = new Map<string, string>();
     const services = Map.groupBy(goal.byService(), ([service]) => service);
@@ -224,9 +228,12 @@ export class Tables implements Disposable {
       await this.#closeMemories(goal, changes),
       ({ object }) => (isStructure(object) ? 'structures' : 'elements'),
     );
+    // Packets that are on their way may still be remembered where nobody is any more.
+    const passed = this.#suspects.size > 0 ? packetsPassed() : undefined;
     await this.#apply(before + changeScript(structures), structures);
+    await passed;
     const transaction = elementChanges(elements);
-    for (let tried = ''; ; ) {
+    for (let tried = '[]'; ; ) {
       const forgotten = this.#forgotten(goal);
       try {
         await this.#apply([...transaction, ...forgotten.flatMap(forgetting)], elements);
@@ -271,17 +278,6 @@ export class Tables implements Disposable {
     return rest;
   }
 
-  /** A former run may have ended before it had forgotten everybody. */
-  #suspectRemembered(goal: Goal): void {
-    for (const [suspect, addresses] of this.#remembered) {
-      const [family, memory] = suspect.split(' ') as [Family, string];
-      const endpoints = goal.stickyEndpointsOf(idOfMemory(memory), family);
-      const known = new Set([...endpoints].map((endpoint) => endpoint.split(' ')[0]!));
-      if ([...addresses].some((address) => !known.has(address))) this.#suspects.add(suspect);
-    }
-    this.#remembered.clear();
-  }
-
   /** The clients of endpoints that are gone. */
   #forgotten(goal: Goal): Forgotten[] {
     return [...this.#suspects].flatMap((suspect) => {
@@ -297,8 +293,8 @@ export class Tables implements Disposable {
   /** Does a transaction, as text for nft or of elements alone, and takes note of the changes that it does. */
   async #apply(transaction: string | readonly NftElementChange[], changes: readonly Change[]): Promise<void> {
     if (transaction.length === 0) return;
-    const undisturbed = this.isKnown;
     const generation = nftGeneration(this.#netfilter);
+    const undisturbed = this.#generation === generation;
     if (typeof transaction === 'string') await this.#nftables.apply(transaction);
     else await changeNftElements(this.#netfilter, transaction);
     for (const { object, to } of changes) {

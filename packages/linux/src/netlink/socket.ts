@@ -23,6 +23,7 @@ type ObjectListener = (at: number, payload: Uint8Array) => void;
 export const NETLINK_ROUTE = 0;
 
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_RCVTIMEO = 20;
 const SO_SNDBUFFORCE = 32;
@@ -36,8 +37,8 @@ const NETLINK_GET_STRICT_CHK = 12;
 /** The kernel queues an answer for each request while it reads them; this many surely fit the receive buffer. */
 const CHUNK = 128;
 const RECEIVE_BUFFER_SIZE = 1 << 20;
-/** A datagram of so many bytes can be sent whatever net.core.wmem_default is, and the kernel doubles what is asked for. */
-const SEND_BUFFER_SIZE = 1 << 12;
+/** A datagram of so many bytes can be sent without more ado (net.core.wmem_default); the kernel doubles what it is asked for. */
+const SEND_BUFFER_SIZE = 1 << 16;
 const MAX_SEND_BUFFER_SIZE = 0x3fffffff;
 /** Answers are there when send(2) returns. The limit is for a kernel that breaks this rule. */
 const ANSWER_TIMEOUT_SECONDS = 10;
@@ -56,6 +57,7 @@ const receiveBuffer = new Uint8Array(1 << 17);
 export class NetlinkSocket implements Disposable {
   readonly #fd: number;
   #sequence = 0;
+  #sendBuffer = SEND_BUFFER_SIZE;
   #closed = false;
 
   /** @param protocol such as 0 for NETLINK_ROUTE. @param ns the namespace; the thread's own by default. */
@@ -87,11 +89,17 @@ export class NetlinkSocket implements Disposable {
     sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
     sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     sys.setsockopt(this.fd, SOL_SOCKET, SO_RCVTIMEO, timeval(ANSWER_TIMEOUT_SECONDS));
-    enlargeReceiveBuffer(this.fd);
+    force(this.fd, [SO_RCVBUFFORCE, SO_RCVBUF], RECEIVE_BUFFER_SIZE);
     // struct sockaddr_nl; port 0 lets the kernel choose.
     const address = new Uint8Array(12);
     address[0] = sys.AF_NETLINK;
     sys.bind(this.fd, address, 'netlink');
+  }
+
+  #enlargeSendBuffer(size: number): void {
+    if (size <= this.#sendBuffer) return;
+    this.#sendBuffer = size;
+    force(this.fd, [SO_SNDBUFFORCE, SO_SNDBUF], Math.min(size, MAX_SEND_BUFFER_SIZE));
   }
 
   /** Subscribes to a multicast group (RTNLGRP_*). */
@@ -140,20 +148,25 @@ export class NetlinkSocket implements Disposable {
     const all = [begin, ...requests, end];
     // Kernels differ in whether they answer the beginning and the end. The last request between them always is, after all errors.
     const { bytes, first } = this.#join(all, (at) => at === requests.length);
-    if (bytes.length > SEND_BUFFER_SIZE)
-      sys.setsockopt(this.fd, SOL_SOCKET, SO_SNDBUFFORCE, Math.min(bytes.length, MAX_SEND_BUFFER_SIZE));
+    this.#enlargeSendBuffer(bytes.length);
     await sys.sendInBackground(this.fd, bytes);
     let refused: NetlinkError | null = null;
-    for (;;) {
-      for (const message of this.#receive(first)) {
-        if (message.type !== NLMSG_ERROR) continue;
-        const at = message.sequence - first;
-        refused ??= readAnswer(message, all[at]!.description);
-        // An error of the beginning is one of the whole.
-        if (at !== 0 && at !== requests.length) continue;
-        if (refused) throw refused;
-        return;
+    try {
+      for (;;) {
+        for (const message of this.#receive(first)) {
+          if (message.type !== NLMSG_ERROR) continue;
+          const at = message.sequence - first;
+          refused ??= readAnswer(message, all[at]!.description);
+          // An error of the beginning is one of the whole.
+          if (at !== 0 && at !== requests.length) continue;
+          if (refused) throw refused;
+          return;
+        }
       }
+    } catch (error) {
+      // While there are answers left, the kernel may have no room for those to the next request.
+      sys.discard(this.fd);
+      throw error;
     }
   }
 
@@ -295,12 +308,12 @@ export class NetlinkSocket implements Disposable {
   }
 }
 
-/** Beyond net.core.rmem_max where that is allowed (CAP_NET_ADMIN), else as far as it goes. */
-function enlargeReceiveBuffer(fd: number): void {
+/** Sets the size of a buffer beyond net.core.rmem_max or wmem_max where that is allowed (CAP_NET_ADMIN), else as far as it goes. */
+function force(fd: number, [beyond, within]: readonly [number, number], size: number): void {
   try {
-    sys.setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_SIZE);
+    sys.setsockopt(fd, SOL_SOCKET, beyond, size);
   } catch {
-    sys.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_SIZE);
+    sys.setsockopt(fd, SOL_SOCKET, within, size);
   }
 }
 
