@@ -1,5 +1,4 @@
-/** What nftables' own netlink protocol tells (linux/netfilter/nf_tables.h), in microseconds, where nft(8) takes milliseconds. */
-
+/** nftables' own netlink protocol (linux/netfilter/nf_tables.h): it is asked and changed in microseconds, where nft(8) takes milliseconds. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SyscallError } from './errno.ts';
 import { Attributes, type MessageWriter } from './netlink/attributes.ts';

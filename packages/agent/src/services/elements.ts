@@ -1,8 +1,8 @@
 /** Changes of elements as the kernel takes them, for which no nft has to be run. Pure. */
 import { networkOf, parseCidr, parseIp, prefixLength, toBytes } from '@enid/ip';
 import { type NftElementChange, type NftEntry, NftError, type NftKey } from '@enid/linux';
-import { affinityMaps, PROTOCOLS, TABLE } from './layout.ts';
-import type { Forgotten } from './memory.ts';
+import { affinityMaps, PROTOCOL_NUMBERS, PROTOCOLS, TABLE } from './layout.ts';
+import type { Forgotten, Remembered } from './memory.ts';
 import { type Change, entry, splitKey } from './objects.ts';
 
 /** A block is an address or one with the length of its prefix, in a set with intervals. */
@@ -25,7 +25,6 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   'cluster-ips': { key: ['address'] },
 };
 
-const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
 const HIGHEST = { protocol: 0xff, port: 0xffff, slot: 0xffff_ffff } as const;
 
 /**
@@ -49,8 +48,8 @@ export function elementChanges(changes: readonly Change[]): NftElementChange[] {
 
 /** Forgets clients. It is refused, and all with it, when one of these has been given another endpoint meanwhile. */
 export function forgetting({ family, memory, clients }: Forgotten): NftElementChange[] {
-  const forget = (map: string, values: readonly Uint8Array[]): NftElementChange[] => {
-    const entries = clients.map(({ client }, at) => ({ key: toBytes(client), value: values[at]! }));
+  const forget = (map: string, value: (client: Remembered) => Uint8Array): NftElementChange[] => {
+    const entries = clients.map((one) => ({ key: toBytes(one.client), value: value(one) }));
     // Added first, since one that has run out meanwhile could not be removed, nor could then the others.
     return [
       { family, table: TABLE, map, add: entries },
@@ -59,14 +58,8 @@ export function forgetting({ family, memory, clients }: Forgotten): NftElementCh
   };
   const [addresses, ports] = affinityMaps(memory);
   return [
-    ...forget(
-      addresses,
-      clients.map(({ address }) => toBytes(address)),
-    ),
-    ...forget(
-      ports,
-      clients.map(({ port }) => portBytes(port)),
-    ),
+    ...forget(addresses, ({ address }) => toBytes(address)),
+    ...forget(ports, ({ port }) => portBytes(port)),
   ];
 }
 

@@ -20,6 +20,8 @@ export const ANY: Record<Family, string> = { ip: '0.0.0.0', ip6: '::' };
 const LOOPBACK: Record<Family, string> = { ip: '127.0.0.0/8', ip6: '::1' };
 const TYPE: Record<Family, string> = { ip: 'ipv4_addr', ip6: 'ipv6_addr' };
 export const PROTOCOLS = ['tcp', 'udp', 'sctp'] as const;
+/** IANA's. */
+export const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132 };
 /** TCP is refused by a reset: of ICMP's errors the kernel sends a client but one a second. */
 const REFUSE = ['meta l4proto tcp reject with tcp reset', 'reject'];
 /** Clients that are remembered for one port of a Service. */

@@ -4,7 +4,7 @@
  */
 import { type Ip, parseIp } from '@enid/ip';
 import type { NftObject } from '@enid/linux';
-import { affinityDeclaration, BASE_CHAINS, type Family, SETS, TABLE } from './layout.ts';
+import { affinityDeclaration, BASE_CHAINS, type Family, PROTOCOL_NUMBERS, SETS, TABLE } from './layout.ts';
 
 /**
  * Key: `<family> <set> <element's key>`; value: what a map has there, '' in a set. The set `chain` has chains by name,
@@ -116,7 +116,7 @@ export function listedObjects(listing: readonly NftObject[]): Objects {
 
 /** Sets whose keys have a protocol. */
 const WITH_PROTOCOL = ['frontends', 'affinity-members', 'source-ranges'];
-const PROTOCOL_NAMES: Record<number, string> = { 6: 'tcp', 17: 'udp', 132: 'sctp' };
+const PROTOCOL_NAMES = new Map(Object.entries(PROTOCOL_NUMBERS).map(([name, number]) => [number, name]));
 
 /** An expression of libnftables-json(5) in nft's own language, as this module writes it. */
 function text(expression: unknown): string {
@@ -140,7 +140,7 @@ function text(expression: unknown): string {
 /** A key whose second part is a protocol by its name. Where there is no /etc/protocols, nft lists its number. */
 function withProtocol(key: unknown): unknown {
   const parts = (key as { concat?: unknown[] }).concat ?? [];
-  const name = PROTOCOL_NAMES[parts[1] as number];
+  const name = PROTOCOL_NAMES.get(parts[1] as number);
   return name ? { concat: parts.with(1, name) } : key;
 }
 
